@@ -1,0 +1,49 @@
+# Two commands: `make up` runs Muninn here, `make test` proves it. The rest is for those who change it.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE ?=
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status test check bench lock clean browser
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+
+setup: .venv/.ready  ## the environment alone
+
+.venv/.ready: requirements/dev.txt requirements/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Muninn needs Python 3.11 or newer: make PYTHON=python3.x $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Setting up the environment in .venv (once; a minute or two) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3 -m venv failed: install the venv package of your Python (Debian: python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+up: setup  ## start everything, in the foreground; Ctrl-C ends it
+	@exec $(BIN)/muninn up
+
+down: setup  ## end what `make up` started elsewhere
+	@$(BIN)/muninn down
+
+status: setup  ## every part with its health
+	@$(BIN)/muninn status
+
+browser:  ## a Chromium for the browser tests, where one may be installed
+	@bash tests/install-browser.sh
+
+test: setup browser  ## the whole suite, on real embedded PostgreSQL and Valkey
+	@$(BIN)/python -m pytest
+
+check: setup  ## the fast loop: style, types, imports, unit tests
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && $(BIN)/python -m pytest -q tests/unit tests/architecture
+
+bench: setup  ## measure, print ratios, write bench/results/*.json
+	@$(BIN)/python -m bench
+
+lock: setup  ## renew requirements/*.txt from *.in
+	@for set in uv dev run; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$(test $$set = run && echo "-c requirements/dev.txt") requirements/$$set.in -o requirements/$$set.txt; done
+
+clean: ## remove the environment and caches (the data in MUNINN_HOME stays)
+	@rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,32 @@
+"""The one error tree. A message says what to do; it never carries a secret.
+
+Belongs here: the four kinds of trouble that every room tells apart. Does not: HTTP codes, retries.
+"""
+
+
+class MuninnError(Exception):
+    """Any error that Muninn raises on purpose."""
+
+
+class Rejected(MuninnError):
+    """Too much at once: slow down and send again after `retry_after_s` seconds."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Invalid(MuninnError):
+    """The input can never be taken; `parameter` names the part at fault, where there is one."""
+
+    def __init__(self, message: str, parameter: str | None = None):
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class Unavailable(MuninnError):
+    """A server that we need is away: the same call may go through later."""
+
+
+class Misconfigured(MuninnError):
+    """A setting or the state folder is wrong: stop, and say what to change."""

@@ -1,0 +1,19 @@
+"""Values and protocols that the rooms hand to each other. Pure: no I/O, no settings."""
+
+from muninn.model.batch import SampleBatch
+from muninn.model.protocols import BatchHandle, BatchSource, Broker
+from muninn.model.resolution import RESOLUTIONS, Resolution, resolution_for
+from muninn.model.series import SeriesKey
+from muninn.model.window import Window
+
+__all__ = [
+    "RESOLUTIONS",
+    "BatchHandle",
+    "BatchSource",
+    "Broker",
+    "Resolution",
+    "SampleBatch",
+    "SeriesKey",
+    "Window",
+    "resolution_for",
+]

@@ -1,0 +1,73 @@
+"""A batch of samples as columns: what every decoder ends in and every writer takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muninn.errors import Invalid
+from muninn.model.series import SeriesKey
+
+
+@dataclass(frozen=True, eq=False)
+class SampleBatch:
+    """`n` samples of `k` series.
+
+    at_us: int64[n], microseconds since the epoch, UTC.
+    value: float64[n], finite.
+    key_index: int32[n], each in [0, k).
+    keys: the k distinct series.
+    """
+
+    at_us: NDArray[np.int64]
+    value: NDArray[np.float64]
+    key_index: NDArray[np.int32]
+    keys: tuple[SeriesKey, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.at_us) == len(self.value) == len(self.key_index):
+            raise Invalid("a batch's columns differ in length")
+
+    def __len__(self) -> int:
+        return len(self.at_us)
+
+    @classmethod
+    def empty(cls) -> "SampleBatch":
+        """No samples."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.int32), ())
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[SeriesKey, int, float]]) -> "SampleBatch":
+        """From (key, at_us, value) rows: for tests and for sources of a few hundred samples."""
+        index: dict[SeriesKey, int] = {}
+        key_index = [index.setdefault(key, len(index)) for key, _, _ in rows]
+        return cls(
+            np.array([at for _, at, _ in rows], np.int64),
+            np.array([value for _, _, value in rows], np.float64),
+            np.array(key_index, np.int32),
+            tuple(index),
+        )
+
+    @classmethod
+    def concat(cls, batches: Sequence["SampleBatch"]) -> "SampleBatch":
+        """One batch with all samples in order; equal keys become one."""
+        if len(batches) == 1:
+            return batches[0]
+        if not batches:
+            return cls.empty()
+        index: dict[SeriesKey, int] = {}
+        remapped = []
+        for batch in batches:
+            table = np.array([index.setdefault(key, len(index)) for key in batch.keys], np.int32)
+            remapped.append(table[batch.key_index] if len(batch) else batch.key_index)
+        return cls(
+            np.concatenate([b.at_us for b in batches]),
+            np.concatenate([b.value for b in batches]),
+            np.concatenate(remapped),
+            tuple(index),
+        )
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> "SampleBatch":
+        """The samples at `rows` (indices or a mask); `keys` stay as they are."""
+        return SampleBatch(self.at_us[rows], self.value[rows], self.key_index[rows], self.keys)

@@ -1,0 +1,46 @@
+"""Who a sample belongs to: metric, labels, source agent and instance."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+
+import orjson
+
+from muninn.errors import Invalid
+
+
+@dataclass(frozen=True)
+class SeriesKey:
+    """The identity of one series; `labels` are (name, value) pairs sorted by name."""
+
+    metric: str
+    labels: tuple[tuple[str, str], ...] = ()
+    source_agent_id: str = ""
+    instance_id: str = ""
+
+    @classmethod
+    def of(
+        cls, metric: str, labels: dict[str, str] | None = None, source_agent_id: str = "", instance_id: str = ""
+    ) -> "SeriesKey":
+        """The key with its labels in order."""
+        return cls(metric, tuple(sorted((labels or {}).items())), source_agent_id, instance_id)
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """One byte string per identity: JSON `[metric, {labels sorted}, agent, instance]`."""
+        return orjson.dumps([self.metric, dict(self.labels), self.source_agent_id, self.instance_id])
+
+    @cached_property
+    def fingerprint(self) -> uuid.UUID:
+        """128 bits of BLAKE2b over `canonical`: what the `series` table is unique by."""
+        return uuid.UUID(bytes=hashlib.blake2b(self.canonical, digest_size=16).digest())
+
+    @classmethod
+    def parse(cls, canonical: bytes) -> "SeriesKey":
+        """The inverse of `canonical`; Invalid if it is not one."""
+        try:
+            metric, labels, agent, instance = orjson.loads(canonical)
+            return cls(metric, tuple(sorted(labels.items())), agent, instance)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise Invalid(f"not a series key: {canonical[:80]!r}") from error
