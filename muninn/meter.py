@@ -10,7 +10,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Meter:
-    """Thread-safe counters (only grow), gauges (last value) and durations (count, sum, peak since the last snapshot)."""
+    """Thread-safe counters (only grow), gauges (last value), durations (count, sum, peak since the last snapshot)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
