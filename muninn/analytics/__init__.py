@@ -1,0 +1,1 @@
+"""The cold tier and analysts' access: Parquet files, DuckDB and Polars. The only place that knows duckdb."""

@@ -1,0 +1,96 @@
+"""The cold tier's file: every double comes back bit for bit, and it is small."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from muninn.analytics.cold_file import Columns, read, write
+from muninn.analytics.scaled import scale, unscale
+from muninn.errors import Invalid
+
+DOUBLES = st.floats(width=64)
+DECIMALS = st.builds(lambda m, e: m / 10.0**e, st.integers(-(10**9), 10**9), st.integers(0, 9))
+
+
+def columns_of(rows: list[tuple[int, int, float]]) -> Columns:
+    return Columns(
+        np.array([row[0] for row in rows], np.int32),
+        np.array([row[1] for row in rows], np.int64),
+        np.array([row[2] for row in rows], np.float64),
+    )
+
+
+@given(hnp.arrays(np.float64, st.integers(0, 50), elements=st.one_of(DOUBLES, DECIMALS)), st.data())
+def test_scaling_is_bit_for_bit(value: np.ndarray, data: st.DataObject) -> None:
+    cuts = data.draw(st.sets(st.integers(1, max(1, len(value) - 1)))) if len(value) > 1 else set()
+    starts = np.array(sorted({0} | cuts), np.intp)
+    scaled = scale(value, starts)
+    kept = np.where(scaled.exact, 0.0, value)
+    assert np.array_equal(unscale(scaled, kept).view(np.int64), value.view(np.int64))
+
+
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=50), st.integers(0, 6))
+def test_decimals_are_scaled_with_the_fewest_digits(mantissas: list[int], exponent: int) -> None:
+    value = np.array(mantissas) / 10.0**exponent
+    scaled = scale(value, np.array([0]))
+    assert scaled.exact.all()
+    assert scaled.exponent.max() <= exponent
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 2**50), st.one_of(DOUBLES, DECIMALS)),
+        unique_by=lambda row: row[:2],
+        max_size=40,
+    )
+)
+def test_a_file_gives_every_sample_back(tmp_path: Path, rows: list[tuple[int, int, float]]) -> None:
+    columns = columns_of(rows)
+    write(tmp_path / "day.parquet", columns)
+    back = read(tmp_path / "day.parquet")
+    assert back.checksum() == columns.checksum()
+    expected = sorted((s, at, np.float64(v).tobytes()) for s, at, v in rows)
+    got = zip(back.series_id.tolist(), back.at_us.tolist(), [v.tobytes() for v in back.value], strict=True)
+    assert list(got) == expected
+
+
+@given(st.permutations([(1, 10, 1.5), (1, 20, -0.0), (2, 10, 1e300), (3, 5, 0.1)]))
+def test_the_checksum_ignores_order_and_sees_every_bit(rows: list[tuple[int, int, float]]) -> None:
+    reference = columns_of([(1, 10, 1.5), (1, 20, -0.0), (2, 10, 1e300), (3, 5, 0.1)]).checksum()
+    assert columns_of(rows).checksum() == reference
+    for index in range(len(rows)):
+        series, at, value = rows[index]
+        for changed in ((series + 1, at, value), (series, at + 1, value), (series, at, np.nextafter(value, 2e300))):
+            assert columns_of([*rows[:index], changed, *rows[index + 1 :]]).checksum() != reference
+
+
+def test_decimal_readings_take_less_than_a_byte_a_sample(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    series, points = 100, 8640
+    walk = 50 + np.cumsum(rng.normal(0, 0.5, (series, points)), axis=1)
+    value = np.round(np.abs((walk % 200) - 100), 1).ravel()
+    at = np.tile(1_700_000_000_000_000 + np.arange(points, dtype=np.int64) * 10_000_000, series)
+    columns = Columns(np.repeat(np.arange(series, dtype=np.int32), points), at, value)
+    assert write(tmp_path / "day.parquet", columns) / len(value) <= 0.8
+
+
+def test_an_unfinished_file_never_bears_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pq, "write_table", fails)
+    with pytest.raises(OSError, match="disk full"):
+        write(tmp_path / "day.parquet", columns_of([(1, 1, 1.0)]))
+    assert not (tmp_path / "day.parquet").exists()
+
+
+def test_a_file_that_is_not_ours_is_invalid(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"not parquet")
+    with pytest.raises(Invalid, match=r"x\.parquet"):
+        read(tmp_path / "x.parquet")
