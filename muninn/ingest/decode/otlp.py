@@ -1,0 +1,136 @@
+"""OpenTelemetry metrics over HTTP (OTLP 1.x, protobuf or JSON) to columns.
+
+Names keep their dots. Resource and point attributes become labels; `service.name` also names the source agent and
+`service.instance.id` the instance. A gauge or sum is one series; a histogram becomes `_count`, `_sum` and one
+`_bucket` series per bound, cumulative and labelled `le`, as Prometheus has them; an exponential histogram or summary
+keeps its count and sum. Points flagged as without a value are counted and left.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric
+
+from muninn.errors import Invalid
+from muninn.ingest.decode import Count
+from muninn.ingest.validate import Decoded, Rules, Screening, series_key
+from muninn.model import SampleBatch, SeriesKey
+
+_NO_RECORDED_VALUE = 1
+_FURTHEST_US = 253_402_300_800_000_000
+
+Labels = dict[str, str]
+# (name suffix, extra labels, value) of what one point stands for.
+Parts = Iterable[tuple[str, Labels, float]]
+
+
+def decode(body: bytes, content_type: str, rules: Rules, now_us: int, count: Count) -> Decoded:
+    """The samples of an ExportMetricsServiceRequest; Invalid when it is none.
+
+    content_type: application/x-protobuf or application/json.
+    count: told what was left out, as (kind, how many): no_recorded_value, exemplar.
+    """
+    columns = _Columns()
+    for resource in _parse(body, content_type).resource_metrics:
+        shared = _labels(resource.resource.attributes)
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                for point, parts in _points(metric):
+                    if point.flags & _NO_RECORDED_VALUE:
+                        count("no_recorded_value", 1)
+                        continue
+                    labels = {**shared, **_labels(point.attributes)}
+                    for suffix, extra, value in parts:
+                        columns.add(metric.name + suffix, {**labels, **extra}, point.time_unix_nano, value)
+    return columns.decoded(rules, now_us)
+
+
+def _parse(body: bytes, content_type: str) -> ExportMetricsServiceRequest:
+    request = ExportMetricsServiceRequest()
+    try:
+        if content_type == "application/json":
+            json_format.Parse(body, request, ignore_unknown_fields=True)
+        else:
+            request.ParseFromString(body)
+    except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"not an OTLP ExportMetricsServiceRequest: {str(error)[:200]}") from None
+    return request
+
+
+class _Columns:
+    """Samples gathered a point at a time; a label set is checked once."""
+
+    def __init__(self) -> None:
+        self._places: dict[SeriesKey, int] = {}
+        self._at_ns: list[int] = []
+        self._value: list[float] = []
+        self._key: list[int] = []
+        self._reasons: dict[int, str] = {}
+
+    def add(self, metric: str, labels: Labels, at_ns: int, value: float) -> None:
+        try:
+            key = series_key(metric, labels, labels.get("service.name"), labels.get("service.instance.id"))
+            place = self._places.setdefault(key, len(self._places))
+        except Invalid as error:
+            self._reasons[len(self._key)] = str(error)
+            place = -1
+        self._at_ns.append(at_ns)
+        self._value.append(value)
+        self._key.append(place)
+
+    def decoded(self, rules: Rules, now_us: int) -> Decoded:
+        at_us = np.minimum(np.array(self._at_ns, np.uint64) // np.uint64(1000), np.uint64(_FURTHEST_US))
+        key_index = np.array(self._key, np.int32)
+        screening = Screening(len(key_index))
+        screening.refuse(key_index < 0, self._reasons.__getitem__)
+        batch = SampleBatch(at_us.astype(np.int64), np.array(self._value, np.float64), key_index, tuple(self._places))
+        return screening.decoded(batch, rules, now_us)
+
+
+def _points(metric: Metric) -> Iterator[tuple[HistogramDataPoint, Parts]]:
+    """Each data point of a metric, with what it stands for."""
+    match metric.WhichOneof("data"):
+        case "gauge" | "sum" as kind:
+            for point in getattr(metric, kind).data_points:
+                value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
+                yield point, [("", {}, float(value))]
+        case "histogram":
+            for point in metric.histogram.data_points:
+                yield point, _histogram(point)
+        case "exponential_histogram" | "summary" as kind:
+            for point in getattr(metric, kind).data_points:
+                yield point, [("_count", {}, float(point.count)), ("_sum", {}, point.sum)]
+
+
+def _histogram(point: HistogramDataPoint) -> Parts:
+    yield "_count", {}, float(point.count)
+    if point.HasField("sum"):
+        yield "_sum", {}, point.sum
+    if point.bucket_counts:
+        bounds = [*(f"{bound:g}" for bound in point.explicit_bounds), "+Inf"]
+        for bound, below in zip(bounds, np.cumsum(point.bucket_counts), strict=False):
+            yield "_bucket", {"le": bound}, float(below)
+
+
+def _labels(attributes: Iterable[KeyValue]) -> Labels:
+    return {attribute.key: _text(attribute.value) for attribute in attributes}
+
+
+def _text(value: AnyValue) -> str:
+    match value.WhichOneof("value"):
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return "true" if value.bool_value else "false"
+        case "int_value":
+            return str(value.int_value)
+        case "double_value":
+            return repr(value.double_value)
+        case None:
+            return ""
+        case _:
+            return str(json_format.MessageToJson(value, indent=None))

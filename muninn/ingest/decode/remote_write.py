@@ -1,0 +1,145 @@
+"""Prometheus remote write 1.0: snappy-compressed protobuf to columns.
+
+Labels are parsed once per distinct label set; the samples themselves never become Python objects. `job` and
+`instance` stay labels and also name the source agent and the instance. A stale marker says that a series ended, and
+Prometheus sends NaN for a summary that saw nothing: neither is a value, both are counted and left; likewise exemplars,
+native histograms and metadata.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from muninn.errors import Invalid
+from muninn.ingest.decode import Count
+from muninn.ingest.decode._wire import Scanned, scan
+from muninn.ingest.validate import Decoded, Rules, Screening, series_key
+from muninn.model import SampleBatch, SeriesKey
+
+# The bits of the NaN that Prometheus writes when a series ends (model/value/value.go, StaleNaN).
+STALE_MARKER = 0x7FF0000000000002
+_CACHED_LABEL_SETS = 200_000
+_US_PER_MS = 1000
+# Beyond year 9999 either way; keeps the product with 1000 within 64 bits.
+_FURTHEST_MS = 253_402_300_800_000
+
+
+class RemoteWriteDecoder:
+    """Decodes write requests and remembers label sets between them; one per thread."""
+
+    def __init__(self, max_bytes: int):
+        self._max_bytes = max_bytes
+        self._keys: dict[bytes, SeriesKey | str] = {}
+
+    def decode(self, body: bytes, rules: Rules, now_us: int, count: Count) -> Decoded:
+        """A request's samples; Invalid when it is not snappy or not a WriteRequest.
+
+        count: told what was left out, as (kind, how many): stale_marker, not_finite, exemplar, native_histogram,
+        metadata.
+        """
+        message = unsnap(body, self._max_bytes)
+        scanned = scan(message)
+        if scanned.fault >= 0:
+            raise Invalid(f"not a Prometheus WriteRequest: it stops making sense at byte {scanned.fault}")
+        for kind, skipped in zip(("exemplar", "native_histogram", "metadata"), scanned.skipped, strict=True):
+            if skipped:
+                count(kind, skipped)
+        keys, ordinal, reasons = self._series(message, scanned)
+        fresh = np.isfinite(scanned.value)
+        if not fresh.all():
+            stale = int((scanned.value.view(np.uint64) == STALE_MARKER).sum())
+            for kind, left in (("stale_marker", stale), ("not_finite", int((~fresh).sum()) - stale)):
+                if left:
+                    count(kind, left)
+        series = scanned.series[fresh]
+        at_us = np.clip(scanned.at_ms[fresh], -_FURTHEST_MS, _FURTHEST_MS) * _US_PER_MS
+        key_index = ordinal[series]
+        screening = Screening(len(series))
+        screening.refuse(key_index < 0, lambda row: reasons[int(series[row])])
+        return screening.decoded(SampleBatch(at_us, scanned.value[fresh], key_index, keys), rules, now_us)
+
+    def _series(
+        self, message: bytes, scanned: Scanned
+    ) -> tuple[tuple[SeriesKey, ...], NDArray[np.int32], dict[int, str]]:
+        """Distinct keys, each series' place among them (-1: unusable), and why a series is unusable."""
+        if len(self._keys) > _CACHED_LABEL_SETS:
+            self._keys.clear()
+        places: dict[SeriesKey, int] = {}
+        ordinal = np.empty(len(scanned.label_start), np.int32)
+        reasons: dict[int, str] = {}
+        known = self._keys
+        spans = zip(scanned.label_start.tolist(), scanned.label_end.tolist(), strict=True)
+        for series, (start, end) in enumerate(spans):
+            raw = message[start:end]
+            key = known.get(raw)
+            if key is None:
+                key = known[raw] = parse_labels(raw)
+            if isinstance(key, str):
+                ordinal[series], reasons[series] = -1, key
+            else:
+                ordinal[series] = places.setdefault(key, len(places))
+        return tuple(places), ordinal, reasons
+
+
+def parse_labels(raw: bytes) -> SeriesKey | str:
+    """The key that a run of Label messages stands for, or what is wrong with it."""
+    labels: dict[str, str] = {}
+    try:
+        for number, payload in _fields(raw):
+            if number == 1:
+                pair = dict(_fields(payload))
+                labels[pair.get(1, b"").decode()] = pair.get(2, b"").decode()
+    except UnicodeDecodeError:
+        return "labels: not UTF-8"
+    metric = labels.pop("__name__", None)
+    try:
+        return series_key(metric, labels, labels.get("job"), labels.get("instance"))
+    except Invalid as error:
+        return str(error)
+
+
+def _fields(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """(field number, payload) of the length-delimited fields; the scanner has checked the framing."""
+    at = 0
+    while at < len(raw):
+        tag, at = _varint(raw, at)
+        if tag & 7 == 2:
+            length, at = _varint(raw, at)
+            yield tag >> 3, raw[at : at + length]
+            at += length
+        elif tag & 7 == 0:
+            _, at = _varint(raw, at)
+        else:
+            at += 8 if tag & 7 == 1 else 4
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(raw):
+        byte = raw[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    return value, at
+
+
+def unsnap(body: bytes, max_bytes: int) -> bytes:
+    """Undo snappy's block format; Invalid if it is broken or larger than `max_bytes` when unpacked."""
+    size, shift = 0, 0
+    for byte in body[:5]:
+        size |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    else:
+        raise Invalid("the body is not snappy-compressed: it has no length at its start")
+    if size > max_bytes:
+        raise Invalid(f"the body unpacks to {size} bytes; at most {max_bytes} are taken")
+    try:
+        return bytes(pa.decompress(body, decompressed_size=size, codec="snappy", asbytes=True))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise Invalid(f"the body is not snappy-compressed: {error}") from error

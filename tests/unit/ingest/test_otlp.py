@@ -1,0 +1,120 @@
+"""OTLP: what the SDK encodes is what we read, as protobuf and as JSON."""
+
+import json
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from muninn.errors import Invalid
+from muninn.ingest.decode.otlp import decode
+from muninn.ingest.validate import Rules
+
+NOW_US = 1_790_000_000_000_000
+AT_NS = NOW_US * 1000
+REQUEST = {
+    "resourceMetrics": [
+        {
+            "resource": {
+                "attributes": [
+                    {"key": "service.name", "value": {"stringValue": "huginn"}},
+                    {"key": "service.instance.id", "value": {"stringValue": "web-1"}},
+                ]
+            },
+            "scopeMetrics": [
+                {
+                    "metrics": [
+                        {"name": "queue.depth", "gauge": {"dataPoints": [{"timeUnixNano": AT_NS, "asInt": "7"}]}},
+                        {
+                            "name": "requests",
+                            "sum": {
+                                "isMonotonic": True,
+                                "aggregationTemporality": 2,
+                                "dataPoints": [
+                                    {
+                                        "timeUnixNano": AT_NS,
+                                        "asDouble": 2.5,
+                                        "attributes": [{"key": "code", "value": {"intValue": "200"}}],
+                                    }
+                                ],
+                            },
+                        },
+                        {
+                            "name": "latency",
+                            "histogram": {
+                                "aggregationTemporality": 2,
+                                "dataPoints": [
+                                    {
+                                        "timeUnixNano": AT_NS,
+                                        "count": "6",
+                                        "sum": 12.5,
+                                        "bucketCounts": ["1", "2", "3"],
+                                        "explicitBounds": [0.5, 10],
+                                    }
+                                ],
+                            },
+                        },
+                        {"name": "absent", "gauge": {"dataPoints": [{"timeUnixNano": AT_NS, "flags": 1}]}},
+                    ]
+                }
+            ],
+        }
+    ]
+}
+EXPECTED = {
+    ("queue.depth", ()): 7.0,
+    ("requests", (("code", "200"),)): 2.5,
+    ("latency_count", ()): 6.0,
+    ("latency_sum", ()): 12.5,
+    ("latency_bucket", (("le", "0.5"),)): 1.0,
+    ("latency_bucket", (("le", "10"),)): 3.0,
+    ("latency_bucket", (("le", "+Inf"),)): 6.0,
+}
+
+
+def as_json() -> bytes:
+    return json.dumps(REQUEST).encode()
+
+
+def as_protobuf() -> bytes:
+    return json_format.ParseDict(REQUEST, ExportMetricsServiceRequest()).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"), [(as_json(), "application/json"), (as_protobuf(), "application/x-protobuf")]
+)
+def test_every_kind_of_point(body: bytes, content_type: str) -> None:
+    counted: dict[str, int] = {}
+    decoded = decode(body, content_type, Rules(), NOW_US, lambda kind, by: counted.update({kind: by}))
+    batch = decoded.batch
+    service = {"service.name": "huginn", "service.instance.id": "web-1"}
+    got = {}
+    for k, value in zip(batch.key_index, batch.value, strict=True):
+        key = batch.keys[k]
+        assert (key.source_agent_id, key.instance_id) == ("huginn", "web-1")
+        labels = dict(key.labels)
+        assert service.items() <= labels.items()
+        got[key.metric, tuple(sorted(labels.items() - service.items()))] = float(value)
+    assert got == EXPECTED
+    assert set(batch.at_us.tolist()) == {NOW_US}
+    assert counted == {"no_recorded_value": 1}
+
+
+@given(st.binary(max_size=100), st.sampled_from(["application/json", "application/x-protobuf"]))
+def test_garbage_is_invalid_and_nothing_worse(body: bytes, content_type: str) -> None:
+    try:
+        decode(body, content_type, Rules(), NOW_US, lambda kind, by: None)
+    except Invalid:
+        return
+
+
+def test_a_bad_point_is_named_and_the_others_count() -> None:
+    request = json_format.ParseDict(REQUEST, ExportMetricsServiceRequest())
+    request.resource_metrics[0].scope_metrics[0].metrics[0].name = "no good name"
+    decoded = decode(request.SerializeToString(), "application/x-protobuf", Rules(), NOW_US, lambda kind, by: None)
+    assert decoded.rejected == 1
+    assert decoded.errors[0].index == 0
+    assert "metric" in decoded.errors[0].reason
+    assert len(decoded.batch) == len(EXPECTED) - 1
