@@ -61,5 +61,6 @@ def _mantissa(
     with np.errstate(over="ignore", invalid="ignore"):
         mantissa = np.rint(value * power)
         fits = np.abs(mantissa) < _MAX_MANTISSA
-        same = (mantissa / power).view(np.int64) == value.view(np.int64)
+        # The integer 0 has no sign: + 0.0 makes -0.0 differ, as it must.
+        same = ((mantissa + 0.0) / power).view(np.int64) == value.view(np.int64)
     return mantissa, fits & same
