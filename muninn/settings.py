@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from muninn.errors import Misconfigured
 
 PREFIX = "MUNINN_"
-# Read by the test suite and the benchmarks, not by Muninn itself.
-_NOT_OURS = {"MUNINN_TEST_TIMESCALE_URL", "MUNINN_BENCH_PEERS"}
+# Read by the test suite, the benchmarks and dagster.yaml, not here.
+_NOT_OURS = {"MUNINN_TEST_TIMESCALE_URL", "MUNINN_BENCH_PEERS", "MUNINN_DAGSTER_POSTGRES_URL"}
 
 
 class _Section(BaseModel):
@@ -54,6 +54,13 @@ class Sidecar(_Section):
     port: int = Field(8481, ge=1, le=65535, description="port to listen on")
     window_s: int = Field(300, ge=10, le=3600, description="seconds of history that a snapshot holds")
     max_clients: int = Field(20_000, ge=1, description="connections that one process takes")
+    origins: str = Field(
+        "",
+        description="origins of pages that may read the stream, besides loopback: https://host[:port], comma-separated",
+    )
+    public_url: str = Field(
+        "", description="ws:// or wss:// address that browsers use; empty: the page's own host with this port"
+    )
 
 
 class Streamlit(_Section):
@@ -71,6 +78,9 @@ class Dagster(_Section):
     code_port: int = Field(3030, ge=1, le=65535, description="port of the code server")
     database_url: SecretStr | None = Field(
         None, description="postgresql://… for Dagster's own storage; empty: database `dagster` on the same server"
+    )
+    keep_days: int = Field(
+        14, ge=1, description="finished runs and their logs are kept this long; what is materialised stays known"
     )
 
 

@@ -1,0 +1,1 @@
+"""From bytes at the door to committed rows: decode, validate, buffer, load."""

@@ -1,0 +1,1 @@
+"""The durable buffer between the door and the store: one contract, a Valkey implementation and a memory twin."""

@@ -1,0 +1,142 @@
+"""The broker's connections to Valkey or Redis: scripts, errors of ours, and waiting until a write is on disk.
+
+Belongs here: what every command shares. Does not: which commands.
+"""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from muninn.errors import Misconfigured, Rejected, Unavailable
+from muninn.settings import without_password
+
+log = logging.getLogger(__name__)
+
+Durability = Literal["fsync", "memory"]
+
+_MAX_CONNECTIONS = 64
+# Answers of a server that is there and will be able to work later.
+_PASSING = (
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+)
+_PASSING_CODES = ("MISCONF", "NOREPLICAS", "BUSY ", "UNBLOCKED")
+
+
+class Connection:
+    """A pool that never sends a write twice: whether to try again is the caller's to know."""
+
+    def __init__(self, url: str, durability: Durability, timeout_s: float):
+        self._shown_url = without_password(url)
+        try:
+            pool = redis.BlockingConnectionPool.from_url(
+                url,
+                protocol=2,
+                max_connections=_MAX_CONNECTIONS,
+                timeout=timeout_s,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=timeout_s,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except ValueError:
+            raise Misconfigured(f"MUNINN_REDIS_URL is no Redis URL (redis://host:port/0): {self._shown_url}") from None
+        self._client = redis.Redis.from_pool(pool)
+        self._durability = durability
+        self._waits: bool | None = None
+        self._waitaof_ms = round(timeout_s * 500)
+        self._warned = threading.Event()
+
+    def ask(self, command: Callable[[redis.Redis], Any]) -> Any:
+        """The answer to a command; a ResponseError that is the caller's own comes through."""
+        with self._translated():
+            return command(self._client)
+
+    def run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """The answer of a script."""
+        with self._translated():
+            return self._run(self._client, script, keys, args)
+
+    def write(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """The answer of a script that wrote, once what it wrote is as durable as the setting says."""
+        with self._translated():
+            if not self._must_wait():
+                return self._run(self._client, script, keys, args)
+            # WAITAOF waits for the writes of its own connection.
+            with redis.Redis(connection_pool=self._client.connection_pool, single_connection_client=True) as one:
+                answer = self._run(one, script, keys, args)
+                local, _ = _raw(one, "WAITAOF", 1, 0, self._waitaof_ms)
+        if local < 1:
+            raise Unavailable(
+                f"Valkey at {self._shown_url} did not confirm within {self._waitaof_ms} ms that the batch is on disk: "
+                "set its appendfsync to everysec or always, or MUNINN_BUFFER_DURABILITY=memory"
+            )
+        return answer
+
+    def close(self) -> None:
+        """Close what is open; the next command opens again."""
+        self._client.connection_pool.disconnect()
+
+    def _run(self, client: redis.Redis, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        try:
+            return client.evalsha(digest, len(keys), *keys, *args)
+        except redis.exceptions.NoScriptError:
+            return client.eval(script, len(keys), *keys, *args)
+
+    def _must_wait(self) -> bool:
+        """Whether a write has to be waited for with WAITAOF; asked again after the server was away."""
+        if self._durability == "memory":
+            return False
+        if self._waits is None:
+            self._waits = self._probe()
+        return self._waits
+
+    def _probe(self) -> bool:
+        aof = self._client.info("persistence").get("aof_enabled")
+        if not aof:
+            self._warn("it keeps no append-only file: a crash of it loses what is not in the store yet")
+            return False
+        try:
+            policy = self._client.config_get("appendfsync").get("appendfsync")
+        except redis.ResponseError:  # managed servers hide their configuration
+            policy = None
+        if policy == "always":  # the answer itself comes after the fsync
+            return False
+        try:
+            _raw(self._client, "WAITAOF", 0, 0, 1)
+        except redis.ResponseError:
+            self._warn("it knows no WAITAOF (Redis 7.2, Valkey 7.2): a crash of it loses up to a second of batches")
+            return False
+        return True
+
+    def _warn(self, what: str) -> None:
+        if not self._warned.is_set():
+            self._warned.set()
+            log.warning("Valkey at %s cannot give MUNINN_BUFFER_DURABILITY=fsync: %s", self._shown_url, what)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.exceptions.OutOfMemoryError as error:
+            raise Rejected(f"Valkey at {self._shown_url} is out of memory: {error}", 5.0) from error
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            self._waits = None
+            raise Unavailable(f"Valkey at {self._shown_url} is away: {error}") from error
+        except redis.ResponseError as error:
+            if not (isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES)):
+                raise
+            self._waits = None
+            raise Unavailable(f"Valkey at {self._shown_url} cannot work now: {error}") from error
+
+
+def _raw(client: redis.Redis, *command: Any) -> Any:
+    return client.execute_command(*command)  # type: ignore[no-untyped-call]

@@ -1,0 +1,145 @@
+"""The Lua that Valkey runs: what must happen together or not at all.
+
+Each entry's size lies in a sorted set, scored by the entry's milliseconds, member "<id> <bytes>": in `unacked` until
+it is acknowledged, then in `kept` until it is trimmed. The hash `bytes` has their sums (`held`, `kept`). Scripts are
+atomic and their effects go to the AOF together, so the sums are exact across restarts.
+
+Belongs here: the scripts, each with its KEYS and ARGV. Does not: calling them.
+"""
+
+# KEYS stream unacked kept bytes; ARGV group. The group starts at 0, so that nothing in the stream is missed; if the
+# stream is gone, so is what was counted of it. Returns 1 if the group was made.
+GROUP = """
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('DEL', KEYS[2], KEYS[3], KEYS[4]) end
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+if made.err then
+  if string.find(made.err, 'BUSYGROUP', 1, true) then return 0 end
+  return made
+end
+return 1
+"""
+
+# KEYS stream unacked bytes idempotency; ARGV max_bytes, seconds to remember the key ("0": no key), then the fields.
+# Returns the id, or the bytes held (an integer) when the buffer is full.
+APPEND = """
+local remember = tonumber(ARGV[2])
+if remember > 0 then
+  local known = redis.call('GET', KEYS[4])
+  if known then
+    redis.call('EXPIRE', KEYS[4], remember) -- a write, so that WAITAOF waits for what the first call wrote
+    return known
+  end
+end
+local size = 0
+for i = 3, #ARGV do size = size + #ARGV[i] end
+local held = tonumber(redis.call('HGET', KEYS[3], 'held') or '0')
+if held > 0 and held + size > tonumber(ARGV[1]) then return held end
+local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 3))
+redis.call('ZADD', KEYS[2], string.match(id, '^%d+'), id .. ' ' .. size)
+redis.call('HINCRBY', KEYS[3], 'held', size)
+if remember > 0 then redis.call('SET', KEYS[4], id, 'EX', remember) end
+return id
+"""
+
+# KEYS stream unacked; ARGV group max_entries max_bytes. How many of the next entries fit into max_bytes.
+ROOM = """
+local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
+if groups.err then return 1 end
+local ms, seq = '0', 0
+for _, group in ipairs(groups) do
+  local mine = false
+  for i = 1, #group, 2 do
+    if group[i] == 'name' and group[i + 1] == ARGV[1] then mine = true end
+    if group[i] == 'last-delivered-id' and mine then
+      ms, seq = string.match(group[i + 1], '^(%d+)-(%d+)$')
+    end
+  end
+end
+local count, total = 0, 0
+local limit = tonumber(ARGV[2])
+-- some of the last delivered millisecond may be in the way: look at a few more
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], ms, '+inf', 'LIMIT', 0, limit + 64)) do
+  local m, s, size = string.match(member, '^(%d+)-(%d+) (%d+)$')
+  if m ~= ms or tonumber(s) > tonumber(seq) then
+    total = total + tonumber(size)
+    if count > 0 and total > tonumber(ARGV[3]) then break end
+    count = count + 1
+    if count == limit then break end
+  end
+end
+return math.max(count, 1)
+"""
+
+_SETTLE = """
+local function settle(id)
+  if redis.call('XACK', KEYS[1], group, id) == 0 then return 0 end
+  local ms = string.match(id, '^%d+')
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], ms, ms)) do
+    local found, size = string.match(member, '^(%S+) (%d+)$')
+    if found == id then
+      redis.call('ZREM', KEYS[2], member)
+      redis.call('ZADD', KEYS[3], ms, member)
+      redis.call('HINCRBY', KEYS[4], 'held', -size)
+      redis.call('HINCRBY', KEYS[4], 'kept', size)
+    end
+  end
+  return 1
+end
+"""
+
+# KEYS stream unacked kept bytes; ARGV group, now_ms - live_ms, max kept bytes, ids. Acknowledges, then trims what is
+# acknowledged and too old, or beyond the kept bytes. Never trims an entry that is not acknowledged. Returns how many
+# were acknowledged now.
+ACKNOWLEDGE = (
+    "local group = ARGV[1]"
+    + _SETTLE
+    + """
+local settled = 0
+for i = 4, #ARGV do settled = settled + settle(ARGV[i]) end
+local oldest = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+local bound = oldest and tonumber(oldest) or math.huge
+local horizon = math.min(bound, tonumber(ARGV[2]))
+local over = tonumber(redis.call('HGET', KEYS[4], 'kept') or '0') - tonumber(ARGV[3])
+if over > 0 then
+  for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, 255)) do
+    local ms, size = string.match(member, '^(%d+)-%d+ (%d+)$')
+    if over <= 0 or tonumber(ms) >= bound then break end
+    over = over - tonumber(size)
+    horizon = math.max(horizon, math.min(bound, tonumber(ms) + 1))
+  end
+end
+local below = '(' .. string.format('%.0f', horizon)
+local gone = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', below)
+if #gone > 0 then
+  local size = 0
+  for _, member in ipairs(gone) do size = size + tonumber(string.match(member, ' (%d+)$')) end
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', below)
+  redis.call('HINCRBY', KEYS[4], 'kept', -size)
+  redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-0', horizon))
+end
+return settled
+"""
+)
+
+# KEYS stream unacked kept bytes dead; ARGV group id reason at_us max_letters max_payload. Copies the entry to the dead
+# letters (its fields prefixed with "f:", if not too large) and acknowledges it.
+BURY = (
+    "local group = ARGV[1]"
+    + _SETTLE
+    + """
+local letter = {'stream', KEYS[1], 'entry_id', ARGV[2], 'reason', ARGV[3], 'at_us', ARGV[4]}
+local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
+if found then
+  local fields, size = found[2], 0
+  for i = 1, #fields do size = size + #fields[i] end
+  if size <= tonumber(ARGV[6]) then
+    for i = 1, #fields, 2 do
+      letter[#letter + 1] = 'f:' .. fields[i]
+      letter[#letter + 1] = fields[i + 1]
+    end
+  end
+end
+redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[5], '*', unpack(letter))
+return settle(ARGV[2])
+"""
+)

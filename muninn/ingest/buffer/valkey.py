@@ -1,0 +1,244 @@
+"""The buffer on Valkey or Redis: a stream read by one consumer group.
+
+Belongs here: the broker's methods. Does not: what a field holds (codec), what happens atomically (scripts),
+connections and their errors (connection).
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import redis
+
+from muninn.clock import SECOND_US, Clock, SystemClock
+from muninn.errors import Invalid, Rejected
+from muninn.ingest.buffer import codec, scripts
+from muninn.ingest.buffer.connection import Connection, Durability
+from muninn.ingest.buffer.contract import (
+    MAX_DEAD_LETTERS,
+    MAX_DEAD_PAYLOAD_BYTES,
+    BufferLimits,
+    DeadLetter,
+    place_of,
+)
+from muninn.model import BatchHandle, SampleBatch
+from muninn.names import DEAD_LETTERS, GROUP, idempotency_key, ingest_stream
+
+log = logging.getLogger(__name__)
+
+_FOLLOW_ENTRIES = 64
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+class ValkeyBroker:
+    """An IngestBuffer on the server at `url`; it connects when first used, and again after the server was away.
+
+    timeout_s: a server that does not answer for this long is away; blocking reads block half of it at the most.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        limits: BufferLimits | None = None,
+        durability: Durability = "fsync",
+        clock: Clock | None = None,
+        stream: str | None = None,
+        timeout_s: float = 10.0,
+    ):
+        self._limits = limits or BufferLimits()
+        self._clock = clock or SystemClock()
+        self._connection = Connection(url, durability, timeout_s)
+        self._codec = codec.Decoder()
+        self._stream = stream or ingest_stream()
+        self._unacked = f"{self._stream}:unacked"
+        self._kept = f"{self._stream}:kept"
+        self._bytes = f"{self._stream}:bytes"
+        # A silent server must be told from an empty stream.
+        self._max_block_ms = round(timeout_s * 500)
+
+    def append(self, batch: SampleBatch, idempotency_key: str | None = None) -> str:
+        """Keep the batch as durably as the setting says; see model.Broker."""
+        fields = codec.encode(batch)
+        remember = self._limits.idempotency_s if idempotency_key else 0
+        flat = [part for pair in fields.items() for part in pair]
+        found = self._connection.write(
+            scripts.APPEND,
+            [self._stream, self._unacked, self._bytes, _idempotency(idempotency_key)],
+            [self._limits.max_bytes, remember, *flat],
+        )
+        if isinstance(found, int):
+            raise Rejected(
+                f"the buffer is full: {found} bytes wait to be loaded, {self._limits.max_bytes} are allowed", 2.0
+            )
+        return str(found.decode())
+
+    def read(self, consumer: str, max_entries: int, block_ms: int) -> Sequence[BatchHandle]:
+        """New entries, about `limits.read_bytes` of them; a damaged one goes to the dead letters."""
+
+        def ask(client: redis.Redis) -> Any:
+            return client.xreadgroup(GROUP, consumer, {self._stream: ">"}, room, self._block(block_ms))
+
+        room = self._connection.run(
+            scripts.ROOM, [self._stream, self._unacked], [GROUP, max_entries, self._limits.read_bytes]
+        )
+        return self._handles(_entries(self._grouped(ask)))
+
+    def pending(self, consumer: str, max_entries: int) -> Sequence[BatchHandle]:
+        """What this consumer has read and not acknowledged, oldest first."""
+
+        def ask(client: redis.Redis) -> Any:
+            return client.xreadgroup(GROUP, consumer, {self._stream: "0"}, max_entries)
+
+        return self._handles(_entries(self._grouped(ask)))
+
+    def claim(self, consumer: str, idle_ms: int, max_entries: int) -> Sequence[BatchHandle]:
+        """Take over entries that were left for `idle_ms`; see model.Broker."""
+        found: list[Entry] = []
+        cursor = b"0-0"
+        while True:
+            wanted = max_entries - len(found)
+
+            def ask(client: redis.Redis, start: bytes = cursor, count: int = wanted) -> Any:
+                return client.xautoclaim(self._stream, GROUP, consumer, idle_ms, start, count)
+
+            cursor, entries, *_ = self._grouped(ask)
+            found += entries
+            if cursor == b"0-0" or len(found) >= max_entries:
+                return self._handles(found)
+
+    def acknowledge(self, handles: Sequence[BatchHandle]) -> None:
+        """The entries are in the store; what is acknowledged and older than `limits.live_s` is deleted."""
+        if handles:
+            horizon_ms = self._clock.now_us() // 1000 - round(self._limits.live_s * 1000)
+            self._connection.run(
+                scripts.ACKNOWLEDGE,
+                [self._stream, self._unacked, self._kept, self._bytes],
+                [GROUP, horizon_ms, self._limits.kept_bytes, *(handle.entry_id for handle in handles)],
+            )
+
+    def bury(self, handle: BatchHandle, reason: str) -> None:
+        """Move an entry to the dead letters; it counts as acknowledged."""
+        self._bury(handle.entry_id, reason)
+
+    def depth(self) -> int:
+        """How many entries are not acknowledged yet."""
+        return int(self._ask(lambda client: client.zcard(self._unacked)))
+
+    def held_bytes(self) -> int:
+        """Bytes of the entries that are not acknowledged yet."""
+        return int(self._ask(lambda client: client.hget(self._bytes, "held")) or 0)
+
+    def oldest_pending_id(self) -> str | None:
+        """The id of the oldest entry that is not acknowledged; None when all are."""
+        # Members of one millisecond are sorted as text: look at enough of them to find the lowest sequence.
+        members: list[bytes] = self._ask(lambda client: client.zrange(self._unacked, 0, 63))
+        ids = [member.split()[0].decode() for member in members]
+        return min(ids, key=place_of, default=None)
+
+    def lag_s(self) -> float:
+        """Age of the oldest entry that is not acknowledged; 0.0 when all are."""
+        oldest = self.oldest_pending_id()
+        return 0.0 if oldest is None else max(0.0, self._clock.now_us() / SECOND_US - place_of(oldest)[0] / 1000)
+
+    def first_id(self) -> str | None:
+        """The oldest entry that the buffer still holds, acknowledged or not."""
+        found = self._ask(lambda client: client.xrange(self._stream, count=1))
+        return found[0][0].decode() if found else None
+
+    def last_id(self) -> str:
+        """The newest entry ever appended; "0-0" if none."""
+
+        def ask(client: redis.Redis) -> Any:
+            return client.xinfo_stream(self._stream) if client.exists(self._stream) else None
+
+        found = self._ask(ask)
+        return "0-0" if found is None else found["last-generated-id"].decode()
+
+    def follow(self, after_id: str, block_ms: int) -> Sequence[BatchHandle]:
+        """Entries after `after_id`; damaged ones are left out. See model.BatchSource."""
+        while True:
+
+            def ask(client: redis.Redis, after: str = after_id) -> Any:
+                return client.xread({self._stream: after}, _FOLLOW_ENTRIES, self._block(block_ms))
+
+            entries = _entries(self._ask(ask))
+            handles = [*self._decoded(entries, _leave_out)]
+            if handles or not entries:
+                return handles
+            after_id = entries[-1][0].decode()
+
+    def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
+        """The newest dead letters, newest first."""
+        found = self._ask(lambda client: client.xrevrange(DEAD_LETTERS, count=limit))
+        return [_letter(letter_id.decode(), fields) for letter_id, fields in found]
+
+    def ping(self) -> None:
+        """Unavailable if the server does not answer."""
+        self._ask(lambda client: client.ping())
+
+    def close(self) -> None:
+        """Give the connections back; the broker may be used again."""
+        self._connection.close()
+
+    def _block(self, block_ms: int) -> int | None:
+        return min(block_ms, self._max_block_ms) if block_ms > 0 else None
+
+    def _ask(self, command: Callable[[redis.Redis], Any]) -> Any:
+        return self._connection.ask(command)
+
+    def _grouped(self, command: Callable[[redis.Redis], Any]) -> Any:
+        """Run a command of the group, which is made where the server has none (any more)."""
+        try:
+            return self._ask(command)
+        except redis.ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+        if self._connection.run(scripts.GROUP, [self._stream, self._unacked, self._kept, self._bytes], [GROUP]):
+            log.info("made consumer group %s of %s", GROUP, self._stream)
+        return self._ask(command)
+
+    def _handles(self, entries: Sequence[Entry]) -> list[BatchHandle]:
+        return [*self._decoded(entries, self._bury)]
+
+    def _decoded(self, entries: Sequence[Entry], damaged: Callable[[str, str], None]) -> Iterable[BatchHandle]:
+        for raw_id, fields in entries:
+            entry_id = raw_id.decode()
+            try:
+                # An entry that was deleted while pending comes back without fields.
+                yield BatchHandle(self._stream, entry_id, self._codec.decode(fields or {}))
+            except Invalid as error:
+                damaged(entry_id, str(error))
+
+    def _bury(self, entry_id: str, reason: str) -> None:
+        log.warning("buffer entry %s goes to the dead letters: %s", entry_id, reason)
+        self._connection.run(
+            scripts.BURY,
+            [self._stream, self._unacked, self._kept, self._bytes, DEAD_LETTERS],
+            [GROUP, entry_id, reason, self._clock.now_us(), MAX_DEAD_LETTERS, MAX_DEAD_PAYLOAD_BYTES],
+        )
+
+
+def _leave_out(entry_id: str, reason: str) -> None:
+    log.debug("left out buffer entry %s: %s", entry_id, reason)
+
+
+def _idempotency(key: str | None) -> str:
+    return idempotency_key(key or "")
+
+
+def _entries(answer: Any) -> list[Entry]:
+    """The entries of an answer to XREAD or XREADGROUP of one stream."""
+    return answer[0][1] if answer else []
+
+
+def _letter(letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
+    return DeadLetter(
+        letter_id,
+        fields[b"stream"].decode(),
+        fields[b"entry_id"].decode(),
+        fields[b"reason"].decode("utf-8", "replace"),
+        int(fields[b"at_us"]),
+        {name[2:]: value for name, value in fields.items() if name.startswith(b"f:")},
+    )

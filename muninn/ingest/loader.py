@@ -1,0 +1,225 @@
+"""From the buffer to the store: rows and stream position in one transaction, whatever crashes.
+
+The sink commits an entry's rows together with its id and skips ids that it knows; only then is the entry
+acknowledged. So a crash between the two loads an entry again, to no effect.
+
+Belongs here: the loop, its retries and what it does with poison. Does not: SQL (the sink), the stream (the buffer).
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from muninn.clock import SECOND_US, Clock, SystemClock
+from muninn.errors import Invalid, Unavailable
+from muninn.ingest.buffer.contract import IngestBuffer, place_of
+from muninn.meter import Meter
+from muninn.model import BatchHandle
+
+log = logging.getLogger(__name__)
+
+_CLAIM_ENTRIES = 8
+_FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 5.0
+_PRUNE_EVERY_S = 60.0
+# A server that lost its last writes may hand out entries again that it had deleted.
+_PRUNE_MARGIN_MS = 3_600_000
+
+
+class Loaded(Protocol):
+    """What a load did."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def late(self) -> int: ...
+
+
+class Sink(Protocol):
+    """Where batches end up."""
+
+    def load(self, handles: Sequence[BatchHandle]) -> Loaded:
+        """Commit these entries in one transaction, skipping those that were committed before.
+
+        Raises Invalid when some entry can never be taken, Unavailable when the server is away.
+        """
+        ...
+
+    def prune_entries(self, before_id: str) -> object:
+        """Forget entry ids below `before_id`: they will not come again."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoaderLimits:
+    """How much one transaction takes, how long a read waits, and when a dead loader's entries are taken over."""
+
+    max_entries: int = 256
+    max_rows: int = 200_000
+    block_ms: int = 1_000
+    takeover_s: float = 15.0
+
+
+class Loader:
+    """One consumer of the buffer. Each loader needs a `consumer` name of its own that it keeps across restarts."""
+
+    def __init__(
+        self,
+        buffer: IngestBuffer,
+        sink: Sink,
+        consumer: str,
+        *,
+        limits: LoaderLimits | None = None,
+        clock: Clock | None = None,
+        meter: Meter | None = None,
+    ):
+        self._buffer = buffer
+        self._sink = sink
+        self._consumer = consumer
+        self._limits = limits or LoaderLimits()
+        self._clock = clock or SystemClock()
+        self._meter = meter or Meter()
+        # What was read before a crash, or before a server went away, comes first.
+        self._recovering = True
+        self._claiming = _Every(self._limits.takeover_s / 2, self._clock)
+        self._pruning = _Every(_PRUNE_EVERY_S, self._clock)
+
+    def run(self, stop: threading.Event) -> None:
+        """Load until `stop` is set; a load under way is finished."""
+        backoff_s = _FIRST_BACKOFF_S
+        while not stop.is_set():
+            try:
+                self.step()
+                backoff_s = _FIRST_BACKOFF_S
+            except Unavailable as error:
+                self._recovering = True
+                self._meter.count("muninn_loader_retries_total")
+                log.warning("loading waits %.1f s: %s", backoff_s, error)
+                self._clock.wait(backoff_s * random.uniform(0.5, 1.0), stop)  # noqa: S311
+                backoff_s = min(backoff_s * 2, _MAX_BACKOFF_S)
+
+    def step(self) -> int:
+        """Read once and load what came; how many entries. Unavailable when a server is away."""
+        with self._stage("read"):
+            handles = self._next()
+        for part in _transactions(handles, self._limits.max_rows):
+            self._load(part)
+        if not handles:
+            self._meter.gauge("muninn_loader_lag_s", 0.0)
+        self._prune()
+        return len(handles)
+
+    def _next(self) -> Sequence[BatchHandle]:
+        if self._recovering:
+            handles = self._buffer.pending(self._consumer, self._limits.max_entries)
+            if handles:
+                return handles
+            self._recovering = False
+        if self._claiming.due():
+            idle_ms = round(self._limits.takeover_s * 1000)
+            handles = self._buffer.claim(self._consumer, idle_ms, _CLAIM_ENTRIES)
+            if handles:
+                log.info("took over %d entries that another loader had left", len(handles))
+                self._claiming.again()
+                return handles
+        return self._buffer.read(self._consumer, self._limits.max_entries, self._limits.block_ms)
+
+    def _load(self, handles: Sequence[BatchHandle]) -> None:
+        try:
+            with self._stage("load"):
+                loaded = self._sink.load(handles)
+        except Invalid as error:
+            self._isolate(handles, error)
+            return
+        self._count(handles, loaded)
+        with self._stage("acknowledge"):
+            self._buffer.acknowledge(handles)
+
+    def _isolate(self, handles: Sequence[BatchHandle], error: Invalid) -> None:
+        """Find the entry that cannot be loaded by halving; it alone goes to the dead letters."""
+        if len(handles) == 1:
+            self._meter.count("muninn_loader_dead_letters_total")
+            log.error("entry %s cannot be loaded: %s", handles[0].entry_id, error)
+            self._buffer.bury(handles[0], str(error))
+            return
+        middle = len(handles) // 2
+        self._load(handles[:middle])
+        self._load(handles[middle:])
+
+    def _count(self, handles: Sequence[BatchHandle], loaded: Loaded) -> None:
+        self._meter.count("muninn_loader_batches_total")
+        self._meter.count("muninn_loader_entries_total", len(handles))
+        self._meter.count("muninn_loader_rows_total", loaded.rows)
+        self._meter.count("muninn_loader_duplicates_total", loaded.duplicates)
+        self._meter.count("muninn_loader_late_total", loaded.late)
+        oldest_ms = min(place_of(handle.entry_id)[0] for handle in handles)
+        self._meter.gauge("muninn_loader_lag_s", max(0.0, self._clock.now_us() / SECOND_US - oldest_ms / 1000))
+
+    def _prune(self) -> None:
+        if self._pruning.due():
+            first = self._buffer.first_id() or self._buffer.last_id()
+            before_ms = place_of(first)[0] - _PRUNE_MARGIN_MS
+            if before_ms > 0:
+                self._sink.prune_entries(f"{before_ms}-0")
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._meter.duration("muninn_loader_stage", time.perf_counter() - started, stage=name)
+
+
+class _Every:
+    """True the first time, and then once in `seconds`."""
+
+    def __init__(self, seconds: float, clock: Clock):
+        self._seconds, self._clock = seconds, clock
+        self._next = clock.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time; starts the next wait if so."""
+        now = self._clock.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+    def again(self) -> None:
+        """Be due at once: there is probably more."""
+        self._next = self._clock.monotonic()
+
+
+def _transactions(handles: Sequence[BatchHandle], max_rows: int) -> Iterator[Sequence[BatchHandle]]:
+    """The handles in runs of at most `max_rows` samples; a larger entry makes a run of its own."""
+    start = rows = 0
+    for place, handle in enumerate(handles):
+        if rows and rows + len(handle.batch) > max_rows:
+            yield handles[start:place]
+            start, rows = place, 0
+        rows += len(handle.batch)
+    if handles:
+        yield handles[start:]
+
+
+def consumer_name(host: str, number: int) -> str:
+    """A loader's name: the same again after a restart, so that it finds its own pending entries."""
+    return f"{host}:{number}"
+
+
+def measure(buffer: IngestBuffer, meter: Meter) -> None:
+    """Set the gauges of a buffer; Unavailable when its server is away."""
+    gauges: dict[str, Callable[[], float]] = {
+        "muninn_buffer_depth_entries": buffer.depth,
+        "muninn_buffer_held_bytes": buffer.held_bytes,
+        "muninn_buffer_lag_s": buffer.lag_s,
+    }
+    for name, read in gauges.items():
+        meter.gauge(name, read())

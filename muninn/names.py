@@ -1,0 +1,147 @@
+"""Every name that two rooms must agree on: Redis keys and channels, and what each metric is.
+
+Belongs here: key names, the registry of metrics (kind, unit, help), and how kind and unit follow from a
+name that is not in it. Does not: values, labels, anything that talks to a server.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+GROUP = "loaders"
+DEAD_LETTERS = "muninn:deadletter"
+HOST_AGENT = "host-collector"
+OWN_AGENT = "muninn"
+OWN_PREFIX = "muninn_"
+
+Kind = Literal["gauge", "counter"]
+
+
+def ingest_stream(shard: int = 0) -> str:
+    """The stream between the gateway and the loaders."""
+    return f"muninn:ingest:{shard}"
+
+
+def idempotency_key(key: str) -> str:
+    """Where the entry id of a request with this Idempotency-Key is kept."""
+    return f"muninn:idempotency:{key}"
+
+
+def board_key(program: str, instance: str) -> str:
+    """Where a program's heartbeat is kept."""
+    return f"muninn:board:{program}:{instance}"
+
+
+def cache_key(name: str) -> str:
+    """Where a cached answer is kept."""
+    return f"muninn:cache:{name}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric is: `kind`, the `unit` as an axis shows it ("" for a plain count), and one line of help."""
+
+    name: str
+    kind: Kind
+    unit: str
+    help: str = ""
+
+
+# Longest suffix first: "_bytes_per_s" must win over "_per_s".
+_UNITS = (
+    ("_bytes_per_s", "B/s"),
+    ("_per_s", "/s"),
+    ("_bytes", "B"),
+    ("_percent", "%"),
+    ("_pct", "%"),
+    ("_ratio", "ratio"),
+    ("_seconds", "s"),
+    ("_us", "µs"),
+    ("_ms", "ms"),
+    ("_s", "s"),
+    ("_celsius", "°C"),
+    ("_volts", "V"),
+    ("_watts", "W"),
+    ("_hertz", "Hz"),
+)
+
+
+def infer(name: str) -> Metric:
+    """Kind and unit as the name's suffix tells them: `_total` is a counter, `_bytes` is in bytes, and so on."""
+    stem = name.removesuffix("_total")
+    unit = next((unit for suffix, unit in _UNITS if stem.endswith(suffix)), "")
+    return Metric(name, "counter" if stem != name else "gauge", unit)
+
+
+def describe(name: str) -> Metric:
+    """The registered metric, or what its name tells."""
+    return REGISTRY.get(name) or infer(name)
+
+
+_HELP = {
+    # The host, from the collector.
+    "cpu_usage_pct": "share of the time that a core (or `total`) spent in a mode",
+    "cpu_busy_pct": "share of the time that a core (or `total`) was not idle and not waiting for a disk",
+    "memory_total_bytes": "memory of the machine",
+    "memory_used_bytes": "memory in use, caches not counted",
+    "memory_available_bytes": "memory that programs can still get without swapping",
+    "memory_cached_bytes": "memory that holds file contents",
+    "memory_buffers_bytes": "memory that holds block device buffers",
+    "memory_used_pct": "share of the memory that is not available",
+    "swap_total_bytes": "swap space of the machine",
+    "swap_used_bytes": "swap space in use",
+    "swap_used_pct": "share of the swap space in use",
+    "disk_read_bytes_per_s": "bytes read from a device",
+    "disk_written_bytes_per_s": "bytes written to a device",
+    "disk_reads_per_s": "read operations of a device",
+    "disk_writes_per_s": "write operations of a device",
+    "disk_busy_pct": "share of the time that a device had work",
+    "filesystem_used_pct": "share of a filesystem in use",
+    "filesystem_free_bytes": "space of a filesystem that plain users can still take",
+    "network_received_bytes_per_s": "bytes received by a network device",
+    "network_sent_bytes_per_s": "bytes sent by a network device",
+    "network_received_packets_per_s": "packets received by a network device",
+    "network_sent_packets_per_s": "packets sent by a network device",
+    "network_errors_per_s": "packets that a network device received or sent with an error",
+    "network_drops_per_s": "packets that a network device dropped",
+    "load_1m": "runnable and waiting tasks, mean over 1 minute",
+    "load_5m": "runnable and waiting tasks, mean over 5 minutes",
+    "load_15m": "runnable and waiting tasks, mean over 15 minutes",
+    "open_files": "open file handles of the machine",
+    "process_count": "processes of the machine",
+    "context_switches_per_s": "switches between tasks",
+    "interrupts_per_s": "hardware interrupts",
+    "uptime_s": "time since the machine started",
+    "process_cpu_pct": "CPU of all processes of one name; 100 is one core",
+    "process_memory_bytes": "resident memory of all processes of one name; shared pages count in each",
+    # Muninn itself.
+    "muninn_ingest_requests_total": "requests at the ingest door, by status",
+    "muninn_ingest_samples_total": "samples that the buffer has durably",
+    "muninn_ingest_rejected_total": "samples refused at the door as bad",
+    "muninn_ingest_bytes_total": "request bytes at the ingest door, as sent",
+    "muninn_ingest_stage_seconds_total": "time spent at the door, by stage",
+    "muninn_buffer_depth_entries": "buffer entries that are not in the store yet",
+    "muninn_buffer_held_bytes": "bytes of the buffer entries that are not in the store yet",
+    "muninn_buffer_lag_s": "age of the oldest buffer entry that is not in the store yet",
+    "muninn_buffer_dead_letters": "entries in the dead-letter stream",
+    "muninn_loader_rows_total": "samples written to the store",
+    "muninn_loader_batches_total": "transactions that wrote to the store",
+    "muninn_loader_duplicates_total": "samples that replaced one of the same series and time",
+    "muninn_loader_late_total": "samples older than the newest of their series",
+    "muninn_loader_dead_letters_total": "buffer entries that could never be loaded",
+    "muninn_loader_retries_total": "loads that were put off because a server was away",
+    "muninn_loader_lag_s": "age of the oldest entry of the last load, when it was in the store",
+    "muninn_loader_stage_seconds_total": "time spent by the loader, by stage",
+    "muninn_client_sent_total": "samples that the gateway took from this client",
+    "muninn_client_refused_total": "samples that the gateway refused as bad",
+    "muninn_client_dropped_total": "samples dropped because the queue was full",
+    "muninn_client_retries_total": "requests sent again",
+    "muninn_client_queue_samples": "samples waiting to be sent",
+    "muninn_collector_readings_total": "readings of the host",
+    "muninn_process_cpu_seconds_total": "CPU time of one of Muninn's own programs",
+    "muninn_process_resident_bytes": "resident memory of one of Muninn's own programs",
+    "muninn_heartbeat_age_s": "time since a program last told how it is",
+}
+
+REGISTRY: dict[str, Metric] = {
+    name: Metric(name, known.kind, known.unit, text) for name, text in _HELP.items() for known in (infer(name),)
+}

@@ -1,0 +1,1 @@
+"""Pure maths used by rollups, reads and the brains: arrays in, arrays out. No I/O, no settings, no clock."""

@@ -1,0 +1,1 @@
+"""The platform looking after itself: health, and its own metrics."""

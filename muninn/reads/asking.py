@@ -1,0 +1,27 @@
+"""Named queries against the store, each timed under its name.
+
+Belongs here: the timing that every read shares. Does not: SQL (sql/queries/reads_*.sql), what to ask.
+"""
+
+from typing import Any
+
+from muninn.clock import Clock
+from muninn.meter import Meter
+from muninn.store.database import Database
+
+
+class Asker:
+    """What the question modules ask through; safe for many threads."""
+
+    def __init__(self, database: Database, meter: Meter, clock: Clock):
+        self.database = database
+        self._meter = meter
+        self._clock = clock
+
+    def fetch(self, name: str, /, **params: object) -> list[Any]:
+        """The rows of sql/queries/<name>.sql; Unavailable when the database is away."""
+        started = self._clock.monotonic()
+        try:
+            return self.database.fetch(name, **params)
+        finally:
+            self._meter.duration("muninn_query", self._clock.monotonic() - started, query=name)

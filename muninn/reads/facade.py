@@ -1,0 +1,136 @@
+"""Reads: every question in one object, safe for many threads; one per process is enough.
+
+Belongs here: the questions' signatures and what is cached. Does not: how a question is answered (its own module).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+
+from muninn.cache import Board, HotCache
+from muninn.clock import Clock, SystemClock
+from muninn.errors import Unavailable
+from muninn.meter import Meter
+from muninn.model import Window
+from muninn.reads import catalogue, health, overview, pipeline, recent, times, trend
+from muninn.reads.asking import Asker
+from muninn.reads.heartbeats import NONE, Heartbeats
+from muninn.reads.memo import Memo, Patience
+from muninn.reads.steps import Kept
+from muninn.reads.values import MetricInfo, Overview, PipelineState, Recent, Trend
+from muninn.store.database import Database
+
+
+class Reads:
+    """Answers from the cache where they are fresh there, otherwise from the store.
+
+    Every method may raise Unavailable when the database is away; without Redis only caching and the
+    programs' heartbeats are missing. Unknown metric names raise UnknownMetric (an Invalid).
+    Closing it closes the database handed in.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        cache: HotCache | None = None,
+        board: Board | None = None,
+        *,
+        meter: Meter | None = None,
+        clock: Clock | None = None,
+        kept: Kept | None = None,
+    ):
+        self.clock = clock or SystemClock()
+        self.meter = meter or Meter()
+        self._database = database
+        self._ask = Asker(database, self.meter, self.clock)
+        self._board = board
+        self._kept = kept or Kept()
+        self._patience = Patience("Redis", self.clock)
+        self._memo = Memo(cache, self._patience, self.meter)
+
+    def catalogue(self, prefix: str = "") -> list[MetricInfo]:
+        """Every metric whose name starts with `prefix`, by name; a new one shows within ten seconds."""
+        found, _ = self._memo.answer(catalogue.ANSWER, self.fresh_catalogue)
+        return [metric for metric in found if metric.metric_name.startswith(prefix)]
+
+    def fresh_catalogue(self) -> list[MetricInfo]:
+        """Every metric, from the store."""
+        return catalogue.catalogue(self._ask)
+
+    def label_values(self, metric: str, name: str, limit: int = 1000) -> list[str]:
+        """The values that label `name` has on this metric, in order; also `source_agent_id`, `instance_id`."""
+        return catalogue.label_values(self._ask, metric, name, limit)
+
+    def window(self, since: str | int, until: str | int = "now") -> Window:
+        """A window from "-6h", "now-15m", "now", epoch milliseconds or RFC 3339; Invalid names the parameter."""
+        return times.parse_window(since, until, self.clock.now_us())
+
+    def trend(
+        self,
+        metric: str,
+        window: Window,
+        step_us: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        max_series: int = 50,
+        max_points: int = 1000,
+    ) -> Trend:
+        """The metric's series by step over the window.
+
+        step_us: None chooses by range; a given one is rounded up to a multiple of what is kept, and
+        coarsened where the window would hold more than `max_points` steps.
+        labels: exact values, all must match; `source_agent_id` and `instance_id` are reserved names.
+        """
+        question = trend.Question(metric, window, step_us, labels, max_series, max_points)
+        return trend.trend(self._ask, question, self.clock.now_us(), self._kept)
+
+    def recent(self, metric: str, labels: Mapping[str, str] | None, window: Window, max_series: int = 50) -> Recent:
+        """The raw samples of a window of at most an hour: what a live chart starts from."""
+        return recent.recent(self._ask, metric, labels, window, max_series)
+
+    def overview(self, now_us: int | None = None) -> Overview:
+        """Health, totals, busiest hosts and what changed most; at most three seconds old (see `age_s`).
+
+        While the database is away it is the last answer kept, however old, with a health that says so.
+        With `now_us` it is computed for that instant.
+        """
+        if now_us is not None:
+            return self._overview(now_us)
+        try:
+            found, age_s = self._memo.answer(overview.ANSWER, lambda: self._overview(self.clock.now_us()))
+        except Unavailable:
+            kept = self._memo.recall(overview.ANSWER)
+            if kept is None:
+                raise
+            found, age_s = kept
+            found = replace(found, health=health.judge(self.clock.now_us(), self._heartbeats(), None))
+        return replace(found, age_s=age_s)
+
+    def pipeline(self, now_us: int | None = None) -> PipelineState:
+        """Ingest, buffer, loader lag, rollups, partitions and programs, as they are now."""
+        return pipeline.pipeline(self._ask, self._heartbeats(), self.clock.now_us() if now_us is None else now_us)
+
+    def check(self) -> None:
+        """Return where the database answers, otherwise raise Unavailable."""
+        self._database.fetch("store_engine")
+
+    def close(self) -> None:
+        """Give the database connections back."""
+        self._database.close()
+
+    def _overview(self, now_us: int) -> Overview:
+        return overview.overview(self._ask, self._heartbeats(), now_us)
+
+    def _heartbeats(self) -> Heartbeats:
+        board = self._board
+        if board is None:
+            return NONE
+        return self._patience.ask(lambda: Heartbeats(board.read_all(), known=True), NONE)
+
+    def __enter__(self) -> "Reads":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,65 @@
+"""Which series a question is about: metric and label filter to series ids and keys.
+
+Belongs here: selection, its limit, and what to say of an unknown metric. Does not: their samples.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from muninn.errors import Invalid
+from muninn.model import SeriesKey, Window
+from muninn.reads.asking import Asker
+from muninn.reads.values import UnknownMetric
+
+# What stands beside the labels and is filtered by the same way.
+RESERVED = ("source_agent_id", "instance_id")
+MAX_SERIES = 1000
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Series ids with their keys, in order of the keys; `matching` counts those beyond the limit as well."""
+
+    keys: Mapping[int, SeriesKey]
+    matching: int
+
+    @property
+    def truncated(self) -> int | None:
+        """How many match in all, where that is more than were chosen."""
+        return self.matching if self.matching > len(self.keys) else None
+
+
+def choose(ask: Asker, metric: str, labels: Mapping[str, str] | None, window: Window, max_series: int) -> Chosen:
+    """The series that have sent something since the window began.
+
+    Invalid where `max_series` is not from 1 to 1000; UnknownMetric where no series has that name.
+    """
+    if not 1 <= max_series <= MAX_SERIES:
+        raise Invalid(f"max_series must be from 1 to {MAX_SERIES}", "max_series")
+    given = dict(labels or {})
+    reserved = {name: given.pop(name, None) for name in RESERVED}
+    rows = ask.fetch(
+        "reads_series",
+        metric=metric,
+        tags=orjson.dumps(given).decode(),
+        since=window.since,
+        max_series=max_series,
+        **reserved,
+    )
+    if not rows:
+        check_known(ask, metric)
+    keys = {
+        row.series_id: SeriesKey.of(metric, row.tags, row.source_agent_id, row.instance_id)
+        for row in rows
+    }
+    return Chosen(keys, rows[0].matching if rows else 0)
+
+
+def check_known(ask: Asker, metric: str) -> None:
+    """Raise UnknownMetric, with close matches, unless some series has this name."""
+    names = [row.metric_name for row in ask.fetch("reads_metric_names")]
+    if metric not in names:
+        raise UnknownMetric(metric, tuple(difflib.get_close_matches(metric, names, 3)))

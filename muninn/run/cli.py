@@ -1,0 +1,190 @@
+"""The command line: `muninn COMMAND`. Each command is a few lines that call what does the work.
+
+Belongs here: arguments, exit codes, what is printed. Does not: anything else.
+Modules are imported inside the commands: `muninn --help` must not wait for a database driver.
+"""
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from muninn import settings as chosen
+from muninn.errors import MuninnError
+from muninn.run.state import Home
+
+app = typer.Typer(
+    name="muninn",
+    help="Performance monitoring over SQL. `muninn up` runs everything on this machine; "
+    "settings are MUNINN_ environment variables (`muninn settings` lists them).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+# Exit codes: 0 all is well, 1 something is not, 2 wrong usage or a wrong setting.
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+Number = Annotated[int, typer.Option(min=1, help="which instance this is; each needs a number of its own")]
+
+
+def main() -> None:
+    """Run a command; an error of ours is one sentence on standard error."""
+    try:
+        app()
+    except MuninnError as error:
+        print(f"muninn: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _home() -> Home:
+    return Home(chosen.load().home)
+
+
+@app.command()
+def up() -> None:
+    """Start everything and stay in the foreground; Ctrl-C ends it all.
+
+    Embedded PostgreSQL and Valkey are started unless MUNINN_DATABASE_URL and MUNINN_REDIS_URL name real servers.
+    """
+    from rich.console import Console
+
+    from muninn.run.up import up as run
+
+    settings = chosen.load()
+    _log_to_stderr(settings)
+    sys.exit(run(settings, Console()))
+
+
+@app.command()
+def down() -> None:
+    """End the Muninn that runs on MUNINN_HOME, and wait until it has ended."""
+    from muninn.run.up import down as end
+
+    home = _home()
+    print("Ended." if end(home) else f"No Muninn runs on {home.path}.")
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Show every part: health, process, address, lag. Exit code 0 only if all is well."""
+    from rich.console import Console
+
+    from muninn.run.status import status as ask
+
+    found = ask(_home(), os.environ)
+    if json:
+        import orjson
+
+        print(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2).decode())
+    elif found.state is None:
+        print(f"No Muninn runs on {found.home}: start it with `muninn up`.")
+    else:
+        console = Console()
+        console.print(found.as_table())
+        console.print(f"\ndashboards  {found.state.dashboard_url}", highlight=False)
+        console.print(f"database    {found.state.database_url}\nredis       {found.state.redis_url}", highlight=False)
+    sys.exit(0 if found.health == "ok" else 1)
+
+
+@app.command()
+def scale(
+    program: Annotated[str, typer.Argument(help="the program, such as loader")],
+    count: Annotated[int, typer.Argument(min=1, max=32, help="how many instances from now on")],
+) -> None:
+    """Change how many instances of a program run, until the next start."""
+    from muninn.errors import Unavailable
+    from muninn.run.supervisor import Control
+
+    home = _home()
+    state = home.running()
+    if state is None:
+        raise Unavailable(f"no Muninn runs on {home.path}: start it with `muninn up`")
+    before = Control(state.control).scale(program, count)
+    print(f"{program}: {before} -> {count}")
+
+
+@app.command()
+def logs(
+    program: Annotated[str, typer.Argument(help="a process as `muninn status` names it, such as gateway or loader-1")],
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="how many lines of the past")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with what comes")] = False,
+) -> None:
+    """Show a program's log."""
+    from muninn.run.logfile import show
+
+    show(_home().logs, program, lines, follow=follow)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the schema of MUNINN_DATABASE_URL up to this code; `muninn up` does it by itself."""
+    from muninn.store.database import Database
+    from muninn.store.migrations import migrate as run
+
+    with Database(chosen.load().require_database_url(), pool_size=1) as database:
+        done = run(database)
+    print("\n".join(f"applied {name}" for name in done.applied) or "The schema is up to date.")
+
+
+@app.command()
+def settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="print docs/settings.md instead")] = False,
+) -> None:
+    """List every setting with its value in use and what it does; secrets are masked."""
+    from muninn.run import reference
+
+    if markdown:
+        sys.stdout.write(reference.markdown())
+        return
+    from rich.console import Console
+
+    Console().print(reference.table(chosen.load()))
+
+
+@app.command()
+def gateway(number: Number = 1) -> None:
+    """Run the HTTP door alone: ingest and the JSON read API. Needs both URLs, as all single programs do."""
+    _program("gateway", number)
+
+
+@app.command()
+def loader(number: Number = 1) -> None:
+    """Run a loader alone: moves samples from the buffer into the store."""
+    _program("loader", number)
+
+
+@app.command()
+def refresher(number: Number = 1) -> None:
+    """Run the refresher alone: closes rollups and makes partitions."""
+    _program("refresher", number)
+
+
+@app.command()
+def sidecar(number: Number = 1) -> None:
+    """Run the WebSocket stream alone."""
+    _program("sidecar", number)
+
+
+@app.command()
+def collector(number: Number = 1) -> None:
+    """Run the host collector alone: this machine's figures to MUNINN_COLLECTOR_URL."""
+    _program("collector", number)
+
+
+def _program(name: str, number: int) -> None:
+    from muninn.run.programs import run
+
+    sys.exit(run(name, number))
+
+
+def _log_to_stderr(settings: chosen.Settings) -> None:
+    from muninn import logs as logging_of_muninn
+
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    logging_of_muninn.configure("WARNING" if settings.log_level == "INFO" else settings.log_level)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The long-running programs, one module each: `python -m muninn.run.programs NAME [NUMBER]`.
+
+Belongs here: wiring, and what every program shares: settings, signals, heartbeat. Does not: what it does.
+"""
+
+import importlib
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from muninn import logs, settings
+from muninn.clock import Clock, SystemClock
+from muninn.errors import Misconfigured, MuninnError
+from muninn.meter import Meter
+from muninn.settings import Settings
+
+log = logging.getLogger(__name__)
+
+NAMES = ("gateway", "loader", "refresher", "sidecar", "collector")
+
+
+@dataclass
+class Context:
+    """What a program is given. `number`: which of its instances it is, from 1. `stop`: set when it is to end."""
+
+    name: str
+    number: int
+    settings: Settings
+    meter: Meter = field(default_factory=Meter)
+    clock: Clock = field(default_factory=SystemClock)
+    stop: threading.Event = field(default_factory=threading.Event)
+    cleanup: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def instance(self) -> str:
+        """The name of this instance, the same again after a restart."""
+        return f"{socket.gethostname()}:{self.number}"
+
+    def board(self) -> Any:
+        """The heartbeat board."""
+        from muninn import cache
+
+        return cache.RedisBoard(cache.connect(self.settings.require_redis_url(), max_connections=4), self.clock)
+
+    def start_heartbeat(self, refresh: Callable[[], None] | None = None) -> None:
+        """Tell each second how we are, until the end; `refresh` sets gauges before."""
+        from muninn.operations.selfwatch import Heartbeat
+
+        beat = Heartbeat(self.board(), self.name, self.instance, self.meter, self.clock, refresh=refresh)
+        self.cleanup.enter_context(beat)
+
+    def database(self) -> Any:
+        """The store, closed at the end."""
+        from muninn.store.database import Database
+
+        chosen = self.settings.database
+        database = Database(
+            self.settings.require_database_url(),
+            pool_size=chosen.pool_size,
+            statement_timeout_s=chosen.statement_timeout_s,
+            application_name=f"muninn-{self.name}",
+        )
+        return self.cleanup.enter_context(database)
+
+    def broker(self) -> Any:
+        """The buffer."""
+        from muninn.ingest.buffer.contract import BufferLimits
+        from muninn.ingest.buffer.valkey import ValkeyBroker
+
+        chosen = self.settings.buffer
+        limits = BufferLimits(max_bytes=chosen.max_bytes, live_s=chosen.live_s)
+        return ValkeyBroker(
+            self.settings.require_redis_url(), limits=limits, durability=chosen.durability, clock=self.clock
+        )
+
+
+def run(name: str, number: int = 1) -> int:
+    """Run a program until SIGTERM or SIGINT; the exit code."""
+    try:
+        context = Context(name, number, settings.load())
+        logs.configure(context.settings.log_level)
+        _stop_on_signals(context.stop)
+        with context.cleanup:
+            importlib.import_module(f"muninn.run.programs.{name}").main(context)
+    except Misconfigured as error:
+        print(f"muninn {name}: {error}", file=sys.stderr)
+        return 2
+    except MuninnError as error:
+        print(f"muninn {name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)

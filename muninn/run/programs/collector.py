@@ -1,0 +1,35 @@
+"""The collector: this machine's figures, and every program's own, to the gateway like any client's."""
+
+import logging
+
+from muninn.clock import SECOND_US
+from muninn.errors import Unavailable
+from muninn.operations.selfwatch import OwnMetrics
+from muninn.run.programs import Context
+from muninn.sources.client import GatewayClient
+from muninn.sources.host import HostCollector
+
+log = logging.getLogger(__name__)
+
+
+def main(context: Context) -> None:
+    """Collect until stopped."""
+    config = context.settings.collector
+    host = HostCollector(context.clock, top_processes=config.top_processes)
+    own = OwnMetrics(context.board(), context.clock)
+    client = GatewayClient(config.url or context.settings.gateway_url, clock=context.clock, meter=context.meter)
+    context.cleanup.callback(client.close)
+    context.start_heartbeat()
+    while not context.clock.wait(_until_next(context, config.interval_s), context.stop):
+        client.send(host.read())
+        context.meter.count("muninn_collector_readings_total")
+        try:
+            client.send(own.read())
+        except Unavailable as error:
+            log.debug("the board is away: %s", error)
+
+
+def _until_next(context: Context, interval_s: float) -> float:
+    """Seconds to the next multiple of the interval, so that all hosts read at the same instants."""
+    interval_us = round(interval_s * SECOND_US)
+    return (interval_us - context.clock.now_us() % interval_us) / SECOND_US

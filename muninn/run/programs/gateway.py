@@ -1,0 +1,48 @@
+"""The gateway: the ingest door, the JSON read API, health and metrics, on one HTTP port."""
+
+import uvicorn
+from starlette.applications import Starlette
+
+from muninn import reads
+from muninn.ingest.http import DoorLimits, IngestDoor
+from muninn.ingest.loader import measure
+from muninn.ingest.validate import Rules
+from muninn.operations import http
+from muninn.reads import http as reads_http
+from muninn.run.programs import Context
+
+# Requests beyond this many at once are answered 503 at once, before they take memory.
+_MAX_CONNECTIONS = 1_000
+_KEEP_ALIVE_S = 75
+
+
+def main(context: Context) -> None:
+    """Serve until stopped."""
+    config = context.settings.gateway
+    broker = context.broker()
+    asked = context.cleanup.enter_context(reads.connect(context.settings, meter=context.meter))
+    door = IngestDoor(
+        broker,
+        rules=Rules(future_s=config.future_s, raw_days=context.settings.store.raw_days),
+        limits=DoorLimits(max_body_bytes=config.max_body_bytes),
+        clock=context.clock,
+        meter=context.meter,
+    )
+    watch = http.routes(context.board(), {"buffer": broker.depth}, {"store": asked.check})
+    app = Starlette(routes=[*door.routes(), *reads_http.routes(asked), *watch])
+    context.start_heartbeat(lambda: measure(broker, context.meter))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=config.host,
+            port=config.port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            limit_concurrency=_MAX_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=3,
+        )
+    )
+    server.run()

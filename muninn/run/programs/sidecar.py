@@ -1,0 +1,13 @@
+"""The sidecar: live samples to viewers over WebSocket."""
+
+from muninn import reads
+from muninn.run.programs import Context
+from muninn.stream.server import Sidecar
+
+
+def main(context: Context) -> None:
+    """Stream until stopped."""
+    seeder = context.cleanup.enter_context(reads.connect(context.settings, meter=context.meter))
+    sidecar = Sidecar(context.settings.sidecar, context.broker(), seeder, context.clock, context.meter)
+    context.start_heartbeat()
+    sidecar.run(context.stop)

@@ -1,0 +1,139 @@
+"""CSV, NDJSON and Parquet files, a piece at a time.
+
+CSV has a header; columns are those of ingest.decode.arrow (`labels` as a JSON object, or one column `label.NAME` a
+label). NDJSON has a sample a line. CSV and NDJSON may be gzipped. What a row means is for ingest.decode to say.
+
+Belongs here: opening files and cutting them up. Does not: samples, validation.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+
+from muninn.errors import Invalid
+
+COLUMNS = ("metric", "timestamp", "value", "labels", "source_agent_id", "instance_id")
+LABEL_PREFIX = "label."
+KINDS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet", ".pq": "parquet"}
+_BLOCK_BYTES = 4 << 20
+_MAX_LINE_BYTES = 16 << 20
+_BROKEN = (pa.ArrowException, OSError, ValueError)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a file, as a table or as lines of NDJSON; `text`: instants and values are text, as CSV has them.
+
+    first_row: number of its first row, counted from 0. broken: (line, what is wrong) of lines that are no rows.
+    """
+
+    first_row: int
+    table: pa.Table | None = None
+    lines: bytes = b""
+    text: bool = False
+    broken: tuple[tuple[int, str], ...] = ()
+
+
+def kind_of(path: Path) -> str:
+    """csv, ndjson or parquet, by the name's ending; Invalid for any other."""
+    name = path.name.lower().removesuffix(".gz")
+    kind = KINDS.get(Path(name).suffix)
+    if kind is None:
+        raise Invalid(f"{path.name}: the name must end in one of {', '.join(KINDS)} (CSV and NDJSON also with .gz)")
+    return kind
+
+
+def pieces(path: Path, rows: int = 50_000) -> Iterator[Piece]:
+    """The file in order, in tables of at most `rows` rows or blocks of a few MiB.
+
+    Invalid if it is not what its name says; Arrow's message tells where.
+    """
+    read = {"csv": _csv, "ndjson": _ndjson, "parquet": _parquet}[kind_of(path)]
+    try:
+        yield from read(path, rows)
+    except _BROKEN as error:
+        raise Invalid(
+            f"{path.name}: {str(error).splitlines()[0][:300] if str(error) else type(error).__name__}"
+        ) from None
+
+
+def _parquet(path: Path, rows: int) -> Iterator[Piece]:
+    with pq.ParquetFile(path) as file:
+        names = [name for name in file.schema_arrow.names if _known(name)]
+        first_row = 0
+        for batch in file.iter_batches(batch_size=rows, columns=names):
+            yield Piece(first_row, pa.Table.from_batches([batch]))
+            first_row += batch.num_rows
+
+
+def _csv(path: Path, rows: int) -> Iterator[Piece]:
+    names = _header(path)
+    broken: list[tuple[int, str]] = []
+
+    def skip(row: pcsv.InvalidRow) -> str:
+        number = -1 if row.number is None else row.number
+        broken.append((number, f"{row.actual_columns} columns instead of {row.expected_columns}"))
+        return "skip"
+
+    wanted = [name for name in names if _known(name)]
+    with _opened(path) as source:
+        reader = pcsv.open_csv(
+            source,
+            pcsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+            pcsv.ParseOptions(invalid_row_handler=skip),
+            pcsv.ConvertOptions(
+                column_types=dict.fromkeys(wanted, pa.string()),
+                include_columns=wanted,
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+        first_row = 0
+        for batch in reader:
+            for start in range(0, batch.num_rows, rows):
+                table = pa.Table.from_batches([batch.slice(start, rows)])
+                yield Piece(first_row, table, text=True, broken=tuple(broken))
+                first_row += table.num_rows
+                broken.clear()
+        if broken:
+            yield Piece(first_row, text=True, broken=tuple(broken))
+
+
+def _header(path: Path) -> list[str]:
+    with _opened(path) as source:
+        line = io.BytesIO(source.read(_BLOCK_BYTES)).readline().decode("utf-8-sig").strip()
+    names = next(csv.reader([line]), [])
+    missing = [name for name in COLUMNS[:3] if name not in names]
+    if missing:
+        raise Invalid(
+            f"{path.name}: there is no column `{missing[0]}`; the header has {', '.join(names[:20]) or 'nothing'}"
+        )
+    return names
+
+
+def _opened(path: Path) -> pa.NativeFile:
+    return pa.input_stream(str(path), compression="gzip" if path.name.lower().endswith(".gz") else None)
+
+
+def _known(name: str) -> bool:
+    return name in COLUMNS or name.startswith(LABEL_PREFIX)
+
+
+def _ndjson(path: Path, _: int) -> Iterator[Piece]:
+    first_row, rest = 0, b""
+    with _opened(path) as source:
+        while block := source.read(_BLOCK_BYTES):
+            whole, newline, rest = (rest + block).rpartition(b"\n")
+            if len(rest) > _MAX_LINE_BYTES:
+                raise Invalid(f"{path.name}: a line after row {first_row} has more than {_MAX_LINE_BYTES} bytes")
+            if newline:
+                yield Piece(first_row, lines=whole)
+                first_row += sum(1 for line in whole.split(b"\n") if line and not line.isspace())
+    if rest:
+        yield Piece(first_row, lines=rest)

@@ -1,0 +1,44 @@
+"""Which samples the store takes: finite, of a size that sums can hold, at a time that has or may have a partition.
+
+Belongs here: the last check before rows are written. Does not: what the door says to a client (ingest).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muninn.model import SampleBatch, SeriesKey, Window
+from muninn.numerics.sketch import LARGEST, SMALLEST
+
+
+@dataclass(frozen=True)
+class Refused:
+    """`samples` samples that can never be kept, for one reason; `key` and `at_us` are of the first of them."""
+
+    reason: str
+    samples: int
+    key: SeriesKey
+    at_us: int
+
+
+def admit(batch: SampleBatch, window: Window) -> tuple[NDArray[np.bool_], tuple[Refused, ...]]:
+    """bool[n]: what may be written; and what may not, by reason. `window`: the times that can be kept."""
+    size = np.abs(batch.value)
+    faults = {
+        "value must be finite": ~np.isfinite(batch.value),
+        f"value must be 0 or between {SMALLEST:g} and {LARGEST:g} in size": (size > LARGEST)
+        | ((size < SMALLEST) & (size > 0)),
+        "older than what is kept": batch.at_us < window.since_us,
+        "too far in the future": batch.at_us >= window.until_us,
+    }
+    good = np.ones(len(batch), bool)
+    refused = []
+    for reason, fault in faults.items():
+        rows = np.flatnonzero(fault & good)
+        if len(rows):
+            good[rows] = False
+            first = rows[0]
+            key = batch.keys[batch.key_index[first]]
+            refused.append(Refused(reason, len(rows), key, int(batch.at_us[first])))
+    return good, tuple(refused)

@@ -1,0 +1,233 @@
+"""A pool of connections that runs named queries: the text is in sql/queries, the name is the file's.
+
+Belongs here: connections, transactions, COPY, and psycopg's errors translated to ours. Does not: any SQL of a purpose.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.rows import namedtuple_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from muninn.errors import Misconfigured, Unavailable
+from muninn.settings import without_password
+
+SQL = Path(__file__).parents[2] / "sql"
+MIN_SERVER_VERSION = 170000
+_IDLE_IN_TRANSACTION_S = 60
+# libpq reports these as text only: no connection, so no SQLSTATE.
+_WRONG_URL = re.compile(
+    r"authentication failed|does not exist|no pg_hba\.conf entry|invalid (dsn|port|URI)|missing \"=\""
+)
+
+
+@cache
+def query_text(name: str) -> str:
+    """The text of sql/queries/<name>.sql."""
+    return (SQL / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+class Transaction:
+    """One transaction, alive inside `Database.transaction()`; it commits at the end, or not at all."""
+
+    def __init__(self, connection: psycopg.Connection[Any]):
+        self._connection = connection
+
+    def fetch(self, name: str, /, **params: object) -> list[Any]:
+        """The query's rows as named tuples."""
+        with self._connection.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+            cursor.execute(query_text(name), params)
+            return cursor.fetchall()
+
+    def execute(self, name: str, /, **params: object) -> int:
+        """Run the query and return how many rows it touched."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(query_text(name), params)
+            return cursor.rowcount
+
+    def copy(self, name: str, data: bytes | memoryview) -> int:
+        """Feed `data` to a COPY ... FROM STDIN query; returns how many rows went in."""
+        with self._connection.cursor() as cursor:
+            with cursor.copy(query_text(name)) as copy:
+                copy.write(data)
+            return cursor.rowcount
+
+    def copy_out(self, name: str, write: Callable[[memoryview], object], /, **params: object) -> None:
+        """Hand what a COPY ... TO STDOUT query gives to `write`, piece by piece."""
+        with self._connection.cursor() as cursor, cursor.copy(query_text(name), params) as copy:
+            for piece in copy:
+                write(memoryview(piece))
+
+    def script(self, text: str) -> None:
+        """Run a file of statements as it is: for migrations."""
+        self._connection.execute(text)
+
+
+class Database:
+    """One server and a pool of at most `pool_size` connections, safe for many threads.
+
+    parallel_workers: how many the server may start for one query; None: as it is configured.
+
+    Every method raises Unavailable while the server is away or a statement ran into its time limit (the
+    next call connects anew by itself), and Misconfigured where the URL is wrong.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 4,
+        statement_timeout_s: float = 30.0,
+        application_name: str = "muninn",
+        connect_timeout_s: float = 5.0,
+        parallel_workers: int | None = None,
+    ):
+        self._url = url
+        self._pool_size = pool_size
+        self._statement_timeout_s = statement_timeout_s
+        self._application_name = application_name
+        self._connect_timeout_s = connect_timeout_s
+        self._parallel_workers = parallel_workers
+        self._lock = threading.Lock()
+        self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
+
+    def open(self) -> "Database":
+        """Start the pool; connections are made behind it, so a server that is away is met by the first call."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = self._new_pool()
+        return self
+
+    def close(self) -> None:
+        """Give all connections back."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def __enter__(self) -> "Database":
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def fetch(self, name: str, /, **params: object) -> list[Any]:
+        """The rows of sql/queries/<name>.sql as named tuples, in a transaction of its own."""
+        with self._connected() as connection:
+            return Transaction(connection).fetch(name, **params)
+
+    def execute(self, name: str, /, **params: object) -> int:
+        """Run sql/queries/<name>.sql in a transaction of its own; returns how many rows it touched."""
+        with self._connected() as connection:
+            return Transaction(connection).execute(name, **params)
+
+    @contextmanager
+    def transaction(
+        self, *, statement_timeout_s: float | None = None, lock_timeout_s: float | None = None
+    ) -> Iterator[Transaction]:
+        """A transaction (READ COMMITTED); limits hold for this transaction only, 0 means none."""
+        with self._connected() as connection, connection.transaction():
+            limits = {"statement_timeout": statement_timeout_s, "lock_timeout": lock_timeout_s}
+            for setting, seconds in limits.items():
+                if seconds is not None:
+                    connection.execute(
+                        sql.SQL("set local {} = {}").format(sql.Identifier(setting), round(seconds * 1000))
+                    )
+            yield Transaction(connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """A read-only transaction that sees one instant throughout (REPEATABLE READ), without a time limit."""
+        with self.transaction(statement_timeout_s=0) as transaction:
+            transaction.script("set transaction isolation level repeatable read, read only")
+            yield transaction
+
+    @cached_property
+    def engine(self) -> str:
+        """What the server offers, asked once: "timescaledb" (community licence) or "postgres".
+
+        The Apache edition of TimescaleDB has no continuous aggregates: it is used as plain PostgreSQL.
+        """
+        return "timescaledb" if self.fetch("store_engine")[0].license == "timescale" else "postgres"
+
+    def _new_pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
+        return ConnectionPool(
+            self._url,
+            kwargs={
+                "autocommit": True,
+                "application_name": self._application_name,
+                "connect_timeout": max(2, round(self._connect_timeout_s)),
+            },
+            min_size=1,
+            max_size=self._pool_size,
+            open=True,
+            configure=self._configure,
+            check=ConnectionPool.check_connection,  # a restarted server is met here, not in the middle of a query
+            timeout=self._connect_timeout_s,
+            name=self._application_name,
+        )
+
+    def _configure(self, connection: psycopg.Connection[Any]) -> None:
+        if connection.info.server_version < MIN_SERVER_VERSION:
+            found = connection.info.server_version // 10000
+            raise Misconfigured(
+                f"the server is PostgreSQL {found}: Muninn needs {MIN_SERVER_VERSION // 10000} or newer"
+            )
+        # jit costs tens of milliseconds on queries that take two. Plans hold the watermark and the partitions
+        # that a window needs: one made for any window would read them all.
+        connection.execute(
+            sql.SQL(
+                "set jit = off; set plan_cache_mode = force_custom_plan; set timezone = 'UTC'; set statement_timeout = {};"
+                " set idle_in_transaction_session_timeout = {}"
+            ).format(round(self._statement_timeout_s * 1000), _IDLE_IN_TRANSACTION_S * 1000)
+        )
+        if self._parallel_workers is not None:
+            connection.execute(sql.SQL("set max_parallel_workers_per_gather = {}").format(self._parallel_workers))
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        pool = self._pool
+        if pool is None:
+            raise Unavailable("the database pool is closed")
+        try:
+            with pool.connection() as connection:
+                yield connection
+        except PoolTimeout as error:
+            raise self._why_no_connection() from error
+        except errors.QueryCanceled as error:
+            raise Unavailable(
+                "the query ran into its time limit: ask for less, or raise MUNINN_DATABASE_STATEMENT_TIMEOUT_S"
+            ) from error
+        except (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure) as error:
+            raise Unavailable(f"the database is busy: {_first_line(error)}") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
+            raise Unavailable(f"the database is away: {_first_line(error)}") from error
+
+    def _why_no_connection(self) -> Unavailable | Misconfigured:
+        """The pool keeps the reason to itself: ask once more, directly."""
+        where = without_password(self._url)
+        try:
+            with psycopg.connect(self._url, connect_timeout=2, autocommit=True) as connection:
+                self._configure(connection)
+        except Misconfigured as error:
+            return error
+        except psycopg.Error as error:
+            reason = _first_line(error)
+            if _WRONG_URL.search(str(error)):
+                return Misconfigured(f"MUNINN_DATABASE_URL ({where}) does not work: {reason}")
+            return Unavailable(f"the database at {where} is away: {reason}")
+        return Unavailable("all database connections are in use: raise MUNINN_DATABASE_POOL_SIZE if this stays")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

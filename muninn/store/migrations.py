@@ -1,0 +1,101 @@
+"""The schema: numbered migrations, each run once and frozen; views and functions made anew on every change.
+
+Belongs here: which files of sql/ run, in which order, and what is refused. Does not: the SQL itself.
+A file NNNN_name.postgres.sql or NNNN_name.timescaledb.sql is for that engine only.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from muninn.errors import Misconfigured
+from muninn.store.database import SQL, Database, Transaction
+
+_MIGRATION = re.compile(r"(?P<number>\d{4})_(?P<name>\w+)(\.(?P<engine>\w+))?\.sql")
+_IDEMPOTENT = re.compile(r"\w+(\.(?P<engine>\w+))?\.sql")
+
+
+@dataclass(frozen=True)
+class Script:
+    """One file of SQL; `sha256` is over its bytes."""
+
+    name: str
+    text: str
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path) -> "Script":
+        """The file at `path`."""
+        content = path.read_bytes()
+        return cls(path.name, content.decode(), hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """What `migrate` did: names of the migrations applied now, and whether views and functions were renewed."""
+
+    applied: tuple[str, ...]
+    renewed: bool
+
+
+def scripts(folder: Path, pattern: re.Pattern[str], engine: str) -> list[Script]:
+    """The files of a folder that are for this engine, in order of their names."""
+    matches = [(path, pattern.fullmatch(path.name)) for path in sorted(folder.glob("*.sql"))]
+    if wrong := [path.name for path, match in matches if match is None]:
+        raise Misconfigured(f"{folder / wrong[0]} is not named like a migration")
+    return [Script.read(path) for path, match in matches if match and match["engine"] in (None, engine)]
+
+
+def migrate(database: Database, folder: Path = SQL) -> Migrated:
+    """Bring the schema up to this code, in one transaction; nothing happens where it is there already.
+
+    Misconfigured when an applied migration was changed since, or the database is newer than this code.
+    """
+    engine = layout(database, folder)
+    migrations = scripts(folder / "migrations", _MIGRATION, engine)
+    idempotent = scripts(folder / "idempotent", _IDEMPOTENT, engine)
+    with database.transaction(statement_timeout_s=0) as transaction:
+        transaction.script((folder / "bootstrap.sql").read_text(encoding="utf-8"))
+        applied = {row.name: row.sha256 for row in transaction.fetch("store_applied_migrations")}
+        pending = pending_of(migrations, applied)
+        for script in pending:
+            transaction.script(script.text)
+            transaction.execute("store_record_migration", name=script.name, sha256=script.sha256)
+        renewed = _renew(transaction, idempotent, force=bool(pending))
+    return Migrated(tuple(script.name for script in pending), renewed)
+
+
+def pending_of(migrations: list[Script], applied: dict[str, str]) -> list[Script]:
+    """The migrations that are not applied yet; Misconfigured where history does not fit."""
+    known = {script.name: script for script in migrations}
+    if newer := sorted(set(applied) - set(known)):
+        raise Misconfigured(
+            f"the database is newer than this code: it has the migration {newer[-1]}. Update Muninn,"
+            " or point MUNINN_DATABASE_URL at another database"
+        )
+    for name, sha256 in applied.items():
+        if known[name].sha256 != sha256:
+            raise Misconfigured(
+                f"sql/migrations/{name} was changed after it was applied:"
+                " restore it, and put the change in a new migration"
+            )
+    return [script for script in migrations if script.name not in applied]
+
+
+def layout(database: Database, folder: Path = SQL) -> str:
+    """The engine whose files are used: the server's own, where there are files for it, else postgres."""
+    if any((folder / "migrations").glob(f"*.{database.engine}.sql")):
+        return database.engine
+    return "postgres"
+
+
+def _renew(transaction: Transaction, idempotent: list[Script], *, force: bool) -> bool:
+    together = hashlib.sha256("".join(script.sha256 for script in idempotent).encode()).hexdigest()
+    found = transaction.fetch("store_renewed")
+    if not force and found and found[0].sha256 == together:
+        return False
+    for script in idempotent:
+        transaction.script(script.text)
+    transaction.execute("store_record_renewal", sha256=together)
+    return True

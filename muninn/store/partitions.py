@@ -1,0 +1,109 @@
+"""Partitions by time: made ahead, listed, dropped by retention.
+
+Belongs here: when a partition is made or dropped, and the horizon that records it. Does not: DDL (sql/idempotent).
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muninn.clock import DAY_US
+from muninn.model.window import Window, as_datetime
+from muninn.store.database import Database
+
+log = logging.getLogger(__name__)
+
+RAW = "raw_samples"
+ROLLUPS = ("rollup_1min", "rollup_5min", "rollup_1hour", "rollup_1day")
+# How long a change of the horizon waits for loads and refreshes in flight.
+_LOCK_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition of `table` over [since_us, until_us); rows are the server's estimate, bytes with indexes."""
+
+    table: str
+    name: str
+    since_us: int
+    until_us: int
+    rows_estimate: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A partition that retention took; rows as last estimated."""
+
+    table: str
+    since_us: int
+    until_us: int
+    rows: int
+    bytes: int
+
+
+def list_partitions(database: Database) -> list[Partition]:
+    """Every partition of raw samples and rollups, by table and time."""
+    return [Partition(*row) for row in database.fetch("store_list_partitions")]
+
+
+def ensure(database: Database, table: str, window: Window) -> int:
+    """Make the partitions of `table` that the window needs; returns how many were missing."""
+    made = database.fetch("store_ensure_partitions", table=table, since=window.since, until=window.until)[0].made
+    return int(made)
+
+
+def ensure_at(database: Database, table: str, at_us: NDArray[np.int64]) -> int:
+    """Make the partitions of `table` that hold these instants; returns how many were missing."""
+    return int(database.fetch("store_ensure_partitions_at", table=table, at_us=at_us.tolist())[0].made)
+
+
+def ensure_ahead(database: Database, now_us: int, days: int) -> int:
+    """Make all partitions from today to `days` ahead; returns how many were missing."""
+    today = now_us // DAY_US * DAY_US
+    return sum(ensure(database, table, Window(today, today + (days + 1) * DAY_US)) for table in (RAW, *ROLLUPS))
+
+
+def drop_expired(
+    database: Database,
+    now_us: int,
+    *,
+    raw_days: int,
+    rollup_1min_days: int,
+    rollup_5min_days: int,
+    rollup_1hour_days: int,
+) -> list[Dropped]:
+    """Drop partitions that lie wholly before their table's horizon; 1-day rollups are kept.
+
+    A partition whose samples are not yet in every rollup (refresh behind, late rows waiting) stays until
+    they are. Unavailable when loads do not let go for some seconds: what was dropped until then is dropped.
+    """
+    days = dict(zip((RAW, *ROLLUPS), (raw_days, rollup_1min_days, rollup_5min_days, rollup_1hour_days), strict=False))
+    dropped: list[Dropped] = []
+    for table in days:
+        horizon_us = _move_horizon(database, table, (now_us - days[table] * DAY_US) // DAY_US * DAY_US)
+        for partition in list_partitions(database):
+            if partition.table == table and partition.until_us <= horizon_us:
+                database.execute("store_drop_partition", partition=partition.name)
+                dropped.append(
+                    Dropped(table, partition.since_us, partition.until_us, partition.rows_estimate, partition.bytes)
+                )
+                log.info("dropped %s (%d bytes)", partition.name, partition.bytes)
+    return dropped
+
+
+def horizons_us(database: Database) -> Mapping[str, int]:
+    """Table -> instant before which retention dropped it (0: nothing yet)."""
+    return {row.table_name: row.horizon_us for row in database.fetch("store_horizons")}
+
+
+def _move_horizon(database: Database, table: str, limit_us: int) -> int:
+    """Record what will be dropped before it is: from then on no load and no refresh touches it."""
+    with database.transaction(lock_timeout_s=_LOCK_TIMEOUT_S) as transaction:
+        transaction.execute("store_refresh_lock")
+        transaction.execute("store_exclude_loads")
+        moved = transaction.fetch("store_move_horizon", table=table, limit=as_datetime(limit_us))
+    return int(moved[0].horizon_us)

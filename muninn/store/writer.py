@@ -1,0 +1,212 @@
+"""Batches into the store, exactly once: entry ids, rows, latest values and invalidations in one transaction.
+
+Belongs here: what one load does and in which order. Does not: reading the buffer (ingest), rollups.
+
+A sample later than its series' latest is surely new and goes straight to COPY (the fast lane). Others are
+compared with the rows that are there (the slow lane): the last write of a (series, instant) wins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
+from muninn.model import BatchHandle, SampleBatch, Window
+from muninn.model.window import as_datetime
+from muninn.store import binary_copy, partitions
+from muninn.store.admission import Refused, admit
+from muninn.store.database import Database, Transaction
+from muninn.store.lanes import Rows, last_of_each, late_minutes, stretches
+from muninn.store.series_index import SeriesIndex
+
+_NEVER_US = np.iinfo(np.int64).min
+# A load waits this long for others' locks and writes; then it is tried again from the start.
+_STATEMENT_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What one load did. Samples of new entries = rows + duplicates + samples of `refused`.
+
+    entries_new: entries that were not in yet. rows: (series, instant) pairs that are new.
+    duplicates: samples whose pair was there already, in the batch or in the store; the last value stands.
+    late: new or replaced pairs before the closing instant, whose rollups are now stale.
+    refused: what can never be kept, by reason.
+    """
+
+    entries_new: int = 0
+    rows: int = 0
+    duplicates: int = 0
+    late: int = 0
+    refused: tuple[Refused, ...] = ()
+
+
+class StoreWriter:
+    """Writes batches; safe for many threads and many processes at once.
+
+    raw_days: samples older than this are refused. ahead_days: so are samples further in the future.
+    """
+
+    def __init__(self, database: Database, *, raw_days: int = 90, ahead_days: int = 3, clock: Clock | None = None):
+        self._database = database
+        self._raw_days = raw_days
+        self._ahead_days = ahead_days
+        self._clock = clock or SystemClock()
+        self._series = SeriesIndex(database)
+
+    def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
+        """Load the entries that are not in yet, in one transaction; the others are skipped.
+
+        Unavailable when the database is away or others hold locks too long: nothing was written.
+        """
+        try:
+            return self._load(handles)
+        except _UnknownSeriesError:  # the cache is of another database: it was restored, or made anew
+            self._series.forget()
+            return self._load(handles)
+
+    def prune_entries(self, before_id: str, stream: str) -> int:
+        """Forget entries of a stream before `before_id`, which the buffer will not deliver again."""
+        return self._database.execute("store_prune_entries", stream=stream, before_id=before_id)
+
+    def _load(self, handles: Sequence[BatchHandle]) -> LoadResult:
+        batch = SampleBatch.concat([handle.batch for handle in handles])
+        ids = self._series.resolve(batch.keys)
+        window = self._kept_window()
+        self._ensure_partitions(batch, window)
+        with self._database.transaction(statement_timeout_s=_STATEMENT_TIMEOUT_S) as transaction:
+            new = _claim(transaction, handles)
+            if not new.all():
+                batch = batch.take(np.repeat(new, [len(handle.batch) for handle in handles]))
+            written, refused = _Load(transaction, batch, ids, window).run() if len(batch) else (_Written(), ())
+        return LoadResult(
+            entries_new=int(new.sum()),
+            rows=written.rows,
+            duplicates=len(batch) - written.rows - sum(each.samples for each in refused),
+            late=written.late,
+            refused=refused,
+        )
+
+    def _kept_window(self) -> Window:
+        today = self._clock.now_us() // DAY_US * DAY_US
+        return Window(today - self._raw_days * DAY_US, today + (self._ahead_days + 1) * DAY_US)
+
+    def _ensure_partitions(self, batch: SampleBatch, window: Window) -> None:
+        """Before the transaction: making one takes a lock that should not wait for a COPY."""
+        kept = batch.at_us[(batch.at_us >= window.since_us) & (batch.at_us < window.until_us)]
+        if len(kept):
+            partitions.ensure_at(self._database, partitions.RAW, np.unique(kept // DAY_US * DAY_US))
+
+
+class _UnknownSeriesError(Exception):
+    """A series id in our cache is not in the database."""
+
+
+@dataclass(frozen=True)
+class _Written:
+    rows: int = 0
+    late: int = 0
+
+
+def _claim(transaction: Transaction, handles: Sequence[BatchHandle]) -> NDArray[np.bool_]:
+    """bool[handles]: which entries are ours to load. An entry given twice counts once."""
+    ids = [(handle.stream, handle.entry_id) for handle in handles]
+    claimed = {
+        (row.stream, row.entry_id)
+        for row in transaction.fetch(
+            "store_claim_entries", streams=[stream for stream, _ in ids], entry_ids=[entry for _, entry in ids]
+        )
+    }
+    return np.array([each in claimed and each not in ids[:place] for place, each in enumerate(ids)], bool)
+
+
+class _Load:
+    """The rows of one transaction."""
+
+    def __init__(self, transaction: Transaction, batch: SampleBatch, ids: NDArray[np.int32], window: Window):
+        self._transaction = transaction
+        self._batch = batch
+        self._ids = ids
+        self._window = window
+
+    def run(self) -> tuple[_Written, tuple[Refused, ...]]:
+        self._transaction.fetch("store_share_load_lock")
+        # A statement of its own: its snapshot has to be younger than the lock.
+        limits = self._transaction.fetch("store_load_limits")[0]
+        window = Window(max(self._window.since_us, limits.horizon_us), self._window.until_us)
+        good, refused = admit(self._batch, window)
+        kept = self._batch if good.all() else self._batch.take(good)
+        rows = last_of_each(self._ids[kept.key_index], kept.at_us, kept.value)
+        return (self._write(rows, limits.closing_us) if len(rows) else _Written()), refused
+
+    def _write(self, rows: Rows, closing_us: int) -> _Written:
+        latest = self._lock_latest(rows)
+        slow = np.flatnonzero(rows.at_us <= rows.spread(latest))
+        there, same = self._existing(rows, slow)
+        fresh = rows.take(~same) if len(slow) else rows
+        self._copy(fresh)
+        self._keep_latest(fresh)
+        late = self._invalidate(fresh, closing_us)
+        return _Written(rows=len(rows) - int(there.sum()), late=late)
+
+    def _lock_latest(self, rows: Rows) -> NDArray[np.int64]:
+        """int64[s]: the latest instant of each series of the rows, and nobody else changes it until we commit."""
+        found = self._transaction.fetch("store_lock_latest", series_ids=rows.series.tolist())
+        if len(found) != len(rows.starts):
+            raise _UnknownSeriesError
+        return np.array([_NEVER_US if row.at_us is None else row.at_us for row in found], np.int64)
+
+    def _existing(self, rows: Rows, slow: NDArray[np.intp]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """bool[n] twice: the pair is in the store; it is there with the same value. Changed ones are taken out."""
+        there, same = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+        for group in stretches(rows.at_us[slow]):
+            some = slow[group]
+            at_us = rows.at_us[some]
+            span = {"since": as_datetime(int(at_us.min())), "until": as_datetime(int(at_us.max()))}
+            found = self._transaction.fetch(
+                "store_find_existing",
+                series_ids=rows.series_id[some].tolist(),
+                at_us=at_us.tolist(),
+                values=rows.value[some].tolist(),
+                **span,
+            )
+            for row in found:
+                there[some[row.place - 1]] = True
+                same[some[row.place - 1]] = row.same
+            changed = some[there[some] & ~same[some]]
+            if len(changed):
+                self._transaction.execute(
+                    "store_delete_existing",
+                    series_ids=rows.series_id[changed].tolist(),
+                    at_us=rows.at_us[changed].tolist(),
+                    **span,
+                )
+        return there, same
+
+    def _copy(self, rows: Rows) -> None:
+        if not len(rows):
+            return
+        if np.ptp(rows.at_us) > MINUTE_US:  # a BRIN index needs blocks that are narrow in time
+            rows = rows.take(np.argsort(rows.at_us, kind="stable"))
+        columns = (binary_copy.timestamptz(rows.at_us), rows.series_id, rows.value)
+        self._transaction.copy("store_copy_raw", binary_copy.encode(columns))
+
+    def _keep_latest(self, rows: Rows) -> None:
+        newest = rows.newest
+        if len(newest):
+            self._transaction.execute(
+                "store_update_latest",
+                series_ids=newest.series_id.tolist(),
+                at_us=newest.at_us.tolist(),
+                values=newest.value.tolist(),
+            )
+
+    def _invalidate(self, rows: Rows, closing_us: int) -> int:
+        """Record which minutes of which series are stale now; returns how many samples make them so."""
+        series_id, minute_us, samples = late_minutes(rows, closing_us)
+        if len(samples):
+            columns = (series_id, binary_copy.timestamptz(minute_us), samples)
+            self._transaction.copy("store_copy_late", binary_copy.encode(columns))
+        return int(samples.sum())

@@ -1,0 +1,43 @@
+"""The jobs that schedules and sensors start. Anything else is materialised from the asset graph.
+
+Belongs here: which assets and checks run together, in one process. Does not: when (schedules, sensors).
+"""
+
+import dagster as dg
+
+from assets.cache import hot_answers
+from assets.checks import days_match_raw, hours_match_raw
+from assets.landing import landing_files
+from assets.lifecycle import dagster_history, retention
+from assets.pulse import pulse
+
+# What made a sensor ask for a run, in words.
+CAUSE_TAG = "muninn/cause"
+
+take_in_file = dg.define_asset_job(
+    "take_in_file",
+    dg.AssetSelection.assets(landing_files),
+    description="Send one dropped file through the gateway and move it to done/ or failed/.",
+)
+verify_hours = dg.define_asset_job(
+    "verify_hours",
+    dg.AssetSelection.checks(hours_match_raw),
+    description="Compare raw rows with rollups hour by hour.",
+)
+verify_days = dg.define_asset_job(
+    "verify_days",
+    dg.AssetSelection.checks(days_match_raw),
+    description="Compare raw rows with rollups day by day.",
+)
+take_pulse = dg.define_asset_job(
+    "take_pulse",
+    dg.AssetSelection.assets(hot_answers) | dg.AssetSelection.checks(pulse),
+    description="Compute the hot answers and look whether data is current. One process for both: starting it is the cost.",
+)
+keep_house = dg.define_asset_job(
+    "keep_house",
+    (dg.AssetSelection.assets(retention, dagster_history)).without_checks(),
+    description="Make partitions ahead, drop what has expired, prune Dagster's own history.",
+)
+
+JOBS = (take_in_file, verify_hours, verify_days, take_pulse, keep_house)

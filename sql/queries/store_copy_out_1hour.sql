@@ -1,0 +1,3 @@
+-- The 1hour buckets of a window with their sketches, closed and open, as CSV.
+copy (select epoch_us(bucket), series_id, sample_count, sum_value, min_value, max_value, sketch::text from live_1hour
+      where bucket >= instant(%(since_us)s::int8) and bucket < instant(%(until_us)s::int8)) to stdout (format csv)

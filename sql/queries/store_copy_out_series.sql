@@ -1,0 +1,2 @@
+-- Every series, as CSV.
+copy (select series_id, metric_name, tags, source_agent_id, instance_id from series) to stdout (format csv)

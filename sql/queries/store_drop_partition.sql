@@ -1,0 +1,2 @@
+-- Drop one partition.
+call store_drop_partition(%(partition)s::text)

@@ -1,0 +1,134 @@
+"""Explore: any metrics, over any span, as charts, tables and files.
+
+Belongs here: the order of the page. Does not: the controls (view), figures (widgets), data (muninn.reads).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
+
+from muninn.model import Window
+from muninn.reads import MetricInfo, Trend, UnknownMetric
+from streamlit_app import shell, view
+from streamlit_app.view import View
+from streamlit_app.widgets import formats, tables
+from streamlit_app.widgets.charts import CONFIG, TimeAxis, trend_figure
+from streamlit_app.widgets.panels import Drawn, drawn, panels_by
+
+FOLLOW_S = 10
+SERIES_TAB, POINTS_TAB = "Series", "Points"
+
+
+def render() -> None:
+    """The whole page."""
+    catalogue = shell.answer_or_wait(lambda ask: ask.catalogue())
+    head = shell.head("Explore", help="The address of this page holds the view: send it to share what you see.")
+    if not catalogue:
+        shell.say_no_data()
+        shell.stop_and_try_again()
+    with shell.guard("The controls"):
+        chosen = view.controls(catalogue, head)
+        if chosen is None:
+            st.caption("Pick a metric and a range.")
+            return
+        shell.auto_refresh(lambda: show(chosen), FOLLOW_S if chosen.follow else None)
+
+
+def show(chosen: View) -> None:
+    """The charts, then what they are drawn from."""
+    window = chosen.window_at(shell.now_us())
+    trends = [_trend(metric, window, chosen) for metric in chosen.metrics]
+    trends = [trend for trend in trends if trend.series]
+    if not trends:
+        st.info("No samples in this range: widen it, or drop a filter.", icon=":material/search_off:")
+        return
+    found = [one for trend in trends for one in drawn(trend, chosen.aggregate, shell.now_us())]
+    _facts(trends, found, window, chosen)
+    with st.container(border=True):
+        figure = trend_figure(panels_by(found, chosen.by), TimeAxis(window, chosen.tz), band=chosen.band)
+        names = ", ".join(metric.metric_name for metric in chosen.metrics)
+        st.plotly_chart(figure, config=CONFIG, key="explore-chart", alt=f"{names} over time")
+    _tables(trends, found, chosen)
+
+
+def _trend(metric: MetricInfo, window: Window, chosen: View) -> Trend:
+    """The metric under all chosen combinations of labels, as one trend."""
+    answers = [_ask(metric, window, labels) for labels in chosen.questions(metric)]
+    series = tuple(one for answer in answers for one in answer.series)
+    left_out = [answer.truncated for answer in answers if answer.truncated is not None]
+    return replace(answers[0], series=series, truncated=sum(left_out) if left_out else None)
+
+
+def _ask(metric: MetricInfo, window: Window, labels: Mapping[str, str]) -> Trend:
+    try:
+        return shell.current_reads().trend(metric.metric_name, window, labels=labels)
+    except UnknownMetric:
+        # Dropped since the catalogue was read: as good as a metric without samples.
+        return Trend(metric.metric_name, metric.kind, metric.unit, window, 1, "raw", (), None)
+
+
+def _facts(trends: Sequence[Trend], found: Sequence[Drawn], window: Window, chosen: View) -> None:
+    """What is shown: step, source, how much, over which span; and what is not."""
+    one = trends[0]
+    points = sum(one.line.points for one in found)
+    span = f"{formats.clock_time(window.since_us, chosen.tz)} to {formats.clock_time(window.until_us, chosen.tz)}"
+    st.caption(
+        f"Steps of **{formats.duration(one.step_us / 1e6)}** from **{one.resolution}** · "
+        f"{formats.count(len(found))} series, {formats.count(points)} points · "
+        f"{span} ({formats.zone_text(chosen.tz, window.until_us)})"
+    )
+    for trend in trends:
+        if trend.truncated is not None:
+            st.warning(
+                f"`{trend.metric}`: {len(trend.series)} of {trend.truncated} series are shown. Filter by a label.",
+                icon=":material/filter_alt:",
+            )
+
+
+def _tables(trends: Sequence[Trend], found: Sequence[Drawn], chosen: View) -> None:
+    points = tables.points(trends)
+    with st.container(border=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.subheader("What is drawn", anchor=False, width="content")
+            st.space("stretch")
+            name = f"muninn-{chosen.metrics[0].metric_name}"
+            st.download_button(
+                "CSV",
+                lambda: tables.as_csv(points),
+                f"{name}.csv",
+                "text/csv",
+                icon=":material/download:",
+                on_click="ignore",
+                help="Every point, with average, least, greatest, p95 and count.",
+            )
+            st.download_button(
+                "Parquet",
+                lambda: tables.as_parquet(points),
+                f"{name}.parquet",
+                "application/vnd.apache.parquet",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+        series_tab, points_tab = st.tabs([SERIES_TAB, POINTS_TAB], key="table", on_change="rerun")
+        if series_tab.open:
+            with series_tab, shell.guard("The table of series"):
+                _series_table(found)
+        if points_tab.open:
+            with points_tab, shell.guard("The table of points"):
+                st.dataframe(points, hide_index=True, column_config={"at": _at_column(chosen)})
+
+
+def _series_table(found: Sequence[Drawn]) -> None:
+    course = st.column_config.LineChartColumn("Course", width="medium")
+    st.dataframe(tables.series_summary(found), hide_index=True, column_config={"Course": course})
+
+
+def _at_column(chosen: View) -> ColumnConfig:
+    zone = getattr(chosen.tz, "key", "UTC")
+    return st.column_config.DatetimeColumn(f"at ({zone})", format="YYYY-MM-DD HH:mm:ss", timezone=zone)
+
+
+if __name__ == "__main__":
+    render()

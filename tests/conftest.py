@@ -1,0 +1,94 @@
+"""Servers that tests share: one PostgreSQL and one Valkey per test process, started when first asked for.
+
+Tests that kill servers start their own with the classes in tests/servers.py.
+"""
+
+import itertools
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import hypothesis
+import pytest
+
+# With --import-mode=importlib nothing puts tests/ on the path; helpers are imported as `servers`.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from servers import Postgres, Valkey
+
+# No test asserts a time: a busy machine, or a function compiled at its first call, is no failure.
+hypothesis.settings.register_profile("muninn", deadline=None)
+hypothesis.settings.load_profile("muninn")
+
+TEMPLATE = "muninn_template"
+_numbers = itertools.count(1)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End in order on SIGTERM as on Ctrl-C, so that fixtures are torn down."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupted)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The shared PostgreSQL: never stop it; make databases of your own."""
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: Postgres) -> str:
+    """The name of a database with Muninn's schema, to clone from."""
+    from muninn.store.migrations import migrate
+
+    from muninn.store.database import Database
+
+    with Database(postgres_server.create(TEMPLATE), pool_size=1) as database:
+        migrate(database)
+    return TEMPLATE
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres, migrated_template: str) -> Iterator[str]:
+    """A fresh database with Muninn's schema, dropped after the test."""
+    name = f"test_{next(_numbers)}"
+    yield postgres_server.create(name, migrated_template)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """A fresh database with nothing in it, dropped after the test."""
+    name = f"empty_{next(_numbers)}"
+    yield postgres_server.create(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    """The shared Valkey: never stop it."""
+    server = Valkey()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def redis_url(valkey_server: Valkey) -> str:
+    """The shared Valkey, emptied."""
+    valkey_server.flush()
+    return valkey_server.url

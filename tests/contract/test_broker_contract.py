@@ -1,0 +1,418 @@
+"""One suite for every ingest buffer: in memory and in Valkey."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from muninn.clock import ManualClock
+from muninn.errors import Rejected
+from muninn.ingest.buffer import codec
+from muninn.ingest.buffer.contract import MAX_DEAD_LETTERS, BufferLimits, IngestBuffer, place_of
+from muninn.ingest.buffer.memory import MemoryBroker
+from muninn.ingest.buffer.valkey import ValkeyBroker
+from muninn.model import BatchHandle, SampleBatch, SeriesKey
+from muninn.names import DEAD_LETTERS
+
+KEY = SeriesKey.of("cpu", {"host": "a"})
+
+
+@dataclass
+class Rig:
+    """A buffer under test: `make` opens it (again), `inject` puts in fields of any kind."""
+
+    make: Callable[..., IngestBuffer]
+    inject: Callable[[Mapping[bytes, bytes]], None]
+    clock: ManualClock
+
+
+def batch(*values: float) -> SampleBatch:
+    return SampleBatch.of([(KEY, 1_700_000_000_000_000 + i, value) for i, value in enumerate(values)])
+
+
+def values(handles: Any) -> list[list[float]]:
+    return [handle.batch.value.tolist() for handle in handles]
+
+
+@pytest.fixture(params=["memory", "valkey"])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    clock = ManualClock(time.time_ns() // 1000)
+    if request.param == "memory":
+        kept: dict[str, MemoryBroker] = {}
+
+        def make(**limits: Any) -> MemoryBroker:
+            kept["broker"] = MemoryBroker(limits=BufferLimits(**limits), clock=clock)
+            return kept["broker"]
+
+        yield Rig(make, lambda fields: kept["broker"].append_fields(fields) and None, clock)
+        return
+    with valkey_rig(request.getfixturevalue("redis_url"), clock) as found:
+        yield found
+
+
+class valkey_rig:  # noqa: N801 - used as a context manager
+    def __init__(self, url: str, clock: ManualClock):
+        self._url, self._clock, self._stream = url, clock, f"test:{uuid.uuid4().hex}"
+        self._opened: list[ValkeyBroker] = []
+        self._client = redis.Redis.from_url(url)
+
+    def __enter__(self) -> Rig:
+        self._client.delete(DEAD_LETTERS)
+        return Rig(self._make, lambda fields: self._client.xadd(self._stream, dict(fields)) and None, self._clock)
+
+    def _make(self, **limits: Any) -> ValkeyBroker:
+        broker = ValkeyBroker(self._url, limits=BufferLimits(**limits), clock=self._clock, stream=self._stream)
+        self._opened.append(broker)
+        return broker
+
+    def __exit__(self, *_: object) -> None:
+        for broker in self._opened:
+            broker.close()
+        self._client.delete(DEAD_LETTERS, *self._client.scan_iter(match=f"{self._stream}*"))
+        self._client.close()
+
+
+def test_a_batch_comes_back_as_it_was(rig: Rig) -> None:
+    broker = rig.make()
+    sent = SampleBatch.of(
+        [(SeriesKey.of("cpu", {"host": "ä\n", "b": ""}, "agent", "i-1"), 5, 1.5), (KEY, -7, -0.0), (KEY, 6, 1e-300)]
+    )
+    entry_id = broker.append(sent)
+    (handle,) = broker.read("a", 10, 0)
+    assert handle.entry_id == entry_id
+    assert handle.batch.keys == sent.keys
+    for column in ("at_us", "value", "key_index"):
+        assert np.array_equal(getattr(handle.batch, column), getattr(sent, column))
+
+
+def test_entries_are_read_once_in_order_and_ids_grow(rig: Rig) -> None:
+    broker = rig.make()
+    ids = [broker.append(batch(float(i))) for i in range(5)]
+    assert ids == sorted(ids, key=place_of)
+    assert len(set(ids)) == 5
+    assert values(broker.read("a", 2, 0)) == [[0.0], [1.0]]
+    assert values(broker.read("b", 10, 0)) == [[2.0], [3.0], [4.0]]
+    assert broker.read("a", 10, 0) == []
+
+
+def test_what_is_not_acknowledged_stays_pending_with_its_consumer(rig: Rig) -> None:
+    broker = rig.make()
+    for i in range(3):
+        broker.append(batch(float(i)))
+    handles = broker.read("a", 10, 0)
+    assert values(broker.pending("a", 10)) == [[0.0], [1.0], [2.0]]
+    assert values(broker.pending("a", 2)) == [[0.0], [1.0]]
+    assert broker.pending("b", 10) == []
+    broker.acknowledge(handles[:2])
+    assert values(broker.pending("a", 10)) == [[2.0]]
+
+
+def test_idle_entries_can_be_taken_over(rig: Rig) -> None:
+    broker = rig.make()
+    for i in range(5):
+        broker.append(batch(float(i)))
+    broker.read("dead", 4, 0)
+    assert broker.claim("heir", 3_600_000, 10) == []
+    assert values(broker.claim("heir", 0, 3)) == [[0.0], [1.0], [2.0]]
+    assert values(broker.pending("heir", 10)) == [[0.0], [1.0], [2.0]]
+    assert values(broker.pending("dead", 10)) == [[3.0]]
+    # What nobody has read yet is not idle.
+    assert len(broker.claim("heir", 0, 10)) == 4
+
+
+def test_depth_and_held_bytes_follow_every_append_and_acknowledgement(rig: Rig) -> None:
+    broker = rig.make()
+    assert (broker.depth(), broker.held_bytes()) == (0, 0)
+    sizes = [codec.size_of(codec.encode(batch(*[1.0] * n))) for n in (1, 2, 3)]
+    for n in (1, 2, 3):
+        broker.append(batch(*[1.0] * n))
+    assert (broker.depth(), broker.held_bytes()) == (3, sum(sizes))
+    handles = broker.read("a", 10, 0)
+    assert (broker.depth(), broker.held_bytes()) == (3, sum(sizes))
+    broker.acknowledge(handles[1:2])
+    assert (broker.depth(), broker.held_bytes()) == (2, sizes[0] + sizes[2])
+    broker.acknowledge(handles[1:2])
+    assert (broker.depth(), broker.held_bytes()) == (2, sizes[0] + sizes[2])
+    broker.acknowledge(handles)
+    assert (broker.depth(), broker.held_bytes()) == (0, 0)
+
+
+def test_what_nobody_has_read_cannot_be_acknowledged(rig: Rig) -> None:
+    broker = rig.make()
+    entry_id = broker.append(batch(1.0))
+    broker.read("a", 1, 0)
+    unread = broker.append(batch(2.0))
+    broker.acknowledge([BatchHandle("any", unread, batch(2.0))])
+    assert broker.depth() == 2
+    assert broker.oldest_pending_id() == entry_id
+
+
+def test_an_idempotency_key_keeps_a_batch_once(rig: Rig) -> None:
+    broker = rig.make()
+    first = broker.append(batch(1.0), "k1")
+    assert broker.append(batch(1.0), "k1") == first
+    assert broker.append(batch(1.0), "k2") != first
+    assert broker.append(batch(1.0)) != broker.append(batch(1.0))
+    assert broker.depth() == 4
+    broker.acknowledge(broker.read("a", 10, 0))
+    assert broker.append(batch(1.0), "k1") == first
+    assert broker.depth() == 0
+
+
+def test_a_full_buffer_rejects_until_something_is_loaded(rig: Rig) -> None:
+    size = codec.size_of(codec.encode(batch(1.0)))
+    broker = rig.make(max_bytes=2 * size)
+    first = broker.append(batch(1.0), "k")
+    broker.append(batch(2.0))
+    with pytest.raises(Rejected, match="full") as caught:
+        broker.append(batch(3.0))
+    assert caught.value.retry_after_s > 0
+    assert broker.append(batch(1.0), "k") == first, "a retry of what is in the buffer is answered, full or not"
+    assert broker.depth() == 2
+    broker.acknowledge(broker.read("a", 1, 0))
+    broker.append(batch(4.0))
+    assert broker.depth() == 2
+
+
+def test_a_batch_larger_than_the_bound_is_taken_by_an_empty_buffer(rig: Rig) -> None:
+    broker = rig.make(max_bytes=10)
+    broker.append(batch(1.0))
+    with pytest.raises(Rejected):
+        broker.append(batch(1.0))
+
+
+def test_loaded_entries_stay_for_viewers_and_then_go(rig: Rig) -> None:
+    broker = rig.make(live_s=30)
+    first = broker.append(batch(1.0))
+    broker.acknowledge(broker.read("a", 10, 0))
+    assert values(broker.follow("0-0", 0)) == [[1.0]]
+    rig.clock.advance(60)
+    second = broker.append(batch(2.0))
+    assert broker.first_id() == first
+    broker.acknowledge(broker.read("a", 10, 0))
+    remaining = broker.first_id()
+    assert remaining is None or place_of(remaining) > place_of(first)
+    assert broker.last_id() == second
+
+
+def test_an_entry_that_is_not_acknowledged_is_never_deleted(rig: Rig) -> None:
+    broker = rig.make(live_s=0)
+    waiting = broker.append(batch(1.0))
+    rig.clock.advance(1)
+    broker.append(batch(2.0))
+    broker.append(batch(3.0))
+    _, second, third = broker.read("a", 10, 0)
+    rig.clock.advance(3600)
+    broker.acknowledge([second])
+    broker.acknowledge([third])
+    assert broker.first_id() == waiting
+    assert values(broker.pending("a", 10)) == [[1.0]]
+
+
+def test_loaded_entries_do_not_outgrow_their_share_of_the_bound(rig: Rig) -> None:
+    size = codec.size_of(codec.encode(batch(1.0)))
+    broker = rig.make(live_s=3600, max_bytes=16 * size)
+    for i in range(40):
+        broker.append(batch(float(i)))
+        rig.clock.advance(0.01)
+        time.sleep(0.002)  # another millisecond of the server's, since trimming goes by milliseconds
+        broker.acknowledge(broker.read("a", 10, 0))
+    kept = broker.follow("0-0", 0)
+    assert 0 < len(kept) <= 5
+    assert values(kept)[-1] == [39.0]
+
+
+def test_followers_see_every_entry_without_taking_any(rig: Rig) -> None:
+    broker = rig.make()
+    broker.append(batch(0.0))
+    after = broker.last_id()
+    for i in (1.0, 2.0):
+        broker.append(batch(i))
+    seen = broker.follow(after, 0)
+    assert values(seen) == [[1.0], [2.0]]
+    assert broker.follow(seen[-1].entry_id, 0) == []
+    assert broker.follow("$", 0) == []
+    assert len(broker.read("a", 10, 0)) == 3
+
+
+def test_an_empty_buffer_knows_where_it_is(rig: Rig) -> None:
+    broker = rig.make()
+    assert (broker.last_id(), broker.first_id(), broker.oldest_pending_id(), broker.lag_s()) == ("0-0", None, None, 0.0)
+    assert broker.follow("0-0", 0) == []
+
+
+def test_lag_is_the_age_of_the_oldest_entry_that_is_not_loaded(rig: Rig) -> None:
+    broker = rig.make()
+    first = broker.append(batch(1.0))
+    rig.clock.advance(100)
+    assert broker.lag_s() == pytest.approx(100, abs=5)
+    assert broker.oldest_pending_id() == first
+    broker.acknowledge(broker.read("a", 10, 0))
+    assert broker.lag_s() == 0.0
+
+
+def test_a_read_takes_about_the_bytes_it_may(rig: Rig) -> None:
+    size = codec.size_of(codec.encode(batch(1.0)))
+    broker = rig.make(read_bytes=3 * size)
+    for i in range(7):
+        broker.append(batch(float(i)))
+    assert [len(broker.read("a", 10, 0)) for _ in range(4)] == [3, 3, 1, 0]
+    small = rig.make(read_bytes=1)
+    small.append(batch(8.0))
+    assert len(small.read("a", 10, 0)) == 1
+
+
+DAMAGED: list[dict[bytes, bytes]] = [
+    {b"something": b"else"},
+    {**codec.encode(batch(1.0)), b"v": b"9"},
+    {**codec.encode(batch(1.0)), b"at": b"123"},
+    {**codec.encode(batch(1.0)), b"value": b""},
+    {**codec.encode(batch(1.0)), b"key": np.array([7], "<i4").tobytes()},
+    {**codec.encode(batch(1.0)), b"key": np.array([-1], "<i4").tobytes()},
+    {**codec.encode(batch(1.0)), b"value": np.array([np.nan]).tobytes()},
+    {**codec.encode(batch(1.0)), b"keys": b"no json"},
+    {**codec.encode(batch(1.0)), b"keys": b'["a", {"b": 1}, "", ""]'},
+    {**codec.encode(batch(1.0)), b"keys": b'["a"]'},
+    codec.encode(SampleBatch.empty()),
+]
+
+
+@pytest.mark.parametrize("fields", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_entry_becomes_a_dead_letter_and_stops_nobody(rig: Rig, fields: dict[bytes, bytes]) -> None:
+    broker = rig.make()
+    before = broker.last_id()
+    rig.inject(fields)
+    broker.append(batch(2.0))
+    assert values(broker.follow(before, 0)) == [[2.0]]
+    assert broker.dead_letters() == [], "followers bury nothing"
+    found = [*broker.read("a", 1, 0), *broker.read("a", 10, 0)]
+    assert values(found) == [[2.0]]
+    (letter,) = broker.dead_letters()
+    assert letter.fields == fields
+    assert letter.reason
+    assert values(broker.pending("a", 10)) == [[2.0]]
+    broker.acknowledge(found)
+    assert (broker.depth(), broker.held_bytes()) == (0, 0)
+
+
+def test_a_follower_passes_a_run_of_damaged_entries(rig: Rig) -> None:
+    broker = rig.make()
+    for _ in range(130):
+        rig.inject({b"v": b"9"})
+    assert broker.follow("0-0", 0) == []
+    broker.append(batch(1.0))
+    assert values(broker.follow("0-0", 0)) == [[1.0]]
+
+
+def test_a_buried_entry_is_kept_aside_with_its_reason(rig: Rig) -> None:
+    broker = rig.make()
+    entry_id = broker.append(batch(1.0))
+    (handle,) = broker.read("a", 10, 0)
+    broker.bury(handle, "the store said no")
+    assert (broker.depth(), broker.held_bytes(), broker.pending("a", 10)) == (0, 0, [])
+    (letter,) = broker.dead_letters()
+    assert (letter.entry_id, letter.reason) == (entry_id, "the store said no")
+    assert letter.at_us == rig.clock.now_us()
+    assert codec.Decoder().decode(letter.fields).value.tolist() == [1.0]
+
+
+def test_dead_letters_are_bounded_in_number_and_size(rig: Rig) -> None:
+    broker = rig.make()
+    broker.append(batch(*np.arange(20_000, dtype=float).tolist()))
+    for i in range(MAX_DEAD_LETTERS + 5):
+        broker.append(batch(float(i)))
+    handles = []
+    while found := broker.read("a", 100, 0):
+        handles += found
+    broker.bury(handles[0], "large")
+    assert broker.dead_letters()[0].fields == {}
+    for handle in handles[1:]:
+        broker.bury(handle, "small")
+    letters = broker.dead_letters(1000)
+    assert len(letters) == MAX_DEAD_LETTERS
+    assert letters[0].entry_id == handles[-1].entry_id
+    assert len(broker.dead_letters(3)) == 3
+
+
+def test_a_waiting_read_and_a_waiting_follower_wake_when_something_comes(
+    rig: Rig, request: pytest.FixtureRequest
+) -> None:
+    broker = rig.make() if "valkey" in request.node.name else MemoryBroker()
+    broker.read("a", 1, 0)
+    got: dict[str, Any] = {}
+    readers = [
+        threading.Thread(target=lambda: got.update(read=broker.read("a", 10, 10_000))),
+        threading.Thread(target=lambda: got.update(follow=broker.follow("0-0", 10_000))),
+    ]
+    started = time.monotonic()
+    for reader in readers:
+        reader.start()
+    broker.append(batch(1.0))
+    for reader in readers:
+        reader.join(10)
+    assert time.monotonic() - started < 5
+    assert {name: values(handles) for name, handles in got.items()} == {"read": [[1.0]], "follow": [[1.0]]}
+
+
+def test_a_read_gives_up_after_its_block(rig: Rig) -> None:
+    broker = rig.make()
+    started = time.monotonic()
+    assert broker.read("a", 10, 30) == []
+    assert broker.follow(broker.last_id(), 30) == []
+    assert time.monotonic() - started < 5
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(1, 4), st.sampled_from([None, None, "k1", "k2"])),
+        st.tuples(st.just("read"), st.sampled_from("ab"), st.integers(1, 3)),
+        st.tuples(st.just("claim"), st.sampled_from("ab"), st.integers(1, 3)),
+        st.tuples(st.just("acknowledge"), st.sampled_from("ab"), st.integers(1, 3)),
+    ),
+    max_size=40,
+)
+
+
+@given(steps=STEPS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_twins_agree_step_by_step(redis_url: str, steps: list[tuple[Any, ...]]) -> None:
+    clock = ManualClock(time.time_ns() // 1000)
+    key_life = {"k1": uuid.uuid4().hex, "k2": uuid.uuid4().hex}
+    with valkey_rig(redis_url, clock) as rig:
+        limits = {"max_bytes": 1200, "read_bytes": 400, "live_s": 0}
+        twins: list[IngestBuffer] = [rig.make(**limits), MemoryBroker(limits=BufferLimits(**limits), clock=clock)]
+        for number, step in enumerate(steps):
+            outcomes = [_apply(broker, step, number, key_life) for broker in twins]
+            assert outcomes[0] == outcomes[1], step
+
+
+def _apply(broker: IngestBuffer, step: tuple[Any, ...], number: int, keys: dict[str, str]) -> object:
+    """Do a step; what it gave, in terms that do not depend on entry ids, and how the buffer is after it."""
+    what, who, count = step
+    outcome: object = None
+    if what == "append":
+        try:
+            broker.append(batch(*[float(number)] * who), keys.get(count))
+        except Rejected:
+            outcome = "rejected"
+    elif what == "read":
+        outcome = values(broker.read(who, count, 0))
+    elif what == "claim":
+        outcome = values(broker.claim(who, 0, count))
+    else:
+        broker.acknowledge(broker.pending(who, count))
+    return (
+        outcome,
+        broker.depth(),
+        broker.held_bytes(),
+        values(broker.pending("a", 99)),
+        values(broker.pending("b", 99)),
+    )

@@ -1,0 +1,202 @@
+"""What the dashboard tests share: known data in a real store, a headless Chromium, a Streamlit server."""
+
+import itertools
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from servers import Postgres, free_port
+
+from muninn.clock import SECOND_US, SystemClock
+from muninn.model import BatchHandle, SampleBatch, SeriesKey
+from muninn.store.database import Database
+from muninn.store.writer import StoreWriter
+
+ROOT = Path(__file__).parents[2]
+START_S = 60.0
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The network flags keep Chromium from calling its maker's hosts, which a closed network refuses slowly.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# Known data: this many minutes up to now, a sample every so many seconds.
+KNOWN_MINUTES = 40
+KNOWN_EVERY_S = 10
+KNOWN_HOSTS = ("alpha", "beta")
+# What a counter of known data grows by per second.
+KNOWN_RATE = 5.0
+_databases = itertools.count(1)
+
+
+def known_samples(now_us: int) -> SampleBatch:
+    """Two hosts, one twice as busy as the other, and Muninn's own counters and lag, up to `now_us`."""
+    steps = KNOWN_MINUTES * 60 // KNOWN_EVERY_S
+    instants = [(n, now_us - (steps - 1 - n) * KNOWN_EVERY_S * SECOND_US) for n in range(steps)]
+    rows: list[tuple[SeriesKey, int, float]] = []
+    for rank, host in enumerate(KNOWN_HOSTS, start=1):
+
+        def key(metric: str, host: str = host, **labels: str) -> SeriesKey:
+            return SeriesKey.of(metric, {"host": host, **labels}, "host-collector", host)
+
+        for n, at_us in instants:
+            wave = math.sin(n / 20)
+            rows += [
+                (key("cpu_busy_pct", cpu="total"), at_us, (40 + 20 * wave) / rank),
+                (key("memory_used_pct"), at_us, 50 + rank),
+                (key("memory_used_bytes"), at_us, rank * 2.0**30),
+                (key("load_1m"), at_us, 1.5 / rank),
+                (key("network_received_bytes_per_s", device="eth0"), at_us, 2048.0),
+                (key("network_received_bytes_per_s", device="lo"), at_us, 1e9),
+                (key("network_sent_bytes_per_s", device="eth0"), at_us, 1024.0),
+            ]
+    for n, at_us in instants:
+        grown = n * KNOWN_EVERY_S * KNOWN_RATE
+        rows += [
+            (SeriesKey.of(name, {}, "muninn", "one"), at_us, value)
+            for name, value in (
+                ("muninn_ingest_samples_total", grown),
+                ("muninn_loader_rows_total", grown),
+                ("muninn_buffer_lag_s", 0.25),
+                ("muninn_loader_lag_s", 0.5),
+                ("muninn_buffer_depth_entries", 2.0),
+                ("muninn_process_resident_bytes", 2.0**27),
+            )
+        ]
+    return SampleBatch.of(rows)
+
+
+def load_known(url: str) -> None:
+    """Load known data into a migrated database."""
+    with Database(url, pool_size=1) as database:
+        StoreWriter(database).load([BatchHandle("known", "1-1", known_samples(SystemClock().now_us()))])
+
+
+@pytest.fixture(scope="module")
+def known_url(postgres_server: Postgres, migrated_template: str) -> Iterator[str]:
+    """A database with known data; shared by the module's tests, which only read."""
+    name = f"known_{next(_databases)}"
+    url = postgres_server.create(name, migrated_template)
+    load_known(url)
+    yield url
+    postgres_server.drop(name)
+
+
+class OpenPage(Protocol):
+    """Opens an address in a fresh browser context (own storage, own theme)."""
+
+    def __call__(self, url: str, *, dark: bool = False, width: int = 1440, height: int = 900) -> Page: ...
+
+
+def find_chromium(playwright: Playwright) -> str | None:
+    """The path of a Chromium of this machine, or of the one playwright installed; None without either."""
+    for name in CHROMIUM_NAMES:
+        if path := shutil.which(name):
+            return path
+    own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; the module is skipped where there is none.
+
+    Per module, not per session: playwright keeps an event loop running in this thread while it is open,
+    and other tests' asyncio.run would fail beside it.
+    """
+    with sync_playwright() as playwright:
+        path = find_chromium(playwright)
+        if path is None:
+            pytest.skip("no Chromium on this machine (`make browser` installs one where it may)")
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Open pages: `open_page(url, dark=False, width=1440, height=900)`; all are closed with the test."""
+    contexts = []
+
+    def open_one(url: str, *, dark: bool = False, width: int = 1440, height: int = 900) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            timezone_id="UTC",
+            locale="en-GB",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(url)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+def await_server(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once Streamlit answers at `url`; AssertionError with its log if it ends or takes too long."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"streamlit ended: {log.read_text()[-2000:]}"
+        try:
+            with urlopen(f"{url}/_stcore/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (URLError, OSError):
+            time.sleep(0.1)
+    raise AssertionError(f"streamlit did not answer within {START_S} s: {log.read_text()[-2000:]}")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process politely, then by force."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def streamlit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict[str, str]], str]]:
+    """Start the real app: `streamlit_server({"MUNINN_DATABASE_URL": ...})` returns its address once it answers."""
+    running = []
+
+    def start(environ: dict[str, str]) -> str:
+        port = free_port()
+        log = tmp_path_factory.mktemp("streamlit") / "streamlit.log"
+        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app/app.py"]
+        options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MUNINN_")}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, *options], cwd=ROOT, env={**inherited, **environ}, stdout=output, stderr=subprocess.STDOUT
+            )
+        running.append(process)
+        url = f"http://127.0.0.1:{port}"
+        await_server(url, process, log)
+        return url
+
+    yield start
+    for process in running:
+        end(process)

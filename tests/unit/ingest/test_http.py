@@ -1,0 +1,222 @@
+"""The ingest door, from request to answer."""
+
+import asyncio
+import gzip
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+import pyarrow as pa
+import pytest
+from starlette.applications import Starlette
+
+from muninn.clock import SECOND_US, ManualClock
+from muninn.errors import Rejected, Unavailable
+from muninn.ingest.buffer.contract import BufferLimits
+from muninn.ingest.buffer.memory import MemoryBroker
+from muninn.ingest.http import PATH, DoorLimits, IngestDoor
+from muninn.meter import Meter
+from muninn.model import SampleBatch, SeriesKey
+
+NOW_MS = 1_700_000_000_000
+
+
+def ask(door: IngestDoor, body: Any, headers: dict[str, str]) -> httpx.Response:
+    """One request to the door's routes, without a socket."""
+
+    async def request() -> httpx.Response:
+        transport = httpx.ASGITransport(Starlette(routes=door.routes()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+            return await client.post(PATH, content=body, headers=headers)
+
+    return asyncio.run(request())
+
+
+class Door:
+    def __init__(self) -> None:
+        self.clock = ManualClock(NOW_MS * 1000)
+        self.broker = MemoryBroker(limits=BufferLimits(max_bytes=1 << 20), clock=self.clock)
+        self.meter = Meter()
+        self.door = IngestDoor(
+            self.broker, limits=DoorLimits(max_body_bytes=1 << 16), clock=self.clock, meter=self.meter
+        )
+
+    def post(self, body: Any, content_type: str = "application/json", **headers: str) -> httpx.Response:
+        data = orjson.dumps(body) if isinstance(body, dict | list) else body
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return ask(self.door, data, {"content-type": content_type, **named})
+
+    def kept(self) -> list[tuple[SeriesKey, int, float]]:
+        found = []
+        for handle in self.broker.follow("0-0", 0):
+            batch = handle.batch
+            for key, at, value in zip(batch.key_index, batch.at_us, batch.value, strict=True):
+                found.append((batch.keys[key], int(at), float(value)))
+        return found
+
+    def counted(self) -> dict[str, float]:
+        return {name: value for name, labels, value in self.meter.snapshot() if "stage" not in labels}
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+def sample(value: Any = 1.5, **parts: Any) -> dict[str, Any]:
+    return {"metric": "cpu", "timestamp": NOW_MS, "value": value, **parts}
+
+
+KEPT = [(SeriesKey.of("cpu"), NOW_MS * 1000, 1.5)]
+
+
+def arrow(kind: str) -> bytes:
+    sink = io.BytesIO()
+    table = pa.table({"metric": ["cpu"], "timestamp": [NOW_MS], "value": [1.5]})
+    with getattr(pa.ipc, f"new_{kind}")(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (orjson.dumps(sample()), "application/json"),
+        (orjson.dumps([sample()]), "Application/JSON; charset=utf-8"),
+        (orjson.dumps({"metrics": [sample()]}), "application/json"),
+        (orjson.dumps(sample()) + b"\n", "application/x-ndjson"),
+        (orjson.dumps(sample()) + b"\r\n\r\n", "text/x-ndjson"),
+        (arrow("stream"), "application/vnd.apache.arrow.stream"),
+        (arrow("file"), "application/vnd.apache.arrow.file"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_format_ends_in_the_buffer(door: Door, body: bytes, content_type: str, packed: bool) -> None:
+    headers = {"content_encoding": "gzip"} if packed else {}
+    answer = door.post(gzip.compress(body) if packed else body, content_type, **headers)
+    assert answer.status_code == 200
+    assert answer.json() == {"accepted": 1, "rejected": 0, "errors": [], "entry_id": door.broker.last_id()}
+    assert door.kept() == KEPT
+
+
+def test_bad_samples_are_told_and_the_good_ones_count(door: Door) -> None:
+    answer = door.post([sample(), sample(timestamp="2024-13-01"), sample(2.5), {}])
+    assert answer.status_code == 200
+    found = answer.json()
+    assert (found["accepted"], found["rejected"]) == (2, 2)
+    assert found["errors"] == [
+        {"index": 1, "reason": "timestamp: 2024-13-01 is not RFC 3339"},
+        {"index": 3, "reason": "metric: missing"},
+    ]
+    assert [value for _, _, value in door.kept()] == [1.5, 2.5]
+    counted = door.counted()
+    assert (counted["muninn_ingest_samples_total"], counted["muninn_ingest_rejected_total"]) == (2, 2)
+    assert counted["muninn_ingest_requests_total"] == 1
+
+
+def test_only_bad_samples_are_a_problem_with_all_reasons_up_to_a_hundred(door: Door) -> None:
+    answer = door.post([sample(None)] * 150)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = answer.json()
+    assert (found["status"], found["accepted"], found["rejected"], len(found["errors"])) == (400, 0, 150, 100)
+    assert "sample 0: value: missing" in found["detail"]
+    assert door.broker.depth() == 0
+
+
+def test_no_samples_are_no_entry(door: Door) -> None:
+    assert door.post([]).json() == {"accepted": 0, "rejected": 0, "errors": [], "entry_id": None}
+    assert door.broker.depth() == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "headers", "status", "detail"),
+    [
+        (b"{oops", "application/json", {}, 400, "line 1, column 2"),
+        (b"oops", "application/json", {"content_encoding": "gzip"}, 400, "not gzip"),
+        (b"oops", "application/vnd.apache.arrow.stream", {}, 400, "not an Arrow IPC stream"),
+        (b"x=1", "application/x-www-form-urlencoded", {}, 415, "'application/x-www-form-urlencoded' is not one of"),
+        (b"x=1", "", {}, 415, "no content type is given; one of application/json"),
+        (b"[]", "application/json", {"content_encoding": "br"}, 415, "Content-Encoding 'br' is not gzip"),
+        (b"[]", "application/json", {"idempotency_key": "x" * 201}, 400, "Idempotency-Key must have 1 to 200"),
+        (b"[]", "application/json", {"idempotency_key": " "}, 400, "Idempotency-Key must have 1 to 200"),
+        (b" " * 65_537, "application/json", {}, 413, "65537 bytes; at most 65536"),
+        (
+            gzip.compress(b" " * 65_537),
+            "application/json",
+            {"content_encoding": "gzip"},
+            413,
+            "unpacks to more than 65536",
+        ),
+    ],
+)
+def test_what_cannot_be_taken_is_a_problem_that_says_why(
+    door: Door, body: bytes, content_type: str, headers: dict[str, str], status: int, detail: str
+) -> None:
+    answer = door.post(body, content_type, **headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert detail in answer.json()["detail"]
+    assert answer.json()["status"] == status
+    assert door.broker.depth() == 0
+
+
+def test_a_body_without_a_length_is_counted_as_it_comes(door: Door) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b" " * 40_000
+        yield b" " * 40_000
+
+    assert door.post(pieces()).status_code == 413
+
+
+def test_a_retry_with_the_same_key_is_kept_once(door: Door) -> None:
+    first = door.post([sample()], idempotency_key="k-1").json()
+    again = door.post([sample()], idempotency_key="k-1").json()
+    assert first == again
+    assert door.broker.depth() == 1
+    assert door.post([sample()], idempotency_key="k-2").json()["entry_id"] != first["entry_id"]
+
+
+def test_a_full_buffer_says_when_to_come_again(door: Door) -> None:
+    large = [sample(float(i)) for i in range(1000)]
+    answers = [door.post(large) for _ in range(60)]
+    assert answers[0].status_code == 200
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert "buffer is full" in answers[-1].json()["detail"]
+    while handles := door.broker.read("loader", 1000, 0):
+        door.broker.acknowledge(handles)
+    assert door.post(large).status_code == 200
+
+
+class Broken(MemoryBroker):
+    def __init__(self, error: Exception):
+        super().__init__()
+        self._error = error
+
+    def append(self, batch: SampleBatch, idempotency_key: str | None = None) -> str:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [
+        (Unavailable("Valkey is away"), 503, "2"),
+        (Rejected("slow down", 3.2), 429, "4"),
+        (Rejected("slow", 0.1), 429, "1"),
+    ],
+)
+def test_trouble_of_the_buffer_is_told_with_when_to_retry(error: Exception, status: int, retry_after: str) -> None:
+    door = IngestDoor(Broken(error), clock=ManualClock(NOW_MS * 1000))
+    answer = ask(door, orjson.dumps(sample()), {"content-type": "application/json"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (status, retry_after)
+    assert answer.json()["detail"] == str(error)
+
+
+def test_limits_of_time_come_from_the_clock(door: Door) -> None:
+    assert door.post(sample(timestamp=NOW_MS + 700_000)).status_code == 400
+    door.clock.advance(200)
+    assert door.post(sample(timestamp=NOW_MS + 700_000)).status_code == 200
+    assert door.kept()[0][1] == NOW_MS * 1000 + 700 * SECOND_US
