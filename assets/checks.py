@@ -62,7 +62,7 @@ def _spec(resolution: Resolution) -> dg.AssetCheckSpec:
     )
 
 
-@dg.multi_asset_check(specs=[_spec(resolution) for resolution in HOURS])
+@dg.multi_asset_check(specs=[_spec(resolution) for resolution in HOURS], can_subset=True)
 def hours_match_raw(
     context: dg.AssetCheckExecutionContext, config: Partitions, muninn: MuninnResource
 ) -> Iterator[dg.AssetCheckResult]:
@@ -81,7 +81,8 @@ def days_match_raw(
 def _compare(
     context: dg.AssetCheckExecutionContext, config: Partitions, muninn: MuninnResource, span: Span
 ) -> Iterator[dg.AssetCheckResult]:
-    remembered = {resolution: _differed_before(context.instance, resolution) for resolution in span.resolutions}
+    selected = [each for each in span.resolutions if _check_key(each) in context.selected_asset_check_keys]
+    remembered = {resolution: _differed_before(context.instance, resolution) for resolution in selected}
     asked = config.keys or _partitions_of_run(context)
     with muninn.database() as database:
         since_us = _comparable_since(database, span)
@@ -95,11 +96,15 @@ def _compare(
                 for window in [key_window(span.partitions, key)]
                 if window.since_us >= since_us[resolution] and window.until_us <= until_us
             }
-            for resolution in span.resolutions
+            for resolution in selected
         }
         found = _settled(database, sorted(set().union(*wanted.values())), span, muninn.clock)
-    for resolution in span.resolutions:
+    for resolution in selected:
         yield _verdict(resolution, [found[since_us] for since_us in sorted(wanted[resolution])], span)
+
+
+def _check_key(resolution: Resolution) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(dg.AssetKey(resolution.view), MATCHES)
 
 
 def _partitions_of_run(context: dg.AssetCheckExecutionContext) -> list[str]:
@@ -109,8 +114,8 @@ def _partitions_of_run(context: dg.AssetCheckExecutionContext) -> list[str]:
 
 def _differed_before(instance: dg.DagsterInstance, resolution: Resolution) -> list[str]:
     """The partitions that the last comparison found different."""
-    key = dg.AssetCheckKey(dg.AssetKey(resolution.view), MATCHES)
-    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=_EVALUATED)
+    key, storage = _check_key(resolution), instance.event_log_storage
+    records = storage.get_asset_check_execution_history(key, limit=1, status=_EVALUATED)
     evaluation = records[0].evaluation if records else None
     remembered = evaluation.metadata.get(DIFFERING) if evaluation else None
     return [str(key) for key in remembered.value or ()] if isinstance(remembered, dg.JsonMetadataValue) else []

@@ -94,8 +94,8 @@ def landing_files(
     return dg.MaterializeResult(metadata=metadata)
 
 
-def candidates(folder: Path, now_us: int) -> list[Candidate]:
-    """The folder's files that nobody writes to any more, oldest first."""
+def candidates(folder: Path, now_us: int) -> Iterator[Candidate]:
+    """The folder's files that nobody writes to any more, oldest first; each is looked into as it is asked for."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -105,8 +105,10 @@ def candidates(folder: Path, now_us: int) -> list[Candidate]:
             about = entry.stat()
             if now_us * 1000 - about.st_mtime_ns >= SETTLED_US * 1000:
                 found.append((about.st_mtime_ns, about.st_size, Path(entry.path)))
-    identified = [(path, _identity(path, size, mtime_ns)) for mtime_ns, size, path in sorted(found)]
-    return [Candidate(path, identity) for path, identity in identified if identity is not None]
+    for mtime_ns, size, path in sorted(found):
+        identity = _identity(path, size, mtime_ns)
+        if identity is not None:
+            yield Candidate(path, identity)
 
 
 def _identity(path: Path, size: int, mtime_ns: int) -> str | None:

@@ -4,6 +4,7 @@ Belongs here: judging a PipelineState. Does not: looking (muninn.reads), counts 
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 
@@ -13,7 +14,6 @@ from assets.resources import MuninnResource
 from assets.rollups import HOURS
 from muninn.clock import DAY_US
 from muninn.reads.values import PipelineState
-from muninn.settings import Settings
 from muninn.store.partitions import RAW, ROLLUPS
 
 STALE_WARN_S, STALE_ERROR_S = 60.0, 600.0
@@ -36,15 +36,20 @@ _AHEAD = dg.AssetCheckSpec(
 PULSE = (_CURRENT, _DRAINED, _CLOSED, _AHEAD)
 
 
-@dg.multi_asset_check(specs=PULSE)
-def pulse(muninn: MuninnResource) -> Iterator[dg.AssetCheckResult]:
+@dg.multi_asset_check(specs=PULSE, can_subset=True)
+def pulse(context: dg.AssetCheckExecutionContext, muninn: MuninnResource) -> Iterator[dg.AssetCheckResult]:
     """Look once and judge four things."""
     with muninn.reads() as reads:
         seen = reads.pipeline(muninn.clock.now_us())
-    yield current(seen)
-    yield drained(seen)
-    yield closed(seen)
-    yield ahead(seen, muninn.settings)
+    judged = (
+        (_CURRENT, current),
+        (_DRAINED, drained),
+        (_CLOSED, closed),
+        (_AHEAD, partial(ahead, days=muninn.settings.store.ahead_days)),
+    )
+    for spec, judge in judged:
+        if spec.key in context.selected_asset_check_keys:
+            yield judge(seen)
 
 
 def current(seen: PipelineState) -> dg.AssetCheckResult:
@@ -72,10 +77,10 @@ def closed(seen: PipelineState) -> dg.AssetCheckResult:
     return _result(_CLOSED, behind_s, BEHIND_WARN_S, BEHIND_ERROR_S, text)
 
 
-def ahead(seen: PipelineState, settings: Settings) -> dg.AssetCheckResult:
+def ahead(seen: PipelineState, days: int) -> dg.AssetCheckResult:
     """Every instant of today and of the days to come has a partition in every table."""
     today_ms = seen.at_ms * 1000 // DAY_US * DAY_US // 1000
-    until_ms = today_ms + (settings.store.ahead_days + 1) * DAY_US // 1000
+    until_ms = today_ms + (days + 1) * DAY_US // 1000
     missing = {table: day for table in (RAW, *ROLLUPS) if (day := _first_gap(seen, table, today_ms, until_ms))}
     # Without a partition for tomorrow, loading stops at midnight.
     urgent = any(gap_ms < today_ms + 2 * DAY_US // 1000 for gap_ms in missing.values())

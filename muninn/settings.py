@@ -91,6 +91,9 @@ class Buffer(_Section):
         512 << 20, ge=1 << 20, description="high-water mark of the stream; above it the door says 429"
     )
     live_s: int = Field(30, ge=5, description="seconds that loaded entries stay for live viewers")
+    idempotency_s: int = Field(
+        86_400, ge=60, description="seconds that a request's Idempotency-Key is remembered (about 130 bytes each)"
+    )
     durability: Literal["fsync", "memory"] = Field(
         "fsync", description="answer success after the entry is on disk (fsync) or in the server's memory (memory)"
     )

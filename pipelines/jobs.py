@@ -32,7 +32,7 @@ verify_days = dg.define_asset_job(
 take_pulse = dg.define_asset_job(
     "take_pulse",
     dg.AssetSelection.assets(hot_answers) | dg.AssetSelection.checks(pulse),
-    description="Compute the hot answers and look whether data is current. One process for both: starting it is the cost.",
+    description="Compute the hot answers, see whether data is current. One process for both: its start is the cost.",
 )
 keep_house = dg.define_asset_job(
     "keep_house",

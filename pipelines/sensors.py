@@ -1,29 +1,137 @@
-"""What follows from events: hours that closed, late samples, dropped files.
+"""What follows from events in the store: hours that closed, and late samples.
 
-Belongs here: noticing, recording what programs outside Dagster did, asking for runs. Does not: work of more than a
-few queries, for a tick holds up the other sensors.
+Belongs here: noticing, having it recorded, asking for verification. Does not: dropped files (pipelines.landing),
+work of more than some queries, for a tick holds up the other sensors.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
-from assets.checks import days_match_raw, hours_match_raw
-from assets.landing import Candidate, candidates
-from assets.lineage import Counts, LateRefresh, counts, first_hour_us, late_refreshes, progress, raw_facts
+from assets.lineage import LateRefresh, Progress, first_hour_us, late_refreshes, progress
 from assets.partitions import FIRST_DAY, day_key, hour_key
-from assets.raw import raw_event, raw_samples
 from assets.resources import MuninnResource
-from assets.rollups import DAY, HOURS, closed_event
-from muninn.clock import DAY_US, HOUR_US, SECOND_US
-from muninn.model import Window
+from muninn.clock import DAY_US, HOUR_US, Clock
 from muninn.model.window import as_datetime, as_us
-from muninn.store.database import Database
-from pipelines.jobs import CAUSE_TAG, take_in_file, verify_days, verify_hours
+from pipelines.jobs import CAUSE_TAG, verify_days, verify_hours
+from pipelines.recorder import Recorder
 
 MAX_HOURS_PER_TICK = 24
-MAX_FILES_PER_TICK = 10
 _MAX_REFRESHES_PER_TICK = 500
-FILE_TAG = "muninn/file"
-IDENTITY_TAG = "muninn/file_identity"
-_FIRST_RETRY_S, _MAX_RETRY_S = 30.0, 3600.0
+# A tick is cut off after 60 s; what is left over is for the next one.
+_TICK_BUDGET_S = 20.0
+_FIRST_US = as_us(FIRST_DAY)
+
+
+@dg.sensor(
+    jobs=[verify_hours, verify_days],
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Records each hour once when it is closed, raw samples and rollups, and has it verified.",
+)
+def closed_hours(context: dg.SensorEvaluationContext, muninn: MuninnResource) -> dg.SensorResult | dg.SkipReason:
+    """Cursor: the first hour that is not recorded yet, microseconds since the epoch."""
+    with muninn.database() as database:
+        reached = progress(database)
+        start_us = int(context.cursor) if context.cursor else first_hour_us(database)
+        if start_us is None:
+            return dg.SkipReason("no hour with samples has closed yet")
+        start_us = max(start_us, reached.raw_since_us, _FIRST_US)
+        due = range(start_us, reached.hours_until_us, HOUR_US)[:MAX_HOURS_PER_TICK]
+        if not due:
+            return dg.SkipReason(f"the hour from {as_datetime(start_us):%Y-%m-%d %H:%M} is open")
+        recorder, hours_us = Recorder(database, context.instance), list[int]()
+        deadline_s = muninn.clock.monotonic() + _TICK_BUDGET_S
+        for hour_us in due:
+            if hours_us and muninn.clock.monotonic() > deadline_s:
+                break
+            recorder.hour(hour_us, "the hour has closed")
+            hours_us.append(hour_us)
+        days_us = _days([hour_us for hour_us in hours_us if (hour_us + HOUR_US) % DAY_US == 0], reached)
+        for day_us in days_us:
+            recorder.day(day_us, "the day has closed")
+    cause = f"closed: {hour_key(hours_us[0])}" + (f" to {hour_key(hours_us[-1])}" if len(hours_us) > 1 else "")
+    return dg.SensorResult(
+        run_requests=_verification(hours_us, days_us, f"closed|{hours_us[0]}|{hours_us[-1]}", cause),
+        asset_events=recorder.events,
+        cursor=str(hours_us[-1] + HOUR_US),
+    )
+
+
+@dg.sensor(
+    jobs=[verify_hours, verify_days],
+    minimum_interval_seconds=120,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Records the closed hours and days that the refresher recomputed for late samples; has them verified.",
+)
+def late_samples(context: dg.SensorEvaluationContext, muninn: MuninnResource) -> dg.SensorResult | dg.SkipReason:
+    """Cursor: the last refresh of late samples that is recorded."""
+    with muninn.database() as database:
+        refreshes = late_refreshes(database, int(context.cursor or 0), _MAX_REFRESHES_PER_TICK)
+        if not refreshes:
+            return dg.SkipReason("no late samples since the last tick")
+        recorder, reached = Recorder(database, context.instance), progress(database)
+        if recorder.newest_hour is None:
+            return dg.SkipReason("no hour is recorded yet: each is recorded first when it closes")
+        touched, seen = _touched(refreshes, recorder, reached, muninn.clock)
+        hours_us = sorted({each.hour_us for each in touched})
+        days_us = _days(hours_us, reached)
+        for hour_us in hours_us:
+            recorder.hour(hour_us, _cause([each for each in touched if each.hour_us == hour_us]), again=True)
+        for day_us in days_us:
+            of_day = [each for each in touched if each.hour_us // DAY_US * DAY_US == day_us]
+            recorder.day(day_us, _cause(of_day), again=True)
+    if not touched:
+        return dg.SensorResult(skip_reason="the late samples lie in hours that are not recorded", cursor=str(seen))
+    return dg.SensorResult(
+        run_requests=_verification(hours_us, days_us, f"late|{seen}", _cause(touched)),
+        asset_events=recorder.events,
+        cursor=str(seen),
+    )
+
+
+def _touched(
+    refreshes: Sequence[LateRefresh], recorder: Recorder, reached: Progress, clock: Clock
+) -> tuple[list[LateRefresh], int]:
+    """The refreshes of recorded hours, as many as a tick can look at, and the last refresh that is dealt with."""
+    deadline_s, first_us = clock.monotonic() + _TICK_BUDGET_S, max(_FIRST_US, reached.raw_since_us)
+    newest, touched, hours, seen = recorder.newest_hour or "", list[LateRefresh](), set[int](), 0
+    for each in refreshes:
+        # Of an hour that is not recorded yet, the event of its closing will count the late samples.
+        if first_us <= each.hour_us and hour_key(each.hour_us) <= newest:
+            full = len(hours) >= MAX_HOURS_PER_TICK or (bool(hours) and clock.monotonic() > deadline_s)
+            if each.hour_us not in hours and full:
+                break
+            recorder.look(each.hour_us)
+            hours.add(each.hour_us)
+            touched.append(each)
+        seen = each.refresh_id
+    return touched, seen
+
+
+def _days(hours_us: Sequence[int], reached: Progress) -> list[int]:
+    """The closed days that hold these hours."""
+    days = sorted({hour_us // DAY_US * DAY_US for hour_us in hours_us})
+    return [day_us for day_us in days if day_us >= _FIRST_US and day_us + DAY_US <= reached.days_until_us]
+
+
+def _cause(refreshes: Sequence[LateRefresh]) -> str:
+    samples, hours = sum(each.sample_count for each in refreshes), len({each.hour_us for each in refreshes})
+    since = as_datetime(min(each.loaded_us for each in refreshes))
+    where = f"in {hours} hours" if hours > 1 else f"of {max(each.series_count for each in refreshes):,} series"
+    return f"{samples:,} late samples {where}, loaded from {since:%Y-%m-%d %H:%M:%S} on"
+
+
+def _verification(hours_us: Sequence[int], days_us: Sequence[int], key: str, cause: str) -> list[dg.RunRequest]:
+    asked = [(verify_hours, "hours_match_raw", [hour_key(hour_us) for hour_us in hours_us])]
+    if days_us:
+        asked.append((verify_days, "days_match_raw", [day_key(day_us) for day_us in days_us]))
+    return [
+        dg.RunRequest(
+            run_key=f"{key}|{job.name}",
+            job_name=job.name,
+            run_config={"ops": {check: {"config": {"keys": keys}}}},
+            tags={CAUSE_TAG: cause},
+        )
+        for job, check, keys in asked
+    ]

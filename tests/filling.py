@@ -42,6 +42,6 @@ def filled(postgres_url: str, now_us: int) -> Iterator[Filled]:
         yield Filled(database, now_us)
 
 
-def course(key: SeriesKey, at_us: NDArray[np.int64], value: NDArray[np.float64]) -> SampleBatch:
+def course(key: SeriesKey, at_us: NDArray[np.int64], value: NDArray[np.number]) -> SampleBatch:
     """A batch of one series."""
-    return SampleBatch(at_us, value, np.zeros(len(at_us), np.int32), (key,))
+    return SampleBatch(at_us, value.astype(np.float64), np.zeros(len(at_us), np.int32), (key,))

@@ -173,11 +173,9 @@ def _key(name: str, labels: dict[str, str]) -> str:
 
 def _parse(payload: bytes) -> BoardEntry:
     fields: dict[str, Any] = orjson.loads(payload)
-    figures = {key: tuple((name, labels, value) for name, labels, value in fields.pop(key)) for key in _FIGURES}
-    return BoardEntry(**fields, **figures)
-
-
-_FIGURES = ("metrics", "rates")
+    for figures in ("metrics", "rates"):
+        fields[figures] = tuple((name, labels, value) for name, labels, value in fields[figures])
+    return BoardEntry(**fields)
 
 
 def _in_order(entries: list[BoardEntry]) -> list[BoardEntry]:

@@ -77,7 +77,7 @@ class RedisCache:
 
     def get(self, name: str) -> Hot | None:
         with translated():
-            kept = self._client.get(cache_key(name))
+            kept: bytes | None = self._client.get(cache_key(name))  # type: ignore[assignment]
         if kept is None:
             return None
         (put_us,) = _STAMP.unpack_from(kept)

@@ -19,7 +19,8 @@ from muninn.clock import SECOND_US, Clock, SystemClock
 from muninn.errors import Invalid, Unavailable
 from muninn.ingest.buffer.contract import IngestBuffer, place_of
 from muninn.meter import Meter
-from muninn.model import BatchHandle
+from muninn.model import BatchHandle, SeriesKey
+from muninn.model.window import as_datetime
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,19 @@ _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 5.0
 _PRUNE_EVERY_S = 60.0
 # A server that lost its last writes may hand out entries again that it had deleted.
 _PRUNE_MARGIN_MS = 3_600_000
+
+
+class Refusal(Protocol):
+    """Samples that the sink can never keep, for one reason; `key` and `at_us` are of the first of them."""
+
+    @property
+    def reason(self) -> str: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def key(self) -> SeriesKey: ...
+    @property
+    def at_us(self) -> int: ...
 
 
 class Loaded(Protocol):
@@ -39,6 +53,8 @@ class Loaded(Protocol):
     def duplicates(self) -> int: ...
     @property
     def late(self) -> int: ...
+    @property
+    def refused(self) -> Sequence[Refusal]: ...
 
 
 class Sink(Protocol):
@@ -158,6 +174,10 @@ class Loader:
         self._meter.count("muninn_loader_rows_total", loaded.rows)
         self._meter.count("muninn_loader_duplicates_total", loaded.duplicates)
         self._meter.count("muninn_loader_late_total", loaded.late)
+        for refusal in loaded.refused:
+            self._meter.count("muninn_loader_refused_total", refusal.samples, reason=refusal.reason)
+            first = f"{refusal.key.canonical.decode()} at {as_datetime(refusal.at_us).isoformat()}"
+            log.warning("%d samples cannot be kept: %s; the first is %s", refusal.samples, refusal.reason, first)
         oldest_ms = min(place_of(handle.entry_id)[0] for handle in handles)
         self._meter.gauge("muninn_loader_lag_s", max(0.0, self._clock.now_us() / SECOND_US - oldest_ms / 1000))
 

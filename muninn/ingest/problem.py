@@ -15,6 +15,7 @@ MEDIA_TYPE = "application/problem+json"
 _UNAVAILABLE_RETRY_S = 2
 _TITLES = {
     400: "Bad request",
+    404: "Not found",
     413: "Body too large",
     415: "Unsupported media type",
     429: "Too much at once",

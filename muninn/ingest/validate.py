@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from muninn.clock import DAY_US, SECOND_US
 from muninn.errors import Invalid
 from muninn.model import SampleBatch, SeriesKey, Window
+from muninn.numerics.sketch import LARGEST, SMALLEST
 
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.\-/]*")
 MAX_METRIC_CHARS = 200
@@ -152,7 +153,7 @@ class Screening:
         Refused samples may hold anything in `batch`; keys of which no sample is left are dropped.
         """
         self._check_instants(batch.at_us, rules, now_us)
-        self.refuse(~np.isfinite(batch.value), lambda _: "value: must be finite")
+        self._check_values(batch.value)
         if not self._checks:
             return Decoded(batch)
         bad = np.flatnonzero(self._refused)
@@ -174,6 +175,14 @@ class Screening:
 
         self.refuse(at_us < window.since_us, too_old)
         self.refuse(at_us >= window.until_us, too_new)
+
+    def _check_values(self, value: NDArray[np.float64]) -> None:
+        self.refuse(~np.isfinite(value), lambda _: "value: must be finite")
+        size = np.abs(value)
+        beyond = (size > LARGEST) | ((size < SMALLEST) & (size > 0))
+        self.refuse(
+            beyond, lambda row: f"value: {value[row]:g} is not 0 or between {SMALLEST:g} and {LARGEST:g} in size"
+        )
 
     def _reason(self, row: int) -> str:
         return next(reason(row) for mask, reason in self._checks if mask[row])

@@ -9,7 +9,7 @@ from muninn import names
 from muninn.model.window import as_us
 from muninn.reads.asking import Asker
 from muninn.reads.memo import Answer
-from muninn.reads.series import check_known
+from muninn.reads.series import check_known, check_text
 from muninn.reads.values import MetricInfo
 
 ANSWER = Answer("catalogue", TypeAdapter(list[MetricInfo]), fresh_s=10.0, keep_s=3600.0)
@@ -33,7 +33,9 @@ def catalogue(ask: Asker) -> list[MetricInfo]:
 
 
 def label_values(ask: Asker, metric: str, name: str, limit: int) -> list[str]:
-    """The first `limit` values of a label, in order; UnknownMetric where no series has that name."""
+    """The first `limit` values of a label, in order; UnknownMetric where no series has that metric's name."""
+    check_text(metric, "metric")
+    check_text(name, "name")
     rows = ask.fetch("reads_label_values", metric=metric, name=name, limit=limit)
     if not rows:
         check_known(ask, metric)

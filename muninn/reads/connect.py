@@ -40,4 +40,5 @@ def connect(settings: Settings, *, meter: Meter | None = None, application_name:
         meter=meter,
         clock=clock,
         kept=kept,
+        closing=(client.close,),
     )

@@ -3,7 +3,7 @@
 Belongs here: the questions' signatures and what is cached. Does not: how a question is answered (its own module).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 
@@ -26,7 +26,7 @@ class Reads:
 
     Every method may raise Unavailable when the database is away; without Redis only caching and the
     programs' heartbeats are missing. Unknown metric names raise UnknownMetric (an Invalid).
-    Closing it closes the database handed in.
+    kept: what retention has left. closing: what else to close at the end, besides the database.
     """
 
     def __init__(
@@ -38,10 +38,11 @@ class Reads:
         meter: Meter | None = None,
         clock: Clock | None = None,
         kept: Kept | None = None,
+        closing: Sequence[Callable[[], None]] = (),
     ):
         self.clock = clock or SystemClock()
         self.meter = meter or Meter()
-        self._database = database
+        self._closing = (database.close, *closing)
         self._ask = Asker(database, self.meter, self.clock)
         self._board = board
         self._kept = kept or Kept()
@@ -111,12 +112,13 @@ class Reads:
         return pipeline.pipeline(self._ask, self._heartbeats(), self.clock.now_us() if now_us is None else now_us)
 
     def check(self) -> None:
-        """Return where the database answers, otherwise raise Unavailable."""
-        self._database.fetch("store_engine")
+        """Return where the database answers; Unavailable or Misconfigured where it does not."""
+        self._ask.fetch("store_engine")
 
     def close(self) -> None:
-        """Give the database connections back."""
-        self._database.close()
+        """Give the connections back."""
+        for close in self._closing:
+            close()
 
     def _overview(self, now_us: int) -> Overview:
         return overview.overview(self._ask, self._heartbeats(), now_us)

@@ -25,8 +25,6 @@ LAG_DOWN_S = 120.0
 # Beyond a bucket's own width and the time in which it settles.
 ROLLUP_SLACK_US = 5 * MINUTE_US
 
-_ORDER: tuple[State, ...] = ("ok", "degraded", "down")
-
 
 @dataclass(frozen=True)
 class StoreSigns:
@@ -40,16 +38,18 @@ def judge(now_us: int, heartbeats: Heartbeats, store: StoreSigns | None) -> Heal
     """The state of every part; `store` is None while the database is away."""
     parts = [*_programs(heartbeats, now_us), _buffer(heartbeats), _store(store, now_us), _rollups(store, now_us)]
     if not heartbeats.known:
-        parts.append(PartHealth("cache", "degraded", ("Redis does not answer: heartbeats and cached answers are missing",)))
+        reason = "Redis does not answer: heartbeats and cached answers are missing"
+        parts.append(PartHealth("cache", "degraded", (reason,)))
     return summed_up(parts)
 
 
 def summed_up(parts: Sequence[PartHealth]) -> Health:
     """The worst of the parts, with a sentence that names the bad ones."""
-    worst = max((part.state for part in parts), key=_ORDER.index, default="ok")
-    troubled = sorted((part for part in parts if part.state != "ok"), key=lambda part: -_ORDER.index(part.state))
+    troubled = sorted((part for part in parts if part.state != "ok"), key=lambda part: part.state != "down")
+    if not troubled:
+        return Health("ok", "All is well.", tuple(parts))
     summary = "; ".join(f"{part.part}: {part.reasons[0]}" for part in troubled)
-    return Health(worst, f"{summary}." if summary else "All is well.", tuple(parts))
+    return Health(troubled[0].state, f"{summary}.", tuple(parts))
 
 
 def _programs(heartbeats: Heartbeats, now_us: int) -> Iterable[PartHealth]:
@@ -93,8 +93,7 @@ def _rollups(store: StoreSigns | None, now_us: int) -> PartHealth:
         f"{resolution.name} is {_span((now_us - marks[resolution.name]) / SECOND_US)} behind"
         for resolution in RESOLUTIONS
         # At the epoch: the first refresh is still to come, and raw samples answer until then.
-        if marks.get(resolution.name, 0) > 0
-        and now_us - marks[resolution.name] > resolution.width_us + ROLLUP_SLACK_US
+        if marks.get(resolution.name, 0) > 0 and now_us - marks[resolution.name] > resolution.width_us + ROLLUP_SLACK_US
     )
     return PartHealth("rollups", "degraded" if reasons else "ok", reasons)
 

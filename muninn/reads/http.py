@@ -4,6 +4,7 @@ Belongs here: parameters in, JSON and problem details out. Does not: the questio
 """
 
 import difflib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -21,7 +22,10 @@ from muninn.reads.facade import Reads
 from muninn.reads.times import parse_span_us
 from muninn.reads.values import Trend, TrendSeries, UnknownMetric
 
+log = logging.getLogger(__name__)
+
 LABEL = "label."
+ANY_LABEL = "label.NAME"
 Answer = Callable[[QueryParams], Any]
 
 
@@ -29,7 +33,7 @@ def routes(reads: Reads) -> list[Route]:
     """The routes to mount; handlers are plain functions, which starlette runs in its thread pool."""
     return [
         _route("/api/v1/metrics", ("match",), lambda query: _metrics(reads, query)),
-        _route("/api/v1/trend", ("metric", "since", "until", "step", LABEL), lambda query: _trend(reads, query)),
+        _route("/api/v1/trend", ("metric", "since", "until", "step", ANY_LABEL), lambda query: _trend(reads, query)),
         _route("/api/v1/overview", (), lambda _: reads.overview()),
         _route("/api/v1/pipeline", (), lambda _: reads.pipeline()),
     ]
@@ -41,9 +45,12 @@ def _route(path: str, accepted: tuple[str, ...], answer: Answer) -> Route:
             check_parameters(request.query_params, accepted)
             body = to_json(answer(request.query_params))
         except UnknownMetric as error:
-            return problem(404, str(error), parameter="metric", close_matches=list(error.close))
+            return problem(404, str(error), more={"parameter": error.parameter, "close_matches": list(error.close)})
         except MuninnError as error:
             return answer_to(error)
+        except Exception:
+            log.exception("%s failed", request.url.path)
+            return problem(500, "the question failed; the log of the gateway says why")
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     return Route(path, handle, methods=["GET"], name=path.rpartition("/")[2])
@@ -64,10 +71,10 @@ def _plain(value: Any) -> dict[str, Any]:
 def check_parameters(query: QueryParams, accepted: tuple[str, ...]) -> None:
     """Invalid names a parameter that is unknown or given twice."""
     for name in query:
-        if name not in accepted and not (LABEL in accepted and name.startswith(LABEL) and name != LABEL):
-            known = [f"{LABEL}NAME" if one == LABEL else one for one in accepted]
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(known) or 'none'}"
+        is_label = name.startswith(LABEL) and name != LABEL and ANY_LABEL in accepted
+        if name not in accepted and not is_label:
+            near = difflib.get_close_matches(name, accepted, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(accepted) or 'none'}"
             raise Invalid(f"{name}: not a parameter of this address; {hint}", name)
         if len(query.getlist(name)) > 1:
             raise Invalid(f"{name}: given more than once", name)

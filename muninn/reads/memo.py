@@ -6,6 +6,7 @@ Belongs here: what happens when Redis is away, fresh and stale, one computation 
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -28,36 +29,49 @@ class Patience:
     def __init__(self, what: str, clock: Clock):
         self._what = what
         self._clock = clock
+        self._lock = threading.Lock()
         self._away_until: float | None = None
 
     def ask(self, call: Callable[[], T], otherwise: T) -> T:
         """What the call returns, or `otherwise` while the server is away."""
-        if self._away_until is not None and self._clock.monotonic() < self._away_until:
+        away_until = self._away_until
+        if away_until is not None and self._clock.monotonic() < away_until:
             return otherwise
         try:
             found = call()
         except Unavailable as error:
-            if self._away_until is None:
+            with self._lock:
+                first, self._away_until = self._away_until is None, self._clock.monotonic() + RETRY_S
+            if first:
                 log.warning("reading without %s until it is back: %s", self._what, error)
-            self._away_until = self._clock.monotonic() + RETRY_S
             return otherwise
-        if self._away_until is not None:
-            self._away_until = None
+        with self._lock:
+            back, self._away_until = self._away_until is not None, None
+        if back:
             log.warning("%s is back", self._what)
         return found
 
 
+@dataclass(frozen=True)
 class Answer(Generic[T]):
     """One kind of answer: its cache name, how to write and read it, for how many seconds it is fresh and kept.
 
     A kept answer that is no longer fresh is shown only while the database is away.
     """
 
-    def __init__(self, name: str, adapter: TypeAdapter[T], fresh_s: float, keep_s: float):
-        self.name = name
-        self.adapter = adapter
-        self.fresh_s = fresh_s
-        self.keep_s = keep_s
+    name: str
+    adapter: TypeAdapter[T]
+    fresh_s: float
+    keep_s: float
+
+
+@dataclass
+class _Flight:
+    """One answer being computed: by the thread that has the lock. failures: how often that ended in `error`."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    failures: int = 0
+    error: str = ""
 
 
 class Memo:
@@ -68,25 +82,41 @@ class Memo:
         self._patience = patience
         self._meter = meter
         self._lock = threading.Lock()
-        self._flights: dict[str, threading.Lock] = {}
+        self._flights: dict[str, _Flight] = {}
 
     def answer(self, kind: Answer[T], compute: Callable[[], T]) -> tuple[T, float]:
         """The answer and its age in seconds: from the cache where fresh, otherwise computed and put there.
 
-        One thread computes, the others of this process wait for it.
+        One thread computes; the others of this process wait for it, and share its failure: a database that
+        is away costs them one time-out, not one after the other.
         """
-        found = self.recall(kind)
-        if found is None or found[1] > kind.fresh_s:
-            with self._flight(kind.name):
-                # Whoever waited for the flight finds its result here.
-                found = self.recall(kind)
-                if found is None or found[1] > kind.fresh_s:
+        flight = self._flight(kind.name)
+        failures = flight.failures
+        found = self._fresh(kind)
+        if found is None:
+            with flight.lock:
+                if flight.failures != failures:
+                    raise Unavailable(flight.error)
+                # Whoever waited finds the result here.
+                found = self._fresh(kind)
+                if found is None:
                     self._meter.count("muninn_cache_misses_total", answer=kind.name)
-                    value = compute()
-                    self.remember(kind, value)
-                    return value, 0.0
+                    return self._compute(kind, compute, flight), 0.0
         self._meter.count("muninn_cache_hits_total", answer=kind.name)
         return found
+
+    def _compute(self, kind: Answer[T], compute: Callable[[], T], flight: _Flight) -> T:
+        try:
+            value = compute()
+        except Unavailable as error:
+            flight.failures, flight.error = flight.failures + 1, str(error)
+            raise
+        self.remember(kind, value)
+        return value
+
+    def _fresh(self, kind: Answer[T]) -> tuple[T, float] | None:
+        found = self.recall(kind)
+        return found if found is not None and found[1] <= kind.fresh_s else None
 
     def recall(self, kind: Answer[T]) -> tuple[T, float] | None:
         """What is kept and its age in seconds, fresh or not; None where nothing is."""
@@ -109,6 +139,6 @@ class Memo:
             encoded = kind.adapter.dump_json(value)
             self._patience.ask(lambda: cache.put(kind.name, encoded, kind.keep_s), None)
 
-    def _flight(self, name: str) -> threading.Lock:
+    def _flight(self, name: str) -> _Flight:
         with self._lock:
-            return self._flights.setdefault(name, threading.Lock())
+            return self._flights.setdefault(name, _Flight())

@@ -57,8 +57,11 @@ def overview(ask: Asker, heartbeats: Heartbeats, now_us: int) -> Overview:
 
 
 def _host(row: Mapping[str, Any]) -> HostLoad:
-    cpu, memory, load = (row[name] for name in ("cpu_busy_pct", "memory_used_pct", "load_1m"))
-    return HostLoad(row["host"], row["at_ms"], *(None if value is None else float(value) for value in (cpu, memory, load)))
+    # JSON has one kind of number: a whole one comes as an int.
+    cpu, memory, load = (
+        None if row[name] is None else float(row[name]) for name in ("cpu_busy_pct", "memory_used_pct", "load_1m")
+    )
+    return HostLoad(row["host"], row["at_ms"], cpu, memory, load)
 
 
 def _changes(ask: Asker, now_us: int) -> list[Any]:

@@ -40,6 +40,10 @@ def choose(ask: Asker, metric: str, labels: Mapping[str, str] | None, window: Wi
     if not 1 <= max_series <= MAX_SERIES:
         raise Invalid(f"max_series must be from 1 to {MAX_SERIES}", "max_series")
     given = dict(labels or {})
+    check_text(metric, "metric")
+    for name, value in given.items():
+        check_text(name, "label.")
+        check_text(value, f"label.{name}")
     reserved = {name: given.pop(name, None) for name in RESERVED}
     rows = ask.fetch(
         "reads_series",
@@ -51,11 +55,14 @@ def choose(ask: Asker, metric: str, labels: Mapping[str, str] | None, window: Wi
     )
     if not rows:
         check_known(ask, metric)
-    keys = {
-        row.series_id: SeriesKey.of(metric, row.tags, row.source_agent_id, row.instance_id)
-        for row in rows
-    }
+    keys = {row.series_id: SeriesKey.of(metric, row.tags, row.source_agent_id, row.instance_id) for row in rows}
     return Chosen(keys, rows[0].matching if rows else 0)
+
+
+def check_text(text: str, parameter: str) -> None:
+    """Raise Invalid for what no stored text can equal, and the server does not take: NUL, half a character."""
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise Invalid(f"{parameter}: holds a NUL or half a character", parameter)
 
 
 def check_known(ask: Asker, metric: str) -> None:

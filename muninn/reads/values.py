@@ -221,3 +221,5 @@ class PipelineState:
     partitions: tuple[PartitionInfo, ...]
     bytes_on_disk: int
     programs: tuple[ProgramState, ...]
+    # Age of the oldest entry that waits: unlike the loader's lag it grows while no loader runs.
+    buffer_lag_s: float | None = None

@@ -7,6 +7,7 @@ Modules are imported inside the commands: `muninn --help` must not wait for a da
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -126,6 +127,36 @@ def migrate() -> None:
     with Database(chosen.load().require_database_url(), pool_size=1) as database:
         done = run(database)
     print("\n".join(f"applied {name}" for name in done.applied) or "The schema is up to date.")
+
+
+Since = Annotated[str, typer.Option(help='start of the data: "-24h", epoch milliseconds or RFC 3339')]
+Until = Annotated[str, typer.Option(help="end of the data")]
+
+
+@app.command()
+def sql(
+    statement: Annotated[str | None, typer.Argument(help="one statement; without it, a prompt")] = None,
+    since: Since = "-24h",
+    until: Until = "now",
+    form: Annotated[str, typer.Option("--format", help="table, csv or json (a line a row)")] = "table",
+) -> None:
+    """Ask the data in DuckDB: performance_metrics, metrics_1min ... metrics_1day, merged_quantile().
+
+    Example: muninn sql "select metric_name, count(*) from performance_metrics group by all"
+    """
+    from muninn.run.analysis import ask
+
+    sys.exit(ask(chosen.load(), statement, since, until, form))
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="the .duckdb file to make")], since: Since = "-24h", until: Until = "now"
+) -> None:
+    """Write the data into a DuckDB file for other tools."""
+    from muninn.run.analysis import export as run
+
+    run(chosen.load(), path, since, until)
 
 
 @app.command()

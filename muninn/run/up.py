@@ -42,28 +42,33 @@ def up(settings: Settings, console: Console) -> int:
     """
     home = Home(settings.home)
     home.prepare(settings.landing_folder)
-    with home.locked(), _signals() as signals:
+    with home.locked(), received_signals() as received:
         ports.check(ports.listeners(settings))
         console.print(f"Muninn starts; its state is in {home.path}", highlight=False)
         plan = stack.build(settings, home)
         plan.prepare(home)
-        running = _Running(settings, plan, home, console, signals)
-        try:
-            running.start()
-            running.watch()
-        except Interrupted:
-            console.print("Ending (again to kill at once) ...", highlight=False)
-            running.end()
-            console.print("Everything has ended.", highlight=False)
-        except Exception:
-            running.end()
-            raise
-        finally:
-            running.sweep()
+        return keep(settings, plan, home, console, received)
+
+
+def keep(settings: Settings, plan: stack.Stack, home: Home, console: Console, received: "Signals") -> int:
+    """Start a plan, keep it running until a signal comes, end it; the exit code. The caller holds the lock."""
+    running = Running(settings, plan, home, console, received)
+    try:
+        running.start()
+        running.watch()
+    except Interrupted:
+        console.print("Ending (again to kill at once) ...", highlight=False)
+        running.end()
+        console.print("Everything has ended.", highlight=False)
+    except Exception:
+        running.end()
+        raise
+    finally:
+        running.sweep()
     return 0
 
 
-class _Signals:
+class Signals:
     """Which of STOPPING came, and a way to wait for the next."""
 
     def __init__(self, wakeup: socket.socket):
@@ -87,12 +92,13 @@ class _Signals:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[_Signals]:
+def received_signals() -> Iterator[Signals]:
+    """Signals are counted instead of doing what they do, inside."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
         theirs.setblocking(False)
-        received = _Signals(ours)
+        received = Signals(ours)
         handled = (*STOPPING, signal.SIGCHLD)
         before = {number: signal.signal(number, received.receive) for number in handled}
         descriptor = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
@@ -104,10 +110,10 @@ def _signals() -> Iterator[_Signals]:
                 signal.signal(number, handler)
 
 
-class _Running:
+class Running:
     """The supervisor child and everything below it."""
 
-    def __init__(self, asked: Settings, plan: stack.Stack, home: Home, console: Console, signals: _Signals):
+    def __init__(self, asked: Settings, plan: stack.Stack, home: Home, console: Console, signals: Signals):
         self._asked, self._plan, self._home, self._console, self._signals = asked, plan, home, console, signals
         self._control = Control(embedded.control_socket(home.path))
         self._supervisor: int | None = None

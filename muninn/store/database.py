@@ -187,8 +187,8 @@ class Database:
         # that a window needs: one made for any window would read them all.
         connection.execute(
             sql.SQL(
-                "set jit = off; set plan_cache_mode = force_custom_plan; set timezone = 'UTC'; set statement_timeout = {};"
-                " set idle_in_transaction_session_timeout = {}"
+                "set jit = off; set plan_cache_mode = force_custom_plan; set timezone = 'UTC';"
+                " set statement_timeout = {}; set idle_in_transaction_session_timeout = {}"
             ).format(round(self._statement_timeout_s * 1000), _IDLE_IN_TRANSACTION_S * 1000)
         )
         if self._parallel_workers is not None:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 EXPIRE_S = 10.0
 # Batches kept for a channel that opens next: what the loader has not stored yet cannot be read from the store.
 RECENT_S = 15.0
-RECENT_SAMPLES = 200_000
+RECENT_SAMPLES = 100_000
 
 
 class Subscriber(Protocol):
@@ -142,9 +142,11 @@ class Hub:
         """A channel's stored points (none where they cannot be had): its subscribers get their snapshot now."""
         if self._by_number.get(channel.number) is not channel:
             return  # it was closed meanwhile
+        found = list(found)
         self._index.fill(found)
-        channel.forget_snapshot()
-        self._go_live(channel)
+        if found or channel.phase is Phase.SEEDING:
+            channel.forget_snapshot()
+            self._go_live(channel)
 
     def set_status(self, live: bool, reason: str = "") -> None:
         """Whether samples flow; a change is told with the next tick."""

@@ -96,6 +96,7 @@ class Connection(WSListener):
         """The socket is closed."""
         if self._session is not None:
             self._session.close()
+            self._session = None  # they name each other: do not leave them to the garbage collector
 
     def pause_writing(self) -> None:
         """The write buffer passed its high-water mark."""

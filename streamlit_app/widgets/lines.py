@@ -46,7 +46,8 @@ def with_gaps(line: Line, step_us: int, tolerance: float = GRID_TOLERANCE) -> Li
     apart = np.diff(line.at_ms)
     if not len(apart):
         return line
-    step_ms = max(step_us / 1000, float(np.median(apart)))
+    # The lower quartile: how far apart its points are while it sends, however often it did not.
+    step_ms = max(step_us / 1000, float(np.quantile(apart, 0.25, method="lower")))
     breaks = np.flatnonzero(apart > tolerance * step_ms)
     if not len(breaks):
         return line

@@ -6,6 +6,7 @@ Belongs here: values -> polars frames. Does not: column layout in the browser, r
 import io
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
+from urllib.parse import urlencode
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,8 @@ from streamlit_app.widgets.labels import labels_text
 from streamlit_app.widgets.lines import Line, rate_per_s
 from streamlit_app.widgets.panels import COUNTER, Drawn
 
+# What Explore shows of a host that is followed from its row.
+HOST_VIEW = {"metric": "cpu_usage_pct", "label.cpu": "total"}
 _POINT_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "at": pl.Datetime("ms", "UTC"),
     "metric_name": pl.String,
@@ -127,7 +130,7 @@ def hosts(
             "Load": [load.load_1m for load in loads],
             "Network": [formats.quantity(_last(network.get(load.host)), "B/s") for load in loads],
             "Seen": [formats.ago(load.at_ms * 1000, now_us) for load in loads],
-            "Explore": [f"{explore}?metric=cpu_usage_pct&label.host={load.host}&label.cpu=total" for load in loads],
+            "Explore": [f"{explore}?{urlencode(HOST_VIEW | {'label.host': load.host})}" for load in loads],
         }
     )
 

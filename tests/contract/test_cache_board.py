@@ -40,9 +40,10 @@ def test_entries_come_back_whole_and_in_order(make: Make) -> None:
     board.publish("loader", "b", [("depth", {"stream": "0"}, 2.5)])
     board.publish("loader", "a", [])
     board.publish("gateway", "z", [("up", {}, 1.0)])
-    entries = board.read_all()
-    assert [(entry.program, entry.instance) for entry in entries] == [("gateway", "z"), ("loader", "a"), ("loader", "b")]
-    last = entries[-1]
+    first, second, last = board.read_all()
+    assert (first.program, first.instance) == ("gateway", "z")
+    assert (second.program, second.instance) == ("loader", "a")
+    assert (last.program, last.instance) == ("loader", "b")
     assert last.metrics == (("depth", {"stream": "0"}, 2.5),)
     assert (last.pid, last.at_us, last.started_us) == (os.getpid(), clock.now_us(), clock.now_us() - 3_000_000)
 
@@ -107,7 +108,8 @@ def test_the_first_heartbeat_has_no_rates_and_a_new_counter_starts_from_zero(mak
     assert board.read_all()[0].rates == ()
     clock.advance(2)
     board.publish("gateway", "a", [("samples_total", {}, 500.0), ("rejected_total", {}, 4.0)])
-    assert dict((name, rate) for name, _, rate in board.read_all()[0].rates) == {"samples_total": 0, "rejected_total": 2}
+    (entry,) = board.read_all()
+    assert {name: rate for name, _, rate in entry.rates} == {"samples_total": 0, "rejected_total": 2}
 
 
 def test_what_is_not_finite_is_left_out(make: Make) -> None:

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,12 +14,12 @@ Make = Callable[[Clock | None], HotCache]
 
 
 @pytest.fixture(params=["memory", "redis"])
-def make(request: pytest.FixtureRequest) -> Make:
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     if request.param == "memory":
-        return MemoryCache
-    client = connect(request.getfixturevalue("redis_url"))
-    request.addfinalizer(client.close)
-    return lambda clock: RedisCache(client, clock)
+        yield MemoryCache
+        return
+    with connect(request.getfixturevalue("redis_url")) as client:
+        yield lambda clock: RedisCache(client, clock)
 
 
 @pytest.fixture

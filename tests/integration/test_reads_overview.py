@@ -42,7 +42,7 @@ def load_samples(store: Filled, *batches: SampleBatch) -> None:
 
 def steady(key: SeriesKey, value: float, at_us: np.ndarray | None = None) -> SampleBatch:
     at_us = every(10) if at_us is None else at_us
-    return course(key, at_us, np.full(len(at_us), value))
+    return course(key, at_us, np.full(len(at_us), float(value)))
 
 
 def test_an_empty_store_has_an_overview(store: Filled) -> None:
@@ -177,13 +177,14 @@ def test_the_pipeline_shows_programs_rates_rollups_and_partitions(store: Filled)
         samples = store.clock.monotonic() * 250
         board.publish("gateway", "g", [("muninn_ingest_samples_total", {}, samples)])
         figures = [("muninn_buffer_depth_entries", {}, 3.0), ("muninn_buffer_held_bytes", {}, 4096.0)]
-        board.publish("loader", "l", [*figures, ("muninn_loader_lag_s", {}, 0.25)])
+        board.publish("loader", "l", [*figures, ("muninn_loader_lag_s", {}, 0.25), ("muninn_buffer_lag_s", {}, 0.5)])
         store.clock.advance(1)
     late = course(host("load_1m", "a"), np.array([NOW_US - 30 * MINUTE_US + 1]), np.array([1.0]))
     store.load(late)
     found = Reads(store.database, board=board, clock=store.clock).pipeline()
     assert (found.ingest_samples_per_s, found.rejected_samples_per_s) == (250, None)
     assert (found.buffer_depth_entries, found.buffer_bytes, found.loader_lag_s) == (3, 4096, 0.25)
+    assert found.buffer_lag_s == 0.5
     assert [(one.program, one.instance) for one in found.programs] == [("gateway", "g"), ("loader", "l")]
     assert [one.heartbeat_age_s for one in found.programs] == [1.0, 1.0]
     assert found.newest_sample_ms == every(10)[-1] // 1000
@@ -270,6 +271,10 @@ def test_materialised_answers_are_used_while_fresh(store: Filled) -> None:
     assert {name for name, _ in cached_names(reads)} == {"muninn_cache_hits_total"}
 
 
+def test_check_returns_where_the_database_answers(store: Filled) -> None:
+    store.reads.check()
+
+
 def test_every_query_is_timed_under_its_name(store: Filled) -> None:
     store.reads.overview()
     counted = {
@@ -291,6 +296,8 @@ def test_with_the_database_away_the_last_overview_stands_and_says_so(postgres_ur
     assert away.health.state == "down"
     assert "store: the database does not answer" in away.health.summary
     with pytest.raises(Unavailable):
+        reads.check()
+    with pytest.raises(Unavailable):
         reads.trend("load_1m", Window(NOW_US - HOUR_US, NOW_US))
     with pytest.raises(Unavailable):
         Reads(database, MemoryCache(clock), clock=clock).overview()
@@ -301,9 +308,7 @@ def settings_for(postgres_url: str, redis_url: str | None) -> Settings:
     return load(urls)
 
 
-def test_reads_go_on_without_redis(
-    postgres_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_reads_go_on_without_redis(postgres_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with (
         caplog.at_level(logging.WARNING, "muninn"),
         connect_reads(settings_for(postgres_url, f"unix://{tmp_path}/nobody.sock")) as reads,

@@ -6,7 +6,7 @@ Belongs here: what every command shares. Does not: which commands.
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -100,22 +100,28 @@ class Connection:
         return self._waits
 
     def _probe(self) -> bool:
-        aof = self._client.info("persistence").get("aof_enabled")
-        if not aof:
-            self._warn("it keeps no append-only file: a crash of it loses what is not in the store yet")
+        info = self._client.info()
+        if info.get("loading"):  # it does not tell yet whether it keeps a file
+            raise redis.exceptions.BusyLoadingError("it is reading its data")
+        if info.get("maxmemory") and str(info.get("maxmemory_policy")).startswith("allkeys"):
+            self._warn("it evicts keys when its memory is full: set its maxmemory-policy to noeviction")
+        if not info.get("aof_enabled"):
+            self._warn("it keeps no append-only file, so a crash of it loses what is not in the store yet")
             return False
-        try:
-            policy = self._client.config_get("appendfsync").get("appendfsync")
-        except redis.ResponseError:  # managed servers hide their configuration
-            policy = None
+        policy = self._fsync_policy()
         if policy == "always":  # the answer itself comes after the fsync
             return False
-        try:
-            _raw(self._client, "WAITAOF", 0, 0, 1)
-        except redis.ResponseError:
-            self._warn("it knows no WAITAOF (Redis 7.2, Valkey 7.2): a crash of it loses up to a second of batches")
+        if policy == "no" or not _waitaof_holds(info):
+            self._warn("a crash of its machine loses up to some seconds of batches: set its appendfsync to always")
             return False
         return True
+
+    def _fsync_policy(self) -> str | None:
+        """always, everysec or no; None where a managed server hides it."""
+        try:
+            return self._client.config_get("appendfsync").get("appendfsync")
+        except redis.ResponseError:
+            return None
 
     def _warn(self, what: str) -> None:
         if not self._warned.is_set():
@@ -136,6 +142,18 @@ class Connection:
                 raise
             self._waits = None
             raise Unavailable(f"Valkey at {self._shown_url} cannot work now: {error}") from error
+
+
+def _waitaof_holds(info: Mapping[str, Any]) -> bool:
+    """Whether WAITAOF comes back only after the fsync.
+
+    Not before Redis 8 (github.com/redis/redis/pull/13793), and not in Valkey as of 9.1: with appendfsync everysec it
+    answers at once.
+    """
+    if info.get("server_name") == "valkey":
+        return False
+    major = str(info.get("redis_version", "0")).partition(".")[0]
+    return major.isdigit() and int(major) >= 8
 
 
 def _raw(client: redis.Redis, *command: Any) -> Any:

@@ -28,7 +28,7 @@ _FURTHEST_US = 253_402_300_800_000_000
 
 
 class InfluxDecoder:
-    """Decodes bodies of lines and remembers (tags, field) pairs between them; one per thread."""
+    """Decodes bodies of lines and remembers (tags, field) pairs between them; safe for many threads."""
 
     def __init__(self) -> None:
         self._keys: dict[tuple[bytes, bytes], SeriesKey | str] = {}

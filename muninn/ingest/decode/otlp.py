@@ -11,7 +11,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric
 
@@ -59,6 +62,17 @@ def _parse(body: bytes, content_type: str) -> ExportMetricsServiceRequest:
     except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"not an OTLP ExportMetricsServiceRequest: {str(error)[:200]}") from None
     return request
+
+
+def answer(content_type: str, rejected: int, message: str) -> bytes:
+    """An ExportMetricsServiceResponse, in the format of the request."""
+    response = ExportMetricsServiceResponse()
+    if rejected:
+        response.partial_success.rejected_data_points = rejected
+        response.partial_success.error_message = message
+    if content_type == "application/json":
+        return str(json_format.MessageToJson(response, indent=None)).encode()
+    return bytes(response.SerializeToString())
 
 
 class _Columns:

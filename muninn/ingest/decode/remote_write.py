@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from muninn.errors import Invalid
+from muninn.ingest.body import TooLarge
 from muninn.ingest.decode import Count
 from muninn.ingest.decode._wire import Scanned, scan
 from muninn.ingest.validate import Decoded, Rules, Screening, series_key
@@ -27,19 +28,18 @@ _FURTHEST_MS = 253_402_300_800_000
 
 
 class RemoteWriteDecoder:
-    """Decodes write requests and remembers label sets between them; one per thread."""
+    """Decodes write requests and remembers label sets between them; safe for many threads."""
 
-    def __init__(self, max_bytes: int):
-        self._max_bytes = max_bytes
+    def __init__(self) -> None:
         self._keys: dict[bytes, SeriesKey | str] = {}
 
-    def decode(self, body: bytes, rules: Rules, now_us: int, count: Count) -> Decoded:
-        """A request's samples; Invalid when it is not snappy or not a WriteRequest.
+    def decode(self, body: bytes, rules: Rules, now_us: int, max_bytes: int, count: Count) -> Decoded:
+        """A request's samples; Invalid when it is not snappy or not a WriteRequest, TooLarge beyond `max_bytes`.
 
         count: told what was left out, as (kind, how many): stale_marker, not_finite, exemplar, native_histogram,
         metadata.
         """
-        message = unsnap(body, self._max_bytes)
+        message = unsnap(body, max_bytes)
         scanned = scan(message)
         if scanned.fault >= 0:
             raise Invalid(f"not a Prometheus WriteRequest: it stops making sense at byte {scanned.fault}")
@@ -138,7 +138,7 @@ def unsnap(body: bytes, max_bytes: int) -> bytes:
     else:
         raise Invalid("the body is not snappy-compressed: it has no length at its start")
     if size > max_bytes:
-        raise Invalid(f"the body unpacks to {size} bytes; at most {max_bytes} are taken")
+        raise TooLarge(f"the body unpacks to {size} bytes; at most {max_bytes} are taken")
     try:
         return bytes(pa.decompress(body, decompressed_size=size, codec="snappy", asbytes=True))
     except (pa.ArrowInvalid, OSError) as error:

@@ -39,9 +39,14 @@ class Context:
     cleanup: ExitStack = field(default_factory=ExitStack)
 
     @property
+    def host(self) -> str:
+        """This machine."""
+        return socket.gethostname()
+
+    @property
     def instance(self) -> str:
         """The name of this instance, the same again after a restart."""
-        return f"{socket.gethostname()}:{self.number}"
+        return f"{self.host}:{self.number}"
 
     def board(self) -> Any:
         """The heartbeat board."""
@@ -75,7 +80,7 @@ class Context:
         from muninn.ingest.buffer.valkey import ValkeyBroker
 
         chosen = self.settings.buffer
-        limits = BufferLimits(max_bytes=chosen.max_bytes, live_s=chosen.live_s)
+        limits = BufferLimits(chosen.max_bytes, chosen.live_s, chosen.idempotency_s)
         return ValkeyBroker(
             self.settings.require_redis_url(), limits=limits, durability=chosen.durability, clock=self.clock
         )

@@ -10,6 +10,7 @@ const STATES = {
 const QUIET_MS = 15_000;
 const SMOOTH_PX = 0.4;
 const KEEP_PAUSED_MS = 30 * 60_000;
+const FORGET_EVERY_MS = 10_000;
 const FIGURES = {
   cpu_busy_pct: "CPU busy",
   memory_used_pct: "Memory used",
@@ -82,10 +83,11 @@ class Board {
         this.charts.delete(key);
       }
     }
-    for (const [key, spec] of wanted) {
+    [...wanted].forEach(([key, spec], place) => {
       if (!this.charts.has(key)) this.charts.set(key, new Chart(spec, this));
-      this.grid.append(this.charts.get(key).root);
-    }
+      const { root } = this.charts.get(key);
+      if (this.grid.children[place] !== root) this.grid.insertBefore(root, this.grid.children[place] ?? null);
+    });
   }
 
   buildWindows(choices) {
@@ -117,9 +119,10 @@ class Board {
     this.touch();
   }
 
-  // Something changed: draw with the next frame.
+  // Something changed: draw with the next frame. A tab in the background has none, but goes on receiving.
   touch() {
     this.dirty = true;
+    if (document.hidden && this.data && Date.now() - (this.forgotAt ?? 0) > FORGET_EVERY_MS) this.forget();
   }
 
   close() {
@@ -147,7 +150,7 @@ class Board {
   draw(until, dirty) {
     this.theme = this.theme ?? readTheme(this.root);
     if (dirty) {
-      this.forget(until);
+      this.forget();
       this.showState(until);
       this.showFigures();
       for (const chart of this.charts.values()) chart.refresh();
@@ -161,7 +164,9 @@ class Board {
   }
 
   // Drop points that no window shows any more; while paused they are kept for half an hour.
-  forget(until) {
+  forget() {
+    this.forgotAt = Date.now();
+    const until = this.pausedAt ?? this.stream.now();
     const longest = Math.max(...this.data.windows_s) * 1000;
     const oldest = Math.max(until - longest - 10_000, this.stream.now() - KEEP_PAUSED_MS);
     for (const { view } of this.stream.views.values()) view.dropBefore(oldest);

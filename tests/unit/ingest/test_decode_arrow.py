@@ -82,7 +82,7 @@ SAMPLES = st.lists(
         {
             "metric": st.sampled_from(["cpu", "mem", "no good", None]),
             "timestamp": st.sampled_from([NOW_MS, NOW_MS - 1, 5, None]),
-            "value": st.sampled_from([0.0, -1.5, 1e300, None]),
+            "value": st.sampled_from([0.0, -1.5, 1e289, 1e300, None]),
         },
         optional={
             "labels": st.none()

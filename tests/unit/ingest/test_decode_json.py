@@ -33,6 +33,8 @@ def reference(sample: Any) -> Row | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(float(value)):
         return None
+    if value != 0 and not 1e-290 <= abs(value) <= 1e290:
+        return None
     labels = _labels(sample.get("labels"))
     at_us = _instant(sample.get("timestamp"))
     agent, instance = (_text(sample.get(name, "")) for name in ("source_agent_id", "instance_id"))

@@ -16,7 +16,8 @@ from muninn.clock import SECOND_US, ManualClock
 from muninn.errors import Rejected, Unavailable
 from muninn.ingest.buffer.contract import BufferLimits
 from muninn.ingest.buffer.memory import MemoryBroker
-from muninn.ingest.http import PATH, DoorLimits, IngestDoor
+from muninn.ingest.http import DoorLimits, IngestDoor
+from muninn.ingest.protocols import OWN
 from muninn.meter import Meter
 from muninn.model import SampleBatch, SeriesKey
 
@@ -29,7 +30,7 @@ def ask(door: IngestDoor, body: Any, headers: dict[str, str]) -> httpx.Response:
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(Starlette(routes=door.routes()))
         async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
-            return await client.post(PATH, content=body, headers=headers)
+            return await client.post(OWN.path, content=body, headers=headers)
 
     return asyncio.run(request())
 

@@ -25,6 +25,15 @@ class Result:
     rows: int
     duplicates: int = 0
     late: int = 0
+    refused: tuple["Refused", ...] = ()
+
+
+@dataclass
+class Refused:
+    reason: str
+    samples: int
+    key: SeriesKey
+    at_us: int
 
 
 @dataclass
@@ -38,6 +47,7 @@ class MemorySink:
     loads: list[int] = field(default_factory=list)
     pruned: list[str] = field(default_factory=list)
     crash_after_commit: bool = False
+    refuse: tuple[Refused, ...] = ()
 
     def load(self, handles: Sequence[BatchHandle]) -> Result:
         if self.away:
@@ -53,7 +63,7 @@ class MemorySink:
         if self.crash_after_commit:
             self.crash_after_commit = False
             raise KeyboardInterrupt
-        return Result(len(values))
+        return Result(len(values), refused=self.refuse)
 
     def prune_entries(self, before_id: str) -> None:
         self.pruned.append(before_id)
@@ -190,6 +200,16 @@ def test_a_store_that_goes_away_amid_isolation_loses_nothing() -> None:
     loader.run(StopAfter(4))
     assert sorted(rig.sink.rows) == [0, 1, 3]
     assert rig.buffer.depth() == 0
+
+
+def test_what_the_store_cannot_keep_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.fill(3)
+    rig.sink.refuse = (Refused("older than what is kept", 2, SeriesKey.of("cpu", {"host": "a"}), 0),)
+    rig.loader().step()
+    assert rig.counted("muninn_loader_refused_total") == 2
+    assert '2 samples cannot be kept: older than what is kept; the first is ["cpu",{"host":"a"}' in caplog.text
+    assert "1970-01-01T00:00:00+00:00" in caplog.text
 
 
 def test_lag_is_the_age_of_what_was_loaded_and_zero_when_idle() -> None:

@@ -52,7 +52,7 @@ def decode(message: bytes, counted: dict[str, int] | None = None):
         if counted is not None:
             counted[kind] = counted.get(kind, 0) + by
 
-    return RemoteWriteDecoder(1 << 20).decode(snap(message), RULES, NOW_US, count)
+    return RemoteWriteDecoder().decode(snap(message), RULES, NOW_US, 1 << 20, count)
 
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
@@ -84,10 +84,10 @@ def test_every_sample_arrives_with_its_labels(parts: list[tuple[str, dict[str, s
 
 @given(st.binary(max_size=200))
 def test_garbage_is_invalid_and_nothing_worse(body: bytes) -> None:
-    decoder = RemoteWriteDecoder(1 << 16)
+    decoder = RemoteWriteDecoder()
     for wire in (body, snap(body)):
         try:
-            decoder.decode(wire, RULES, NOW_US, lambda kind, by: None)
+            decoder.decode(wire, RULES, NOW_US, 1 << 16, lambda kind, by: None)
         except Invalid:
             continue
 
@@ -153,14 +153,14 @@ def test_a_bad_sample_is_named_and_the_others_count(
 
 def test_a_body_that_would_unpack_too_large_is_refused_before_it_is_unpacked() -> None:
     with pytest.raises(Invalid, match="at most"):
-        RemoteWriteDecoder(1000).decode(snap(b"\0" * 10_000), RULES, NOW_US, lambda kind, by: None)
+        RemoteWriteDecoder().decode(snap(b"\0" * 10_000), RULES, NOW_US, 1000, lambda kind, by: None)
 
 
 def test_a_label_set_is_parsed_once() -> None:
-    decoder = RemoteWriteDecoder(1 << 20)
+    decoder = RemoteWriteDecoder()
     message = snap(time_series({"__name__": "m", "a": "b"}, [(NOW_MS, 1.0)]))
-    first = decoder.decode(message, RULES, NOW_US, lambda kind, by: None).batch
-    second = decoder.decode(message, RULES, NOW_US, lambda kind, by: None).batch
+    first = decoder.decode(message, RULES, NOW_US, 1 << 20, lambda kind, by: None).batch
+    second = decoder.decode(message, RULES, NOW_US, 1 << 20, lambda kind, by: None).batch
     assert first.keys[0] is second.keys[0]
     assert np.array_equal(first.value, second.value)
 
@@ -170,7 +170,9 @@ def test_a_request_of_a_real_prometheus() -> None:
     body = (Path(__file__).parents[2] / "data" / "prometheus-2.42-remote-write.snappy").read_bytes()
     counted: dict[str, int] = {}
     recorded_us = 1_795_463_932_000_000
-    decoded = RemoteWriteDecoder(1 << 20).decode(body, RULES, recorded_us, lambda kind, by: counted.update({kind: by}))
+    decoded = RemoteWriteDecoder().decode(
+        body, RULES, recorded_us, 1 << 20, lambda kind, by: counted.update({kind: by})
+    )
     assert (len(decoded.batch), decoded.rejected, counted) == (234, 0, {"not_finite": 6})
     assert {(key.source_agent_id, key.instance_id) for key in decoded.batch.keys} == {("prometheus", "127.0.0.1:19998")}
     up = next(place for place, key in enumerate(decoded.batch.keys) if key.metric == "up")

@@ -88,6 +88,15 @@ def test_values_must_be_finite() -> None:
     assert refused.batch.value.tolist() == [1.0]
 
 
+def test_values_stay_within_what_sums_can_hold() -> None:
+    refused = screened([NOW_US] * 3, [1e291, -1e-291, 1.0], Rules())
+    assert [bad.reason for bad in refused.errors] == [
+        "value: 1e+291 is not 0 or between 1e-290 and 1e+290 in size",
+        "value: -1e-291 is not 0 or between 1e-290 and 1e+290 in size",
+    ]
+    assert screened([NOW_US] * 3, [0.0, -1e290, 1e-290], Rules()).rejected == 0
+
+
 def test_the_first_check_gives_the_reason_and_reports_are_bounded() -> None:
     screening = Screening(300)
     screening.refuse(np.ones(300, np.bool_), lambda row: f"first {row}")

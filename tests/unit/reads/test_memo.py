@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -126,6 +127,29 @@ def test_an_error_of_the_computation_is_not_swallowed(memo: Memo) -> None:
 
     with pytest.raises(Unavailable, match="no database"):
         memo.answer(NUMBERS, fail)
+    assert memo.answer(NUMBERS, Counted()) == ([1], 0.0)
+
+
+def test_threads_that_waited_share_the_failure(memo: Memo, cache: Flaky) -> None:
+    computed = []
+
+    def fail() -> list[int]:
+        computed.append(1)
+        # All eight have looked before the one that computes goes on; it has looked twice.
+        deadline = time.monotonic() + 10
+        while cache.asked < 9:
+            assert time.monotonic() < deadline, "the other threads never came"
+            time.sleep(0.001)
+        raise Unavailable("no database")
+
+    def ask(_: int) -> str:
+        with pytest.raises(Unavailable) as caught:
+            memo.answer(NUMBERS, fail)
+        return str(caught.value)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == ["no database"] * 8
+    assert len(computed) == 1
     assert memo.answer(NUMBERS, Counted()) == ([1], 0.0)
 
 

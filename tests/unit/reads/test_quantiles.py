@@ -8,9 +8,7 @@ from muninn.numerics import sketch
 from muninn.reads.quantiles import grouped
 
 numbers = st.floats(-1e12, 1e12, allow_nan=False).map(lambda value: 0.0 if abs(value) < 1e-9 else value)
-groups = st.lists(
-    st.lists(st.lists(numbers, min_size=1, max_size=20), min_size=1, max_size=4), min_size=1, max_size=6
-)
+groups = st.lists(st.lists(st.lists(numbers, min_size=1, max_size=20), min_size=1, max_size=4), min_size=1, max_size=6)
 
 
 @given(groups, st.sampled_from([0.01, 0.5, 0.95, 0.99, 1.0]))

@@ -295,7 +295,12 @@ KEYS = st.builds(
     SeriesKey.of, st.sampled_from(["cpu", "mem"]), st.dictionaries(TEXT, TEXT, max_size=2), TEXT, st.just("")
 )
 ROWS = st.lists(
-    st.tuples(KEYS, st.integers(NOW_US - 10**12, NOW_US), st.floats(allow_nan=False, allow_infinity=False)), max_size=12
+    st.tuples(
+        KEYS,
+        st.integers(NOW_US - 10**12, NOW_US),
+        st.floats(-1e290, 1e290).filter(lambda value: value == 0 or abs(value) >= 1e-290),
+    ),
+    max_size=12,
 )
 
 

@@ -64,11 +64,21 @@ def test_gaps_are_not_bridged_and_a_lonely_point_is_marked() -> None:
 
 def test_the_band_lies_behind_its_line_in_the_same_colour() -> None:
     panel = Panel("m", "B", [line("a", [2**20, 2**20])])
-    low, high, middle = trend_figure([panel], UTC, band=True).data
-    assert (low.y[0], high.y[0], middle.y[0]) == (0.5, 2.0, 1.0)
-    assert high.fill == "tonexty"
-    assert low.line.color == high.line.color == middle.line.color
+    band, middle = trend_figure([panel], UTC, band=True).data
+    assert band.fill == "toself"
+    assert band.line.color == middle.line.color
+    assert list(band.y[:4]) == [2.0, 2.0, 0.5, 0.5]
+    assert list(middle.y) == [1.0, 1.0]
     assert len(trend_figure([panel], UTC).data) == 1
+
+
+def test_the_band_has_one_closed_shape_a_stretch_and_none_across_a_gap() -> None:
+    at = WINDOW.since_us // 1000 + np.array([0, 1, 10, 11, 12], np.int64) * 60_000
+    y = np.ones(5)
+    broken = with_gaps(Line("a", at, y, y - 1, y + 1), 60 * SECOND_US)
+    band, _ = trend_figure([Panel("m", "%", [broken])], UTC, band=True).data
+    shapes = np.split(np.array(band.y), np.flatnonzero(np.isnan(band.y)))
+    assert [int(np.isfinite(shape).sum()) for shape in shapes] == [4, 6, 0]
 
 
 def test_lines_beyond_the_palette_differ_in_dash() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamlit_app.widgets.lines import Line, lonely, rate_per_s, with_gaps
+from streamlit_app.widgets.lines import GRID_TOLERANCE, Line, lonely, rate_per_s, with_gaps
 
 STEP_US = 60_000_000
 
@@ -36,9 +36,17 @@ def test_breaks_add_no_point_and_keep_the_order(minutes: set[int]) -> None:
     assert broken.points == len(minutes)
     assert broken.y[np.isfinite(broken.y)].tolist() == whole.y.tolist()
     assert (np.diff(broken.at_ms) > 0).all()
-    # Every pair of drawn neighbours is one step apart: nothing is drawn across a gap.
+    # Nothing is drawn over more than the tolerance of the series' own usual interval.
     drawn = np.isfinite(broken.y[:-1]) & np.isfinite(broken.y[1:])
-    assert (np.diff(broken.at_ms)[drawn] == 60_000).all()
+    apart = sorted(np.diff(whole.at_ms).tolist())
+    usual = max(60_000, apart[(len(apart) - 1) // 4]) if apart else 60_000
+    assert (np.diff(broken.at_ms)[drawn] <= GRID_TOLERANCE * usual).all()
+
+
+def test_a_series_that_sends_every_five_minutes_is_one_line() -> None:
+    whole = line([0, 5, 10, 15])
+    assert with_gaps(whole, STEP_US) is whole
+    assert np.isnan(with_gaps(line([0, 5, 10, 30]), STEP_US).y).sum() == 1
 
 
 def test_rate_of_a_counter() -> None:

@@ -1,0 +1,98 @@
+"""`muninn sql` and `muninn export`: the data in DuckDB, for a question or for another tool.
+
+Belongs here: prompts, formats, progress. Does not: what a session holds (analytics).
+"""
+
+import sys
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from muninn import settings as chosen
+from muninn.analytics.session import connect
+from muninn.clock import SystemClock
+from muninn.errors import Invalid
+from muninn.reads.times import parse_window
+from muninn.run.state import Home
+from muninn.store.database import Database
+
+FORMATS = ("table", "csv", "json")
+_PROMPT, _MORE = "muninn> ", "     -> "
+
+
+def database_url(settings: chosen.Settings) -> str:
+    """The URL of the settings, or of the Muninn that runs on their home."""
+    state = Home(settings.home).running()
+    if settings.database.url is None and state is not None:
+        return state.database_url
+    return settings.require_database_url()
+
+
+def ask(settings: chosen.Settings, statement: str | None, since: str, until: str, form: str) -> int:
+    """Run one statement, or read them from the terminal until it ends; returns the exit code."""
+    if form not in FORMATS:
+        raise Invalid(f"--format must be one of {', '.join(FORMATS)}")
+    session = opened(settings, since, until, None)
+    if statement is not None:
+        return answer(session, statement, form)
+    print("Views: performance_metrics, metrics_1min, metrics_5min, metrics_1hour, metrics_1day. Ctrl-D ends.")
+    while (typed := _typed()) is not None:
+        if typed:
+            answer(session, typed, form)
+    print()
+    return 0
+
+
+def export(settings: chosen.Settings, path: Path, since: str, until: str) -> None:
+    """Write the window into a new DuckDB file; Invalid if there is a file already."""
+    if path.exists():
+        raise Invalid(f"{path} is there already: name another file, or remove it")
+    opened(settings, since, until, path).close()
+    print(f"{path}: {path.stat().st_size / 2**20:,.1f} MiB")
+
+
+def opened(settings: chosen.Settings, since: str, until: str, path: Path | None) -> duckdb.DuckDBPyConnection:
+    """A session over the window, with a progress bar on a terminal's standard error."""
+    span = parse_window(since, until, SystemClock().now_us())
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bar, Database(database_url(settings), pool_size=1, application_name="muninn-sql") as database:
+        task = bar.add_task("reading")
+
+        def show(table: str, done: int, total: int) -> None:
+            bar.update(task, description=f"reading {table}", completed=done, total=total)
+
+        return connect(database, span, path, show)
+
+
+def answer(session: duckdb.DuckDBPyConnection, statement: str, form: str) -> int:
+    """Print what a statement gives; its error, if it has one, on standard error."""
+    try:
+        result: duckdb.DuckDBPyRelation | None = session.sql(statement)
+        if result is None:
+            return 0
+        if form == "table":
+            result.show(max_width=Console().width)
+        else:
+            frame = result.pl()
+            sys.stdout.write(frame.write_csv() if form == "csv" else frame.write_ndjson())
+    except duckdb.Error as error:
+        print(f"muninn: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _typed() -> str | None:
+    """One statement, which a semicolon ends, or None at the end of the input."""
+    lines: list[str] = []
+    try:
+        while True:
+            line = input(_MORE if lines else _PROMPT)
+            lines.append(line)
+            if line.rstrip().endswith(";") or not "".join(lines).strip():
+                return "\n".join(lines).strip()
+    except EOFError:
+        return None

@@ -1,0 +1,146 @@
+"""The store in memory: a second implementation, plain dictionaries, held to the same contract suite.
+
+Belongs here: what a store means, written as simply as it can be. Does not: speed, more than one process.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
+from muninn.model import RESOLUTIONS, BatchHandle, Resolution, SampleBatch, SeriesKey, Window
+from muninn.numerics import sketch
+from muninn.store.admission import Refused, admit
+from muninn.store.writer import LoadResult
+
+
+@dataclass(frozen=True, eq=False)
+class Bucket:
+    """One rollup row. sketch: int64[b], see muninn.numerics.sketch."""
+
+    key: SeriesKey
+    bucket_us: int
+    sample_count: int
+    sum_value: float
+    min_value: float
+    max_value: float
+    sketch: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, key: SeriesKey, bucket_us: int, values: NDArray[np.float64]) -> "Bucket":
+        """The bucket of these samples, at least one."""
+        return cls(
+            key,
+            bucket_us,
+            len(values),
+            float(values.sum()),
+            float(values.min()),
+            float(values.max()),
+            sketch.sketch_of(values),
+        )
+
+    def quantile(self, q: float) -> float:
+        """The q-quantile by nearest rank, within 1 %."""
+        return sketch.quantile(self.sketch, q, self.min_value, self.max_value)
+
+
+class MemoryStore:
+    """Loads like StoreWriter, reads raw samples and buckets, forgets what retention takes. For one thread."""
+
+    def __init__(self, *, raw_days: int = 90, ahead_days: int = 3, clock: Clock | None = None):
+        self._raw_days = raw_days
+        self._ahead_days = ahead_days
+        self._clock = clock or SystemClock()
+        self._entries: set[tuple[str, str]] = set()
+        self._samples: dict[SeriesKey, dict[int, float]] = {}
+        # Buckets whose samples are gone.
+        self._kept: dict[str, list[Bucket]] = {resolution.name: [] for resolution in RESOLUTIONS}
+        self._horizon_us = 0
+        self._closing_us = 0
+
+    def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
+        """Take the entries that are not in yet; the last value of a (series, instant) wins."""
+        entries = rows = offered = late = 0
+        refused: list[Refused] = []
+        before = {(key, at): value for key, at, value in self._all()}
+        for handle in handles:
+            if (handle.stream, handle.entry_id) in self._entries:
+                continue
+            self._entries.add((handle.stream, handle.entry_id))
+            entries += 1
+            offered += len(handle.batch)
+            refused += self._take(handle.batch)
+        now = {(key, at): value for key, at, value in self._all()}
+        rows = len(now) - len(before)
+        late = sum(at < self._closing_us for (_, at), value in (now.items() - before.items()))
+        merged = _by_reason(refused)
+        return LoadResult(entries, rows, offered - rows - sum(each.samples for each in merged), late, merged)
+
+    def prune_entries(self, before_id: str, stream: str) -> int:
+        """Forget entries of a stream before `before_id`."""
+        gone = {each for each in self._entries if each[0] == stream and _order(each[1]) < _order(before_id)}
+        self._entries -= gone
+        return len(gone)
+
+    def close(self, closing_us: int) -> None:
+        """Samples before this instant are late from now on."""
+        self._closing_us = max(self._closing_us, closing_us // MINUTE_US * MINUTE_US)
+
+    def raw(self, window: Window) -> SampleBatch:
+        """The samples of a window, by series and time."""
+        found = [(key, at, value) for key, at, value in self._all() if window.since_us <= at < window.until_us]
+        return SampleBatch.of(sorted(found, key=lambda row: (row[0].canonical, row[1])))
+
+    def buckets(self, resolution: Resolution, window: Window) -> list[Bucket]:
+        """The buckets that begin in a window, by series and time."""
+        found = [*self._kept[resolution.name], *self._live(resolution)]
+        inside = [each for each in found if window.since_us <= each.bucket_us < window.until_us]
+        return sorted(inside, key=lambda each: (each.key.canonical, each.bucket_us))
+
+    def drop_raw(self, now_us: int, raw_days: int) -> None:
+        """Drop samples of days that are wholly older than `raw_days`; their buckets stay."""
+        horizon_us = (now_us - raw_days * DAY_US) // DAY_US * DAY_US
+        for resolution in RESOLUTIONS:
+            self._kept[resolution.name] += [each for each in self._live(resolution) if each.bucket_us < horizon_us]
+        for samples in self._samples.values():
+            for at in [at for at in samples if at < horizon_us]:
+                del samples[at]
+        self._horizon_us = max(self._horizon_us, horizon_us)
+
+    def _take(self, batch: SampleBatch) -> tuple[Refused, ...]:
+        today = self._clock.now_us() // DAY_US * DAY_US
+        since_us = max(today - self._raw_days * DAY_US, self._horizon_us)
+        good, refused = admit(batch, Window(since_us, max(since_us, today + (self._ahead_days + 1) * DAY_US)))
+        for row in np.flatnonzero(good):
+            key = batch.keys[batch.key_index[row]]
+            self._samples.setdefault(key, {})[int(batch.at_us[row])] = float(batch.value[row])
+        return refused
+
+    def _all(self) -> Iterator[tuple[SeriesKey, int, float]]:
+        for key, samples in self._samples.items():
+            for at, value in samples.items():
+                yield key, at, value
+
+    def _live(self, resolution: Resolution) -> Iterator[Bucket]:
+        for key, samples in self._samples.items():
+            groups: dict[int, list[float]] = {}
+            for at, value in samples.items():
+                groups.setdefault(at // resolution.width_us * resolution.width_us, []).append(value)
+            for bucket_us, values in groups.items():
+                yield Bucket.of(key, bucket_us, np.array(values))
+
+
+def _by_reason(refused: Sequence[Refused]) -> tuple[Refused, ...]:
+    first: dict[str, Refused] = {}
+    samples: dict[str, int] = {}
+    for each in refused:
+        first.setdefault(each.reason, each)
+        samples[each.reason] = samples.get(each.reason, 0) + each.samples
+    return tuple(Refused(reason, samples[reason], each.key, each.at_us) for reason, each in first.items())
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds, sequence = entry_id.split("-")
+    return int(milliseconds), int(sequence)

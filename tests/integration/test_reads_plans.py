@@ -1,0 +1,132 @@
+"""Every query prepares, says why it is there, and the hot ones read no large table from end to end."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from muninn.store.database import SQL, query_text
+
+QUERIES = sorted(path.stem for path in (SQL / "queries").glob("reads_*.sql"))
+UNTIL = datetime(2026, 11, 20, 23, 30, 40, tzinfo=UTC)
+SERIES = 100
+# Pages; what is smaller is read from end to end for good reason.
+LARGE = 50
+
+_LOADED_DAY = """
+select store_ensure_partitions(name, %(since)s, %(until)s + interval '1 day')
+from unnest(array['raw_samples', 'rollup_1min', 'rollup_5min', 'rollup_1hour', 'rollup_1day']) name;
+insert into series (fingerprint, metric_name, tags, source_agent_id, instance_id)
+select gen_random_uuid(), 'metric_' || number %% 10, jsonb_build_object('host', 'h' || number / 10), '', ''
+from generate_series(0, %(series)s - 1) number;
+insert into raw_samples (at, series_id, value)
+select at, series_id, 50 + 10 * sin(extract(epoch from at)::float8 / 600)
+from generate_series(%(since)s, %(until)s, interval '10 seconds') at, generate_series(1, %(series)s) series_id
+order by at;
+insert into latest_samples select series_id, %(until)s, 50 from series;
+"""
+_ROLLUP = """
+insert into rollup_{name} (bucket, series_id, sample_count, sum_value, min_value, max_value, sketch)
+select bucket, series_id, 6, 300, 49, 51, sketch_of(array[49, 50, 51])
+from generate_series(date_bin('{width}', %(since)s, 'epoch'), %(until)s - interval '{width}', '{width}') bucket,
+  generate_series(1, %(series)s) series_id
+order by bucket;
+update rollup_state set closing = marks.at, watermark = marks.at
+from (select date_bin('{width}', %(until)s, 'epoch') as at) marks where resolution = '{name}';
+"""
+_WIDTHS = {"1min": "1 minute", "5min": "5 minutes", "1hour": "1 hour", "1day": "24 hours"}
+
+
+@pytest.fixture(scope="module")
+def loaded_day(postgres_server: Any, migrated_template: str) -> Iterator[psycopg.Connection[Any]]:
+    """A day of 100 series by 10 seconds, 0.9 million samples, with its rollups up to half a minute ago."""
+    url = postgres_server.create("reads_plans", migrated_template)
+    limits = {"since": UNTIL - timedelta(hours=23), "until": UNTIL, "series": SERIES}
+    script = _LOADED_DAY + "".join(_ROLLUP.format(name=name, width=width) for name, width in _WIDTHS.items())
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("set timezone = 'UTC'; set jit = off; set max_parallel_workers_per_gather = 0")
+        psycopg.ClientCursor(connection).execute(script.encode(), limits)
+        connection.execute("vacuum analyze")
+        yield connection
+    postgres_server.drop("reads_plans")
+
+
+PARAMETERS: dict[str, dict[str, object]] = {
+    "reads_recent": {"since": UNTIL - timedelta(minutes=5)},
+    "reads_trend_raw": {"since": UNTIL - timedelta(minutes=15), "step": timedelta(seconds=10)},
+    "reads_trend_1min": {"since": UNTIL - timedelta(hours=1)},
+    "reads_trend_5min": {"since": UNTIL - timedelta(hours=12)},
+    "reads_trend_1hour": {"since": UNTIL - timedelta(hours=23)},
+    "reads_trend_1day": {"since": UNTIL - timedelta(days=70)},
+    "reads_overview_state": {
+        "now": UNTIL,
+        "minute": UNTIL - timedelta(minutes=1),
+        "minute_end": UNTIL,
+        "alive_since": UNTIL - timedelta(minutes=5),
+        "max_hosts": 10,
+    },
+    "reads_overview_changes": {
+        "since": UNTIL - timedelta(hours=1),
+        "split": UNTIL - timedelta(minutes=10),
+        "min_before": 10,
+        "min_now": 5,
+        "min_score": 3.0,
+        "max_per_metric": 3,
+        "max_changes": 10,
+    },
+}
+COMMON = {"series": [1, 11, 21], "until": UNTIL}
+
+
+def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(kind of node, table) of every scan in a plan."""
+    if "Relation Name" in plan:
+        yield plan["Node Type"], plan["Relation Name"]
+    for below in plan.get("Plans", ()):
+        yield from scans(below)
+
+
+def explain(connection: psycopg.Connection[Any], name: str) -> dict[str, Any]:
+    text = f"explain (analyze, format json) {query_text(name)}"
+    row = connection.execute(text.encode(), {**COMMON, **PARAMETERS[name]}).fetchone()
+    assert row is not None
+    plan: dict[str, Any] = row[0][0]["Plan"]
+    return plan
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_hot_query_reads_no_large_table_from_end_to_end(loaded_day: psycopg.Connection[Any], name: str) -> None:
+    pages = dict(loaded_day.execute("select relname, relpages from pg_class where relkind = 'r'").fetchall())
+    assert pages["raw_samples_20261120"] > 100 * LARGE
+    found = list(scans(explain(loaded_day, name)))
+    assert any(table.startswith(("raw_samples", "rollup_")) for _, table in found)
+    assert [(kind, table) for kind, table in found if kind == "Seq Scan" and pages[table] > LARGE] == []
+
+
+@pytest.mark.parametrize("resolution", _WIDTHS)
+def test_a_trend_reads_its_own_resolution_below_the_watermark(
+    loaded_day: psycopg.Connection[Any], resolution: str
+) -> None:
+    plan = explain(loaded_day, f"reads_trend_{resolution}")
+    read = {table.rpartition("_")[0] for kind, table in scans(plan) if kind != "Seq Scan"}
+    finer = list(_WIDTHS)[: list(_WIDTHS).index(resolution)]
+    assert f"rollup_{resolution}" in read or resolution == "1day"  # half a dozen rows: no index needed
+    assert read <= {f"rollup_{name}" for name in (*finer, resolution)} | {"raw_samples"}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_prepares_and_says_why(loaded_day: psycopg.Connection[Any], name: str) -> None:
+    text = query_text(name)
+    assert re.match(r"-- \w.{20,}\n", text)
+    numbers: dict[str, str] = {}
+    plain = re.sub(r"%\((\w+)\)s", lambda match: numbers.setdefault(match[1], f"${len(numbers) + 1}"), text)
+    loaded_day.execute(f"prepare {name} as {plain.replace('%%', '%')}".encode())
+    loaded_day.execute(f"deallocate {name}".encode())
+
+
+def test_the_trend_queries_differ_in_their_resolution_only() -> None:
+    texts = {query_text(f"reads_trend_{name}").replace(name, "RESOLUTION") for name in _WIDTHS}
+    assert len(texts) == 1

@@ -1,0 +1,118 @@
+"""The stores that contract tests run against: PostgreSQL and its twin in memory, behind one face."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import psycopg
+
+from muninn.clock import DAY_US, SECOND_US, ManualClock
+from muninn.model import BatchHandle, Resolution, SampleBatch, SeriesKey, Window
+from muninn.model.window import as_us
+from muninn.rollups import refresh
+from muninn.store import partitions
+from muninn.store.database import Database
+from muninn.store.memory import Bucket, MemoryStore
+from muninn.store.writer import LoadResult, StoreWriter
+
+# 2023-11-15 12:00:00 UTC: a Wednesday's noon, so that windows around it cross midnights only on purpose.
+NOW_US = 1_700_049_600 * SECOND_US
+SETTLE_S = 15.0
+ALL_TIME = Window(NOW_US - 400 * DAY_US, NOW_US + 10 * DAY_US)
+
+
+class Store(Protocol):
+    """What both stores offer."""
+
+    clock: ManualClock
+
+    def load(self, handles: Sequence[BatchHandle]) -> LoadResult: ...
+    def prune_entries(self, before_id: str, stream: str) -> int: ...
+    def refresh(self) -> None: ...
+    def raw(self, window: Window = ALL_TIME) -> SampleBatch: ...
+    def buckets(self, resolution: Resolution, window: Window = ALL_TIME) -> list[Bucket]: ...
+    def drop_raw(self, raw_days: int) -> None: ...
+
+
+class Memory(MemoryStore):
+    """The twin; its buckets are always up to date, so that a refresh only moves what counts as late."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(NOW_US)
+        super().__init__(clock=self.clock)
+
+    def refresh(self) -> None:
+        self.close(self.clock.now_us() - round(SETTLE_S * SECOND_US))
+
+    def raw(self, window: Window = ALL_TIME) -> SampleBatch:
+        return super().raw(window)
+
+    def buckets(self, resolution: Resolution, window: Window = ALL_TIME) -> list[Bucket]:
+        return super().buckets(resolution, window)
+
+    def drop_raw(self, raw_days: int, now_us: int | None = None) -> None:
+        super().drop_raw(now_us or self.clock.now_us(), raw_days)
+
+
+class Postgres:
+    """The real store, read through the views that people and reads use."""
+
+    def __init__(self, url: str):
+        self.clock = ManualClock(NOW_US)
+        self.database = Database(url, pool_size=8).open()
+        self.connection = psycopg.connect(url, autocommit=True)
+        self.connection.execute("set timezone = 'UTC'; set jit = off")
+        self._writer = StoreWriter(self.database, clock=self.clock)
+
+    def close(self) -> None:
+        self.connection.close()
+        self.database.close()
+
+    def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
+        return self._writer.load(handles)
+
+    def prune_entries(self, before_id: str, stream: str) -> int:
+        return self._writer.prune_entries(before_id, stream)
+
+    def refresh(self) -> None:
+        refresh.refresh_fresh(self.database, self.clock.now_us(), SETTLE_S)
+
+    def raw(self, window: Window = ALL_TIME) -> SampleBatch:
+        rows = self.connection.execute(
+            """select metric_name, tags, source_agent_id, instance_id, "timestamp", metric_value
+               from performance_metrics where "timestamp" >= %s and "timestamp" < %s""",
+            (window.since, window.until),
+        )
+        found = [(SeriesKey.of(*identity), as_us(at), value) for *identity, at, value in rows]
+        return SampleBatch.of(sorted(found, key=lambda row: (row[0].canonical, row[1])))
+
+    def buckets(self, resolution: Resolution, window: Window = ALL_TIME) -> list[Bucket]:
+        rows = self.connection.execute(
+            f"""select metric_name, tags, source_agent_id, instance_id, bucket, sample_count, sum_value, min_value,
+                       max_value, sketch
+                from live_{resolution.name} join series using (series_id)
+                where bucket >= %s and bucket < %s""",
+            (window.since, window.until),
+        )
+        found = [
+            Bucket(SeriesKey.of(*identity), as_us(bucket), *figures, np.array(entries, np.int64))
+            for *identity, bucket, count, total, least, most, entries in rows
+            for figures in [(count, total, least, most)]
+        ]
+        return sorted(found, key=lambda each: (each.key.canonical, each.bucket_us))
+
+    def drop_raw(self, raw_days: int) -> None:
+        partitions.drop_expired(
+            self.database,
+            self.clock.now_us(),
+            raw_days=raw_days,
+            rollup_1min_days=3650,
+            rollup_5min_days=3650,
+            rollup_1hour_days=3650,
+        )
+
+
+def entry(rows: Sequence[tuple[SeriesKey, int, float]] | SampleBatch, entry_id: str, stream: str = "s") -> BatchHandle:
+    """A buffer entry of these samples."""
+    batch = rows if isinstance(rows, SampleBatch) else SampleBatch.of(rows)
+    return BatchHandle(stream, entry_id, batch)
