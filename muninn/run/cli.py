@@ -24,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
 )
 # Exit codes: 0 all is well, 1 something is not, 2 wrong usage or a wrong setting.
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
@@ -45,7 +46,7 @@ def _home() -> Home:
 
 @app.command()
 def up() -> None:
-    """Start everything and stay in the foreground; Ctrl-C ends it all.
+    """Start everything, in the foreground; Ctrl-C ends it.
 
     Embedded PostgreSQL and Valkey are started unless MUNINN_DATABASE_URL and MUNINN_REDIS_URL name real servers.
     """
@@ -60,7 +61,7 @@ def up() -> None:
 
 @app.command()
 def down() -> None:
-    """End the Muninn that runs on MUNINN_HOME, and wait until it has ended."""
+    """End the Muninn that runs on MUNINN_HOME, and wait for it."""
     from muninn.run.up import down as end
 
     home = _home()
@@ -69,7 +70,10 @@ def down() -> None:
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Show every part: health, process, address, lag. Exit code 0 only if all is well."""
+    """Show every part: health, process, address, lag.
+
+    Exit code 0 only if all is well.
+    """
     from rich.console import Console
 
     from muninn.run.status import status as ask
@@ -94,7 +98,10 @@ def scale(
     program: Annotated[str, typer.Argument(help="the program, such as loader")],
     count: Annotated[int, typer.Argument(min=1, max=32, help="how many instances from now on")],
 ) -> None:
-    """Change how many instances of a program run, until the next start."""
+    """Change how many instances of a program run.
+
+    It holds until the next start; MUNINN_LOADER_COUNT says how many are started then.
+    """
     from muninn.errors import Unavailable
     from muninn.run.supervisor import Control
 
@@ -120,7 +127,10 @@ def logs(
 
 @app.command()
 def migrate() -> None:
-    """Bring the schema of MUNINN_DATABASE_URL up to this code; `muninn up` does it by itself."""
+    """Bring the schema of MUNINN_DATABASE_URL up to this code.
+
+    `muninn up` does it by itself.
+    """
     from muninn.store.database import Database
     from muninn.store.migrations import migrate as run
 
@@ -163,7 +173,10 @@ def export(
 def settings(
     markdown: Annotated[bool, typer.Option("--markdown", help="print docs/settings.md instead")] = False,
 ) -> None:
-    """List every setting with its value in use and what it does; secrets are masked."""
+    """List every setting with its value and what it does.
+
+    Secrets are masked.
+    """
     from muninn.run import reference
 
     if markdown:
@@ -176,19 +189,22 @@ def settings(
 
 @app.command()
 def gateway(number: Number = 1) -> None:
-    """Run the HTTP door alone: ingest and the JSON read API. Needs both URLs, as all single programs do."""
+    """Run the HTTP door alone: ingest and JSON read API.
+
+    It needs MUNINN_DATABASE_URL and MUNINN_REDIS_URL, as every program that runs alone does.
+    """
     _program("gateway", number)
 
 
 @app.command()
 def loader(number: Number = 1) -> None:
-    """Run a loader alone: moves samples from the buffer into the store."""
+    """Run a loader alone: from the buffer to the store."""
     _program("loader", number)
 
 
 @app.command()
 def refresher(number: Number = 1) -> None:
-    """Run the refresher alone: closes rollups and makes partitions."""
+    """Run the refresher alone: rollups and partitions."""
     _program("refresher", number)
 
 
@@ -200,7 +216,10 @@ def sidecar(number: Number = 1) -> None:
 
 @app.command()
 def collector(number: Number = 1) -> None:
-    """Run the host collector alone: this machine's figures to MUNINN_COLLECTOR_URL."""
+    """Run the collector alone: this machine's figures.
+
+    They go to the gateway at MUNINN_COLLECTOR_URL.
+    """
     _program("collector", number)
 
 

@@ -19,7 +19,7 @@ HOST_METRIC = "cpu_busy_pct"
 
 def render() -> None:
     """The whole page."""
-    st.title("Live", anchor=False, help="Drawn as it comes, once a second; the page itself never runs again.")
+    shell.head("Live", help="Drawn as it comes, once a second; the page itself never runs again.")
     with shell.guard("The live board"):
         catalogue = _catalogue()
         charts, columns = _controls(catalogue)

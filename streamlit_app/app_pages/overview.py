@@ -9,6 +9,7 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
+from muninn.clock import MINUTE_US
 from muninn.model import Window
 from muninn.reads import Change, Health, Overview
 from streamlit_app import asked, shell
@@ -50,8 +51,11 @@ def courses() -> None:
     overview = shell.current_reads().overview()
     if overview.totals.series == 0:
         return
-    with shell.panel("The last hour of the busiest hosts"):
-        _host_charts([load.host for load in overview.hosts[:CHART_HOSTS]])
+    hosts = [load.host for load in overview.hosts[:CHART_HOSTS]]
+    window = asked.so_far("cpu_busy_pct", {"cpu": "total", "host": hosts[0]}) if hosts else asked.last_hour()
+    if hosts:
+        with shell.panel(f"The last {formats.duration(window.length_us // MINUTE_US * 60)} of the busiest hosts"):
+            _host_charts(hosts, window)
     with shell.panel(
         "What changed most in the last hour",
         help="The last 10 minutes against the 50 minutes before, by how far the change exceeds the usual wobble.",
@@ -85,8 +89,7 @@ def _health(health: Health) -> None:
 def _stored_by_day() -> list[float]:
     """Bytes of each day up to today."""
     pipeline = shell.current_reads().pipeline()
-    begun = [one for one in pipeline.partitions if one.since_ms <= pipeline.at_ms]
-    return tables.bytes_by_day(begun)[1]
+    return tables.bytes_by_day(tables.daily(pipeline.partitions, pipeline.at_ms))[1]
 
 
 def _key_figures(overview: Overview) -> None:
@@ -152,8 +155,7 @@ def _share(label: str) -> ColumnConfig:
     return st.column_config.ProgressColumn(label, min_value=0, max_value=100, format="%.1f %%")
 
 
-def _host_charts(hosts: list[str]) -> None:
-    window = asked.last_hour()
+def _host_charts(hosts: list[str], window: Window) -> None:
     axis = TimeAxis(window, shell.viewer_zone())
     received, sent = asked.by_host(asked.RECEIVED, window, hosts), asked.by_host(asked.SENT, window, hosts)
     panels = [
@@ -178,10 +180,10 @@ def _both_ways(received: list[Line], sent: list[Line]) -> list[Line]:
 
 def _host_chart(panel: Panel, axis: TimeAxis, key: str) -> None:
     if not panel.lines:
-        st.caption(f"{panel.title}: no host has sent this in the last hour.")
+        st.caption(f"{panel.title}: no host sends this.")
         return
     figure = trend_figure([panel], axis, height=CHART_HEIGHT)
-    st.plotly_chart(figure, config=CONFIG, key=key, alt=f"{panel.title} of the busiest hosts over the last hour")
+    st.plotly_chart(figure, config=CONFIG, key=key, alt=f"{panel.title} of the busiest hosts over time")
 
 
 def _changes(changes: Sequence[Change]) -> None:

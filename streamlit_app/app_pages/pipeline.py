@@ -57,7 +57,7 @@ def state() -> None:
 
 def courses() -> None:
     """The last hour, from Muninn's own series."""
-    window = asked.last_hour()
+    window = asked.so_far(asked.INGESTED)
     axis = TimeAxis(window, shell.viewer_zone())
     rates = [
         asked.summed(asked.INGESTED, window, "taken in"),
@@ -68,8 +68,8 @@ def courses() -> None:
         _course("Samples per second", Panel("", "/s", [r for r in rates if r.points], from_zero=True), axis)
         lags = [*asked.each(asked.LOADER_LAG, window, "loader"), *asked.each(asked.BUFFER_LAG, window, "buffer")]
         _course("Worst lag of each step", Panel("", "s", lags, from_zero=True), axis)
-        depth = [line for line in [asked.summed(asked.BUFFER_DEPTH, window, "entries")] if line.points]
-        _course("Entries not stored yet", Panel("", "entries", depth, from_zero=True), axis)
+        depth = asked.each(asked.BUFFER_DEPTH, window, "entries")
+        _course("Most entries not stored yet", Panel("", "entries", depth, from_zero=True), axis)
         memory = asked.each(asked.PROGRAM_MEMORY, window, "program")
         _course("Resident memory of Muninn's programs", Panel("", "B", memory, from_zero=True), axis)
 
@@ -80,14 +80,14 @@ def _course(title: str, panel: Panel, axis: TimeAxis) -> None:
             st.caption("Muninn's own series have not come yet: they flow while its programs run.")
             return
         figure = trend_figure([panel], axis, height=CHART_HEIGHT)
-        st.plotly_chart(figure, config=CONFIG, key=f"course-{title}", alt=f"{title} over the last hour")
+        st.plotly_chart(figure, config=CONFIG, key=f"course-{title}", alt=f"{title} over time")
 
 
 def store() -> None:
     """What lies on disk, and how fresh the rollups are."""
     pipeline = shell.current_reads().pipeline()
     with st.grid(2, min_column_width=440, gap="small"):
-        with shell.panel("Bytes by day", help="Partitions of raw samples and rollups, by the day they begin."):
+        with shell.panel("Bytes by day", help="Partitions that hold one day each."):
             _partitions(pipeline)
         with st.container(gap="small"):
             with shell.panel("Rollups", help="Buckets before `closed up to` are refreshed; newer ones are read raw."):
@@ -100,11 +100,13 @@ def _partitions(pipeline: PipelineState) -> None:
     if not pipeline.partitions:
         st.caption("No partition yet.")
         return
-    days, sizes, contents = tables.bytes_by_day(pipeline.partitions)
-    figure = day_figure(days, sizes, "B", contents)
+    daily = tables.daily(pipeline.partitions, pipeline.at_ms)
+    figure = day_figure(*tables.bytes_by_day(daily), "B", tables.contents_by_day(daily))
     st.plotly_chart(figure, config=CONFIG, key="bytes-by-day", alt="Bytes on disk by day")
+    others = sum(one.bytes for one in pipeline.partitions) - sum(one.bytes for one in daily)
+    st.caption(f"{formats.quantity(others, 'B')} more lie in partitions of many days, or of days to come.")
     st.dataframe(
-        tables.partitions(pipeline.partitions),
+        tables.partitions(pipeline.partitions, pipeline.at_ms),
         hide_index=True,
         height=TABLE_HEIGHT if len(pipeline.partitions) > TABLE_ROWS else "auto",
         column_config={

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import numpy as np
 import polars as pl
 
+from muninn.clock import DAY_US
 from muninn.reads import HostLoad, MetricInfo, PartitionInfo, ProgramState, RollupFreshness, Trend, TrendSeries
 from muninn.reads.dagster_runs import DagsterRun
 from streamlit_app.widgets import formats
@@ -18,6 +19,7 @@ from streamlit_app.widgets.labels import labels_text
 from streamlit_app.widgets.lines import Line, rate_per_s
 from streamlit_app.widgets.panels import COUNTER, Drawn
 
+DAY_MS = DAY_US // 1000
 # What Explore shows of a host that is followed from its row.
 HOST_VIEW = {"metric": "cpu_usage_pct", "label.cpu": "total"}
 _POINT_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -144,30 +146,48 @@ def _last(line: Line | None) -> float | None:
     return course[-1] if course else None
 
 
-def partitions(found: Sequence[PartitionInfo]) -> pl.DataFrame:
-    """Partitions as they lie on disk, newest first; times are UTC days where the partition is whole days."""
+def partitions(found: Sequence[PartitionInfo], now_ms: int) -> pl.DataFrame:
+    """Partitions as they lie on disk: those that hold something by now from the newest on, then those to come."""
+    rows = sorted(found, key=lambda one: (one.since_ms > now_ms, -one.since_ms, one.table))
     return pl.DataFrame(
         {
-            "Table": [one.table for one in found],
-            "Since (UTC)": [one.since_ms for one in found],
-            "Until (UTC)": [one.until_ms for one in found],
-            "Rows": [one.rows_estimate for one in found],
-            "Size": [formats.quantity(one.bytes, "B") for one in found],
+            "Table": [one.table for one in rows],
+            "Since (UTC)": [one.since_ms for one in rows],
+            "Until (UTC)": [one.until_ms for one in rows],
+            "Rows": [one.rows_estimate if one.rows_estimate >= 0 else None for one in rows],
+            "Size": [formats.quantity(one.bytes, "B") for one in rows],
             "B per row": [
-                formats.number(one.bytes / one.rows_estimate if one.rows_estimate > 0 else None) for one in found
+                formats.number(one.bytes / one.rows_estimate if one.rows_estimate > 0 else None) for one in rows
             ],
         }
     ).with_columns(pl.col("Since (UTC)", "Until (UTC)").cast(pl.Datetime("ms")))
 
 
-def bytes_by_day(found: Sequence[PartitionInfo]) -> tuple[list[str], list[float], list[str]]:
-    """Days in order, the bytes of the partitions that begin on each, and what each holds in words."""
-    days: dict[str, list[PartitionInfo]] = {}
-    for one in sorted(found, key=lambda one: one.since_ms):
-        days.setdefault(formats.clock_time(one.since_ms * 1000, formats.zone("UTC"))[:10], []).append(one)
-    sizes = [float(sum(one.bytes for one in group)) for group in days.values()]
-    words = [f"about {formats.count(sum(max(0, one.rows_estimate) for one in group))} rows" for group in days.values()]
-    return list(days), sizes, words
+def daily(found: Sequence[PartitionInfo], now_ms: int) -> list[PartitionInfo]:
+    """The partitions that hold a day or less each, in order, without those of days to come."""
+    days = [one for one in found if one.until_ms - one.since_ms <= DAY_MS and one.since_ms <= now_ms]
+    return sorted(days, key=lambda one: (one.since_ms, one.table))
+
+
+def bytes_by_day(days: Sequence[PartitionInfo]) -> tuple[list[str], list[float]]:
+    """UTC days in order, and the bytes of the partitions (of a day each) that lie in them."""
+    by_day = _by_day(days)
+    return list(by_day), [float(sum(one.bytes for one in group)) for group in by_day.values()]
+
+
+def contents_by_day(days: Sequence[PartitionInfo]) -> list[str]:
+    """What each of those days holds, table by table."""
+    return [
+        "<br>".join(f"{one.table} {formats.quantity(one.bytes, 'B')}" for one in group)
+        for group in _by_day(days).values()
+    ]
+
+
+def _by_day(days: Sequence[PartitionInfo]) -> dict[str, list[PartitionInfo]]:
+    by_day: dict[str, list[PartitionInfo]] = {}
+    for one in days:
+        by_day.setdefault(formats.clock_time(one.since_ms * 1000, formats.zone("UTC"))[:10], []).append(one)
+    return by_day
 
 
 def freshness(found: Sequence[RollupFreshness], tz: tzinfo) -> pl.DataFrame:

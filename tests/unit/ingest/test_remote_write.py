@@ -59,7 +59,11 @@ NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
 VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
 LABELS = st.dictionaries(NAMES, VALUES, max_size=4)
 POINTS = st.lists(
-    st.tuples(st.integers(NOW_MS - 10**9, NOW_MS), st.floats(allow_nan=False, allow_infinity=False)), max_size=4
+    st.tuples(
+        st.integers(NOW_MS - 10**9, NOW_MS),
+        st.floats(-1e290, 1e290).filter(lambda value: value == 0 or abs(value) >= 1e-290),
+    ),
+    max_size=4,
 )
 
 

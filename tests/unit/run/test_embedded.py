@@ -151,7 +151,7 @@ def test_as_root_it_runs_as_somebody_else_and_opens_no_more_than_the_way(postgre
     try:
         server.start()
         assert psutil.Process(server.pid).uids().real != 0
-        assert stat.S_IMODE(closed.stat().st_mode) == 0o711
+        assert stat.S_IMODE(closed.stat().st_mode) == 0o701
         assert stat.S_IMODE((server.home / "postgres").stat().st_mode) == 0o700
         assert (server.home / "postgres").stat().st_uid == psutil.Process(server.pid).uids().real
         server.stop()

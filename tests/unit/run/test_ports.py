@@ -52,6 +52,7 @@ def test_an_address_that_is_not_ours(host: str) -> None:
 
 def test_a_listener_that_has_just_ended_does_not_count() -> None:
     with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         address = listener.getsockname()

@@ -92,23 +92,37 @@ def test_metrics_are_listed_with_what_they_mean() -> None:
     assert (row["Metric"], row["Series"], row["Seen"], row["Meaning"]) == ("load_1m", 3, "5 s ago", "runnable tasks")
 
 
-def partition(day: int, size: int, rows: int, table: str = "raw") -> PartitionInfo:
-    since = NOON_US // 1000 // DAY_MS * DAY_MS + day * DAY_MS
-    return PartitionInfo(table, since, since + DAY_MS, rows, size)
+MIDNIGHT_MS = NOON_US // 1000 // DAY_MS * DAY_MS
 
 
-def test_bytes_are_summed_by_day_in_order() -> None:
-    found = [partition(1, 10, 1), partition(0, 20, 150_000), partition(0, 5, -1, "rollup")]
-    days, sizes, words = tables.bytes_by_day(found)
-    assert days == ["2026-03-01", "2026-03-02"]
-    assert sizes == [25.0, 10.0]
-    assert words == ["about 150 k rows", "about 1 rows"]
+def partition(day: int, size: int, rows: int, table: str = "raw", days: int = 1) -> PartitionInfo:
+    since = MIDNIGHT_MS + day * DAY_MS
+    return PartitionInfo(table, since, since + days * DAY_MS, rows, size)
 
 
-def test_partitions_show_size_and_bytes_per_row() -> None:
-    rows = tables.partitions([partition(0, 2048, 40), partition(1, 8192, -1)]).to_dicts()
-    assert [(row["Size"], row["B per row"]) for row in rows] == [("2 KiB", "51.2"), ("8 KiB", "–")]
-    assert str(rows[0]["Since (UTC)"]) == "2026-03-01 00:00:00"
+def test_bytes_are_summed_by_day_without_days_to_come_and_partitions_of_many_days() -> None:
+    found = [
+        partition(1, 8192, 0),
+        partition(0, 20, 150_000),
+        partition(0, 5, -1, "rollup_1min"),
+        partition(-1, 2048, 9),
+        partition(-30, 7, 1, "rollup_1day", days=365),
+    ]
+    daily = tables.daily(found, NOON_US // 1000)
+    assert tables.bytes_by_day(daily) == (["2026-02-28", "2026-03-01"], [2048.0, 25.0])
+    assert tables.contents_by_day(daily) == ["raw 2 KiB", "raw 20 B<br>rollup_1min 5 B"]
+
+
+def test_partitions_come_newest_first_and_those_to_come_last() -> None:
+    found = [partition(2, 8192, 0), partition(-1, 2048, 40), partition(0, 8192, -1), partition(0, 1, 1, "rollup")]
+    rows = tables.partitions(found, NOON_US // 1000).to_dicts()
+    assert [str(row["Since (UTC)"])[:10] for row in rows] == ["2026-03-01", "2026-03-01", "2026-02-28", "2026-03-03"]
+    assert [row["Table"] for row in rows] == ["raw", "rollup", "raw", "raw"]
+    assert [(row["Rows"], row["Size"], row["B per row"]) for row in rows[:3]] == [
+        (None, "8 KiB", "–"),
+        (1, "1 B", "1"),
+        (40, "2 KiB", "51.2"),
+    ]
 
 
 def test_freshness_is_told_in_the_viewers_zone() -> None:
@@ -140,7 +154,7 @@ def test_runs_show_status_cause_and_time() -> None:
 def test_nothing_is_an_empty_table() -> None:
     zone = formats.zone("UTC")
     empty = [
-        tables.partitions([]),
+        tables.partitions([], 0),
         tables.freshness([], zone),
         tables.programs([], NOON_US),
         tables.runs([], NOON_US),
