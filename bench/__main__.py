@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.machine import describe
 
 RESULTS = Path(__file__).parent / "results"
-NAMES = ("stack", "ingest", "fanout")
+NAMES = ("stack", "ingest", "buffer", "fanout")
 
 
 def show(figures: dict[str, object], indent: str = "  ") -> None:

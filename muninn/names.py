@@ -124,6 +124,7 @@ _HELP = {
     "muninn_buffer_lag_s": "age of the oldest buffer entry that is not in the store yet",
     "muninn_buffer_dead_letters": "entries in the dead-letter stream",
     "muninn_loader_rows_total": "samples written to the store",
+    "muninn_loader_entries_total": "buffer entries written to the store",
     "muninn_loader_batches_total": "transactions that wrote to the store",
     "muninn_loader_duplicates_total": "samples that replaced one of the same series and time",
     "muninn_loader_late_total": "samples older than the newest of their series",

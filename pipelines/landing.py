@@ -63,6 +63,7 @@ def _next_attempt(instance: dg.DagsterInstance, candidate: Candidate, now_s: flo
 
 def _request(candidate: Candidate, attempt: int) -> dg.RunRequest:
     return dg.RunRequest(
+        job_name=take_in_file.name,
         run_key=f"{candidate.identity}|{attempt}",
         run_config={"ops": {"landing_files": {"config": {"name": candidate.path.name}}}},
         tags={FILE_TAG: candidate.path.name, IDENTITY_TAG: candidate.identity},

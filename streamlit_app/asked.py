@@ -22,8 +22,7 @@ LOADER_LAG = "muninn_loader_lag_s"
 RECEIVED = "network_received_bytes_per_s"
 SENT = "network_sent_bytes_per_s"
 PROGRAM_MEMORY = "muninn_process_resident_bytes"
-# Up to this age a metric is shown from its first sample on, second by second.
-YOUNG_US = 14 * MINUTE_US
+YOUNG_US = 55 * MINUTE_US
 # Loopback carries what a host says to itself: it would hide what crosses the network.
 _LOOPBACK = ("lo", "lo0")
 
@@ -35,12 +34,13 @@ def last_hour() -> Window:
 
 
 def so_far(metric: str, labels: Mapping[str, str] | None = None) -> Window:
-    """The last hour; while the metric is only some minutes old, those minutes, for a chart that is not mostly empty."""
+    """The last hour; while the metric is younger than that, since its first sample: a chart that is not half empty."""
     hour = last_hour()
     trend = trend_or_none(metric, hour, labels)
     if trend is None or not trend.series:
         return hour
     age_us = hour.until_us - min(int(series.at_ms[0]) for series in trend.series) * 1000
+    # A first sample in the hour's first minutes is the edge of the hour, or of a step: it says nothing of age.
     return hour if age_us > YOUNG_US else Window(hour.until_us - max(age_us, MINUTE_US), hour.until_us)
 
 

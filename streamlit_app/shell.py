@@ -47,7 +47,7 @@ class _Absence:
     """Until when (clock.monotonic) the database counts as away, and how it said so."""
 
     until: float = 0.0
-    error: Unavailable | None = None
+    error: MuninnError | None = None
 
 
 @st.cache_resource(show_spinner=False)
@@ -150,19 +150,26 @@ def say_trouble(error: MuninnError) -> None:
     _note(error)
     if isinstance(error, Misconfigured):
         st.error(f"A setting is wrong: {error}", icon=":material/tune:")
-    elif isinstance(error, Unavailable):
+    elif _is_away(error):
         st.error(
             "The database does not answer. `muninn status` names the part that is down; "
             f"this page tries again every {RETRY_S} seconds.",
             icon=":material/cloud_off:",
         )
+    elif isinstance(error, Unavailable):
+        st.warning(f"No answer yet: {error}. This part tries again by itself.", icon=":material/hourglass:")
     else:
         st.warning(str(error), icon=":material/error:")
 
 
+def _is_away(error: MuninnError) -> bool:
+    """Whether no question at all would be answered now; a slow question alone is no reason to ask no other."""
+    return isinstance(error, Unavailable) and "is away" in str(error)
+
+
 def _note(error: MuninnError) -> None:
     absence = _absence()
-    if isinstance(error, Unavailable) and error is not absence.error:
+    if _is_away(error) and error is not absence.error:
         absence.until, absence.error = time.monotonic() + AWAY_S, error
 
 

@@ -92,6 +92,9 @@ def controls(catalogue: Sequence[MetricInfo], head: DeltaGenerator) -> View | No
             tz = _zone()
         window = _custom_window(tz) if chosen_range == CUSTOM else None
         filters = _filters(metrics) if metrics else ()
+    if chosen_range != CUSTOM:
+        for name in ("since", "until"):
+            st.query_params.pop(name, None)
     if not metrics or (chosen_range == CUSTOM and window is None):
         return None
     return View(metrics, filters, RANGES.get(chosen_range), window, tz, aggregate, by, band, follow and window is None)

@@ -51,9 +51,8 @@ def postgres_server() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: Postgres) -> str:
     """The name of a database with Muninn's schema, to clone from."""
-    from muninn.store.migrations import migrate
-
     from muninn.store.database import Database
+    from muninn.store.migrations import migrate
 
     with Database(postgres_server.create(TEMPLATE), pool_size=1) as database:
         migrate(database)

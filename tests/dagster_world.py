@@ -11,7 +11,8 @@ import dagster as dg
 import numpy as np
 import psycopg
 import pytest
-from servers import Postgres
+import sqlalchemy
+from servers import Postgres, free_port
 
 from assets.partitions import HOURLY, key_window
 from assets.resources import MuninnResource
@@ -116,10 +117,19 @@ class World:
                 self.instance.report_runless_asset_event(event)
         return result
 
-    def do(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+    def do(self, request: dg.RunRequest, **options: Any) -> dg.ExecuteInProcessResult:
         """Run what a sensor asked for."""
         assert request.job_name is not None
-        return self.run(request.job_name, run_config=request.run_config, tags=dict(request.tags))
+        return self.run(request.job_name, run_config=request.run_config, tags=dict(request.tags), **options)
+
+    def runs_ended_now(self, days_ago: float = 0.0) -> None:
+        """Dagster stamps runs with the machine's time: give those that ended the world's."""
+        at_s = self.clock.now_us() / SECOND_US - days_ago * 86_400
+        stamp = sqlalchemy.text(
+            "update runs set end_time = :at, update_timestamp = to_timestamp(:at) at time zone 'UTC'"
+        )
+        with self.instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            connection.execute(stamp, {"at": at_s})
 
     def events(self, name: str) -> dict[str | None, list[Mapping[str, Any]]]:
         """The metadata values of an asset's materialisations by partition, oldest first."""
@@ -179,6 +189,7 @@ def world(postgres_url: str, redis_url: str, dagster_instance: dg.DagsterInstanc
         "MUNINN_HOME": str(tmp_path),
         "MUNINN_DATABASE_URL": postgres_url,
         "MUNINN_REDIS_URL": redis_url,
+        "MUNINN_GATEWAY_PORT": str(free_port()),
     }
     with Database(postgres_url) as database:
         yield World(database, dagster_instance, environ, ManualClock(hour("2025-02-03-10:00")))

@@ -16,7 +16,7 @@ KNOWN_RATE = 5.0
 
 
 def known_samples(now_us: int) -> SampleBatch:
-    """Two hosts, one twice as busy as the other, and Muninn's own counters and lag, up to `now_us`."""
+    """Two hosts, one twice as busy as the other, a queue that grew, and Muninn's own series, up to `now_us`."""
     steps = KNOWN_MINUTES * 60 // KNOWN_EVERY_S
     instants = [(n, now_us - (steps - 1 - n) * KNOWN_EVERY_S * SECOND_US) for n in range(steps)]
     rows: list[tuple[SeriesKey, int, float]] = []
@@ -36,6 +36,9 @@ def known_samples(now_us: int) -> SampleBatch:
                 (key("network_received_bytes_per_s", device="lo"), at_us, 1e9),
                 (key("network_sent_bytes_per_s", device="eth0"), at_us, 1024.0),
             ]
+    # What changes most: constant but for a little, then five times as much for the last ten minutes.
+    queue = SeriesKey.of("queue_depth", {"queue": "mail"}, "agent", "one")
+    rows += [(queue, at_us, 50.0 if now_us - at_us < 600 * SECOND_US else 10.0 + n % 2 * 0.01) for n, at_us in instants]
     for n, at_us in instants:
         grown = n * KNOWN_EVERY_S * KNOWN_RATE
         rows += [

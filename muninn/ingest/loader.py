@@ -240,6 +240,7 @@ def measure(buffer: IngestBuffer, meter: Meter) -> None:
         "muninn_buffer_depth_entries": buffer.depth,
         "muninn_buffer_held_bytes": buffer.held_bytes,
         "muninn_buffer_lag_s": buffer.lag_s,
+        "muninn_buffer_dead_letters": buffer.dead_letter_count,
     }
     for name, read in gauges.items():
         meter.gauge(name, read())

@@ -5,7 +5,7 @@ Does not: wire formats (decode), HTTP answers (http).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +43,14 @@ class Decoded:
     batch: SampleBatch
     errors: list[BadSample] = field(default_factory=list)
     rejected: int = 0
+
+    @classmethod
+    def joined(cls, parts: Sequence["Decoded"], rules: "Rules") -> "Decoded":
+        """One verdict over parts that were decoded in order."""
+        if len(parts) == 1:
+            return parts[0]
+        errors = [bad for part in parts for bad in part.errors][: rules.max_errors]
+        return cls(SampleBatch.concat([part.batch for part in parts]), errors, sum(part.rejected for part in parts))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Modules are imported inside the commands: `muninn --help` must not wait for a da
 """
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -54,9 +53,7 @@ def up() -> None:
 
     from muninn.run.up import up as run
 
-    settings = chosen.load()
-    _log_to_stderr(settings)
-    sys.exit(run(settings, Console()))
+    sys.exit(run(chosen.load(), Console()))
 
 
 @app.command()
@@ -150,8 +147,9 @@ def sql(
     until: Until = "now",
     form: Annotated[str, typer.Option("--format", help="table, csv or json (a line a row)")] = "table",
 ) -> None:
-    """Ask the data in DuckDB: performance_metrics, metrics_1min ... metrics_1day, merged_quantile().
+    """Ask the data in DuckDB, in SQL.
 
+    There are performance_metrics, metrics_1min, metrics_5min, metrics_1hour, metrics_1day and merged_quantile().
     Example: muninn sql "select metric_name, count(*) from performance_metrics group by all"
     """
     from muninn.run.analysis import ask
@@ -227,13 +225,6 @@ def _program(name: str, number: int) -> None:
     from muninn.run.programs import run
 
     sys.exit(run(name, number))
-
-
-def _log_to_stderr(settings: chosen.Settings) -> None:
-    from muninn import logs as logging_of_muninn
-
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    logging_of_muninn.configure("WARNING" if settings.log_level == "INFO" else settings.log_level)
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ class Home:
         """Whether a Muninn runs (or starts, or ends) on this folder."""
         try:
             descriptor = os.open(self.run / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except PermissionError as error:
             raise Misconfigured(f"{self.run} belongs to another user: run this as that user") from error

@@ -301,7 +301,8 @@ def _options(programs: Sequence[Program], home: Home, control: Path) -> ServerOp
     conf = home.run / "supervisor.conf"
     conf.write_text(
         "[supervisord]\nnodaemon = true\nsilent = true\nnocleanup = true\nstrip_ansi = true\n"
-        f"logfile_maxbytes = {_LOG_BYTES}\nlogfile_backups = {_LOG_BACKUPS}\nlogfile = {quoted(home.logs / 'supervisor.log')}\n"
+        f"logfile_maxbytes = {_LOG_BYTES}\nlogfile_backups = {_LOG_BACKUPS}\n"
+        f"logfile = {quoted(home.logs / 'supervisor.log')}\n"
         f"pidfile = {quoted(home.run / 'supervisor.pid')}\nchildlogdir = {quoted(home.logs)}\n"
         f"[unix_http_server]\nfile = {quoted(control)}\nchmod = 0700\n"
         "[rpcinterface:supervisor]\n"

@@ -6,17 +6,22 @@ Belongs here: signals, the end, and what is left over. Does not: the order of th
 """
 
 import contextlib
+import logging
+import logging.handlers
 import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import psutil
 from rich.console import Console
 
+from muninn import logs
 from muninn.errors import Misconfigured
 from muninn.run import embedded, environment, lifeline, ports, stack, supervisor
 from muninn.run.display import Display, summary
@@ -42,6 +47,7 @@ def up(settings: Settings, console: Console) -> int:
     """
     home = Home(settings.home)
     home.prepare(settings.landing_folder)
+    _log_to(home.logs / "up.log", settings.log_level)
     with home.locked(), received_signals() as received:
         ports.check(ports.listeners(settings))
         console.print(f"Muninn starts; its state is in {home.path}", highlight=False)
@@ -66,6 +72,20 @@ def keep(settings: Settings, plan: stack.Stack, home: Home, console: Console, re
     finally:
         running.sweep()
     return 0
+
+
+def _log_to(path: Path, level: str) -> None:
+    """Log to a file, and what is worth a person's while to standard output: standard error is for why we end."""
+    logs.configure(level)
+    root = logging.getLogger()
+    form = root.handlers[0].formatter
+    file = logging.handlers.RotatingFileHandler(path, maxBytes=1 << 20, backupCount=1)
+    file.setFormatter(form)
+    told = logging.StreamHandler(sys.stdout)
+    told.setLevel(logging.WARNING)
+    told.addFilter(logging.Filter("muninn"))
+    told.setFormatter(logging.Formatter("  %(message)s"))
+    root.handlers = [file, told]
 
 
 class Signals:

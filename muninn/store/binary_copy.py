@@ -20,7 +20,7 @@ def encode(columns: Sequence[NDArray[Any]]) -> bytes:
     fields: list[tuple[str, str]] = [("columns", ">i2")]
     for place, column in enumerate(columns):
         fields += [(f"length{place}", ">i4"), (f"value{place}", column.dtype.newbyteorder(">").str)]
-    rows = np.empty(len(columns[0]), np.dtype(fields))
+    rows = np.empty(len(columns[0]) if columns else 0, np.dtype(fields))
     rows["columns"] = len(columns)
     for place, column in enumerate(columns):
         rows[f"length{place}"] = column.dtype.itemsize

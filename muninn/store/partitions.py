@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 RAW = "raw_samples"
 ROLLUPS = ("rollup_1min", "rollup_5min", "rollup_1hour", "rollup_1day")
-# How long a change of the horizon waits for loads and refreshes in flight.
-_LOCK_TIMEOUT_S = 10.0
+# How long a change waits for queries, loads and refreshes in flight: others queue behind it meanwhile.
+_LOCK_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def drop_expired(
         horizon_us = _move_horizon(database, table, (now_us - days[table] * DAY_US) // DAY_US * DAY_US)
         for partition in list_partitions(database):
             if partition.table == table and partition.until_us <= horizon_us:
-                database.execute("store_drop_partition", partition=partition.name)
+                with database.transaction(lock_timeout_s=_LOCK_TIMEOUT_S) as transaction:
+                    transaction.execute("store_drop_partition", partition=partition.name)
                 dropped.append(
                     Dropped(table, partition.since_us, partition.until_us, partition.rows_estimate, partition.bytes)
                 )

@@ -16,14 +16,15 @@ log = logging.getLogger(__name__)
 BLOCK_MS = 1_000
 # Entries this old are read at the start: the store may not have them yet when the first viewer comes.
 REACH_BACK_MS = 15_000
-BACK_OFF_S = (0.25, 0.5, 1.0, 2.0, 4.0)
+# The first failure may be no more than a connection that the server closed while it was idle: try again at once.
+BACK_OFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 class Feed:
     """Reads `source` in order from a little before now on.
 
     deliver: takes entries and returns when there is room for more, so that nothing piles up.
-    status: told (live, reason) after every read.
+    status: told (live, reason) after every read, and of a failure when trying again at once failed too.
     """
 
     def __init__(
@@ -48,13 +49,14 @@ class Feed:
             except Exception as error:
                 if not isinstance(error, MuninnError):
                     log.exception("following the buffer failed")
-                elif failures == 0:
+                elif failures == 1:
                     log.warning("the buffer is away: %s", error)
-                self._status(False, f"the buffer is away: {error}")
+                if failures >= 1:
+                    self._status(False, f"the buffer is away: {error}")
                 self._clock.wait(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)], stop)
                 failures += 1
                 continue
-            if failures:
+            if failures > 1:
                 log.info("the buffer is back")
             failures = 0
             self._status(True, "")

@@ -41,10 +41,12 @@ from muninn.stream.session import Session
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+# Sources send once a second, each in its own moment, a little early or late. A tick waits for a fresh arrival
+# from a little before its second is over to a little after: so it stays just behind the readings, not before them.
+EARLY_S = 0.1
+LATE_S = 0.2
 # Batches of one moment (a collector's reading, the platform's own figures) go into one frame.
-COALESCE_S = 0.02
-# A tick waits for the samples of its second; this slack keeps it from falling ever later behind them.
-MIN_TICK_S = 0.9
+COALESCE_S = 0.03
 CHECK_EVERY_TICKS = 5
 YIELD_EVERY = 500
 SEND_BUFFER_BYTES = 64 * 1024
@@ -264,14 +266,14 @@ class Sidecar:
         }
 
     async def _tick(self) -> None:
-        """Wait for samples, at least MIN_TICK_S and at most that and TICK_S, then send what changed."""
+        """Wait for the moment, then send what changed."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), MIN_TICK_S)
+            await asyncio.wait_for(self._stopping.wait(), TICK_S - EARLY_S)
             return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._arrived.wait(), TICK_S)
-            await asyncio.sleep(COALESCE_S)
         self._arrived.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._arrived.wait(), EARLY_S + LATE_S)
+            await asyncio.sleep(COALESCE_S)
         started = self._clock.monotonic()
         await self._send()
         self._ticks += 1

@@ -19,7 +19,9 @@ begin
     child := parent || '_' || to_char(start at time zone 'UTC', 'YYYYMMDD');
     if to_regclass(child) is null then
       perform pg_advisory_xact_lock(8480, 2);  -- one maker at a time
-      if to_regclass(child) is null then
+      -- Asked of the table, not of to_regclass() again: waiting for this lock does not renew what that has cached.
+      if not exists (select from pg_inherits join pg_class on oid = inhrelid
+                     where inhparent = parent::regclass and relname = child) then
         execute format('create table %I (like %I including defaults including constraints)', child, parent);
         execute format('alter table %I attach partition %I for values from (%L) to (%L)',
                        parent, child, start, start + step);

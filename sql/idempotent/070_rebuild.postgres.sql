@@ -12,12 +12,18 @@ declare
   slice interval := case when source = 'raw_samples' then greatest(width, interval '1 hour') else until - since end;
   start timestamptz := since;
   mine text := case when series_ids is null then '' else ' and series_id = any($3)' end;
+  anything bool;
   fill text;
   written int8;
   total int8 := 0;
 begin
-  perform store_ensure_partitions(target, since, until);
   execute format('delete from %I where bucket >= $1 and bucket < $2', target) || mine using since, until, series_ids;
+  execute format('select exists (select from %I where %I >= $1 and %2$I < $2)', source,
+                 case when source = 'raw_samples' then 'at' else 'bucket' end) into anything using since, until;
+  if not anything then  -- no partition either for days without samples
+    return 0;
+  end if;
+  perform store_ensure_partitions(target, since, until);
   if source = 'raw_samples' then
     fill := format($sql$
       insert into %I (bucket, series_id, sample_count, sum_value, min_value, max_value, sketch)

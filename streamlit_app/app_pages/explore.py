@@ -117,7 +117,8 @@ def _tables(trends: Sequence[Trend], found: Sequence[Drawn], chosen: View) -> No
                 _series_table(found)
         if points_tab.open:
             with points_tab, shell.guard("The table of points"):
-                st.dataframe(points, hide_index=True, column_config={"at": _at_column(chosen)})
+                shown = points if points["growth_per_s"].count() else points.drop("growth_per_s")
+                st.dataframe(shown, hide_index=True, column_config={"at": _at_column(chosen)})
 
 
 def _series_table(found: Sequence[Drawn]) -> None:

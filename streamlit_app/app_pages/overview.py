@@ -9,7 +9,7 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from muninn.clock import MINUTE_US
+from muninn.clock import HOUR_US, MINUTE_US
 from muninn.model import Window
 from muninn.reads import Change, Health, Overview
 from streamlit_app import asked, shell
@@ -38,7 +38,7 @@ def state() -> None:
     if overview.totals.series == 0:
         shell.say_no_data()
         return
-    with shell.panel("Health", help="Each part of Muninn as it is now."):
+    with st.container(border=True), shell.guard("Health"):
         _health(overview.health)
     with shell.guard("The key figures"):
         _key_figures(overview)
@@ -54,7 +54,8 @@ def courses() -> None:
     hosts = [load.host for load in overview.hosts[:CHART_HOSTS]]
     window = asked.so_far("cpu_busy_pct", {"cpu": "total", "host": hosts[0]}) if hosts else asked.last_hour()
     if hosts:
-        with shell.panel(f"The last {formats.duration(window.length_us // MINUTE_US * 60)} of the busiest hosts"):
+        span = "hour" if window.length_us == HOUR_US else formats.duration(window.length_us // MINUTE_US * 60)
+        with shell.panel(f"The last {span} of the busiest hosts"):
             _host_charts(hosts, window)
     with shell.panel(
         "What changed most in the last hour",
@@ -78,7 +79,8 @@ def _head(overview: Overview) -> None:
 
 
 def _health(health: Health) -> None:
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader("Health", anchor=False, width="content", help="Each part of Muninn as it is now.")
         for part in health.parts:
             look = words.STATES[part.state]
             st.badge(part.part, icon=look.icon, color=look.color, help="; ".join(part.reasons) or "ok")

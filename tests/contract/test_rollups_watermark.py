@@ -202,8 +202,10 @@ def test_loaders_and_refreshers_in_a_crowd(postgres_url: str, threads: ThreadPoo
 
     refreshers = [threads.submit(keep_refreshing) for _ in range(2)]
     loads = [threads.submit(load, number) for number in range(4)]
-    results = [result for loading in loads for result in loading.result(120)]
-    stop.set()
+    try:
+        results = [result for loading in loads for result in loading.result(120)]
+    finally:
+        stop.set()
     for refresher in refreshers:
         refresher.result(60)
     store.refresh()

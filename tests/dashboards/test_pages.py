@@ -72,7 +72,7 @@ def table(app: AppTest, column: str) -> dict[str, list[Any]]:
 def test_overview_shows_key_figures_hosts_and_their_courses(run_page: RunPage, known_url: str) -> None:
     app = run_page("overview", known_url)
     assert not app.exception
-    assert {metric.label: metric.value for metric in app.metric}["Series"] == "20"
+    assert {metric.label: metric.value for metric in app.metric}["Series"] == "21"
     hosts = table(app, "Host")
     assert hosts["Host"] == ["alpha", "beta"]
     assert hosts["Memory"] == [51.0, 52.0]
@@ -81,6 +81,18 @@ def test_overview_shows_key_figures_hosts_and_their_courses(run_page: RunPage, k
     units = [figure["layout"]["yaxis"]["title"]["text"] for figure in figures(app)]
     assert units == ["%", "%", "KiB/s", "tasks"]
     assert all(figure["data"] for figure in figures(app))
+
+
+def test_overview_tells_what_changed_most_with_the_way_to_it(run_page: RunPage, known_url: str) -> None:
+    app = run_page("overview", known_url)
+    changed = {metric.label: metric for metric in app.metric}["queue\\_depth"]
+    # Minutes pass between loading and looking, and comparisons are by whole minutes.
+    assert 30 < float(changed.value) <= 50
+    assert changed.delta.startswith("×")
+    (link,) = app.get("page_link")
+    assert link.proto.page == "explore"
+    assert link.proto.query_string == "metric=queue_depth&label.queue=mail"
+    assert "queue\\_depth" in texts(app)
 
 
 def test_overview_says_what_is_not_well_and_what_to_do(run_page: RunPage, known_url: str, redis_url: str) -> None:
@@ -175,6 +187,16 @@ def test_without_a_database_a_page_says_so_in_one_sentence(run_page: RunPage, pa
     assert not app.exception
     assert "The database does not answer" in texts(app)
     assert "Traceback" not in texts(app)
+
+
+def test_a_question_that_takes_too_long_is_not_taken_for_an_absence(
+    run_page: RunPage, known_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUNINN_DATABASE_STATEMENT_TIMEOUT_S", "0.001")
+    app = run_page("overview", known_url)
+    assert not app.exception
+    assert "time limit" in texts(app)
+    assert "does not answer" not in texts(app)
 
 
 @pytest.mark.parametrize("page", PAGES)

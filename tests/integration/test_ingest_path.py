@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
+import psycopg
 import pytest
 import uvicorn
 from servers import Valkey, eventually
@@ -68,7 +70,7 @@ def gateway(valkey_url: str) -> Iterator[str]:
     thread.start()
     eventually(lambda: server.started, 20, "the gateway listens")
     try:
-        yield "http://127.0.0.1:{}".format(server.servers[0].sockets[0].getsockname()[1])
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(10)
@@ -98,10 +100,9 @@ class Loading:
         assert not self._thread.is_alive()
 
 
-def stored(database: Database) -> list[tuple[str, int, float]]:
-    with database.transaction() as transaction:
-        rows: list[Any] = transaction.fetch("test_path_rows")
-    return [tuple(row) for row in rows]
+def query(postgres_url: str, sql: str) -> list[Any]:
+    with psycopg.connect(postgres_url) as connection:
+        return connection.execute(sql.encode()).fetchall()
 
 
 def test_every_sample_that_was_taken_is_stored_once_through_crashes(valkey: Valkey, postgres_url: str) -> None:
@@ -130,23 +131,14 @@ def test_every_sample_that_was_taken_is_stored_once_through_crashes(valkey: Valk
         assert counted["muninn_client_sent_total"] == len(sent) == 300
         assert "muninn_client_dropped_total" not in counted
         assert loading.crashes >= 2
-        found = database.fetch("catalogue_test") if False else _rows(postgres_url)
+        found = query(
+            postgres_url,
+            'SELECT instance_id, (extract(epoch FROM "timestamp") * 1000000)::bigint, metric_value'
+            " FROM performance_metrics WHERE metric_name = 'path_test'",
+        )
         assert len(found) == len(sent)
         assert {(instance, at_us): value for instance, at_us, value in found} == sent
         assert (broker.held_bytes(), broker.dead_letters()) == (0, [])
-
-
-def _rows(postgres_url: str) -> list[tuple[str, int, float]]:
-    import psycopg
-
-    with psycopg.connect(postgres_url) as connection:
-        return [
-            (instance, int(at_us), value)
-            for instance, at_us, value in connection.execute(
-                "SELECT instance_id, extract(epoch FROM \"timestamp\") * 1000000, metric_value FROM performance_metrics"
-                " WHERE metric_name = 'path_test'"
-            )
-        ]
 
 
 def test_this_machines_own_figures_travel_the_whole_path(valkey: Valkey, postgres_url: str) -> None:
@@ -163,16 +155,11 @@ def test_this_machines_own_figures_travel_the_whole_path(valkey: Valkey, postgre
         eventually(lambda: broker.depth() == 0, 20, "everything is loaded")
         client.close()
         loading.stop()
-        import psycopg
-
-        with psycopg.connect(postgres_url) as connection:
-            (count,) = connection.execute("SELECT count(*) FROM performance_metrics WHERE tags ->> 'host' = 'h-1'").fetchone()  # type: ignore[misc]
+        ((count,),) = query(postgres_url, "SELECT count(*) FROM performance_metrics WHERE tags ->> 'host' = 'h-1'")
         assert count == sum(map(len, batches))
 
 
 def test_a_client_is_told_when_valkey_is_away(valkey: Valkey) -> None:
-    import httpx
-
     body = [{"metric": "cpu", "timestamp": time.time() * 1000, "value": 1}]
     with gateway(valkey.url) as url:
         valkey.kill()

@@ -28,11 +28,12 @@ def encode(batch: SampleBatch) -> dict[bytes, bytes]:
 
 
 class Decoder:
-    """Fields to batches; remembers series between entries (bounded), since most entries hold the same ones."""
+    """Fields to batches; remembers series between entries, up to `max_bytes` of their text: most recur."""
 
-    def __init__(self, max_keys: int = 200_000):
+    def __init__(self, max_bytes: int = 32 << 20):
         self._known: dict[bytes, SeriesKey] = {}
-        self._max_keys = max_keys
+        self._bytes = 0
+        self._max_bytes = max_bytes
 
     def decode(self, fields: Mapping[bytes, bytes]) -> SampleBatch:
         """The batch; Invalid says what is wrong with the entry."""
@@ -54,9 +55,10 @@ class Decoder:
         key = self._known.get(canonical)
         if key is None:
             key = _parse(canonical)
-            if len(self._known) >= self._max_keys:
-                self._known = {}
+            if self._bytes + len(canonical) > self._max_bytes:
+                self._known, self._bytes = {}, 0
             self._known[canonical] = key
+            self._bytes += len(canonical)
         return key
 
 

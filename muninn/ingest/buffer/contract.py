@@ -63,6 +63,10 @@ class IngestBuffer(Broker, BatchSource, Protocol):
         """The newest dead letters, newest first."""
         ...
 
+    def dead_letter_count(self) -> int:
+        """How many dead letters are kept."""
+        ...
+
     def held_bytes(self) -> int:
         """Bytes of the entries that are not acknowledged yet."""
         ...

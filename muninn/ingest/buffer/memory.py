@@ -162,6 +162,11 @@ class MemoryBroker:
         with self._lock:
             return self._state.dead[::-1][:limit]
 
+    def dead_letter_count(self) -> int:
+        """How many dead letters are kept."""
+        with self._lock:
+            return len(self._state.dead)
+
     def ping(self) -> None:
         """Always there."""
 

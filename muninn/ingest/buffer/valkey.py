@@ -174,6 +174,10 @@ class ValkeyBroker:
         found = self._ask(lambda client: client.xrevrange(DEAD_LETTERS, count=limit))
         return [_letter(letter_id.decode(), fields) for letter_id, fields in found]
 
+    def dead_letter_count(self) -> int:
+        """How many dead letters are kept."""
+        return int(self._ask(lambda client: client.xlen(DEAD_LETTERS)))
+
     def ping(self) -> None:
         """Unavailable if the server does not answer."""
         self._ask(lambda client: client.ping())

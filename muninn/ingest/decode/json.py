@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from muninn.errors import Invalid
 from muninn.ingest.decode.instants import from_ms, from_rfc3339
 from muninn.ingest.decode.keys import KeyTable, by_ident, resolve
+from muninn.ingest.decode.pieces import PIECE_BYTES, array_pieces, line_pieces
 from muninn.ingest.validate import Decoded, Rules, Screening, kind_of
 from muninn.model import SampleBatch
 
@@ -36,6 +37,9 @@ class _BadLine:
 
 def decode_json(body: bytes, rules: Rules, now_us: int, table: KeyTable | None = None) -> Decoded:
     """The samples of a JSON body; Invalid if it is not JSON or holds no samples, with line and column."""
+    table = table or KeyTable()
+    if len(body) > PIECE_BYTES and (decoded := _by_piece(body, rules, now_us, table)) is not None:
+        return decoded
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -45,7 +49,21 @@ def decode_json(body: bytes, rules: Rules, now_us: int, table: KeyTable | None =
     if not isinstance(document, list):
         shapes = '{"metric": …}, [{…}] or {"metrics": [{…}]}'
         raise Invalid(f"the samples must be given as {shapes}, not as {kind_of(document)}")
-    return _decode(document, rules, now_us, table or KeyTable(), 0)
+    return _decode(document, rules, now_us, table, 0)
+
+
+def _by_piece(body: bytes, rules: Rules, now_us: int, table: KeyTable) -> Decoded | None:
+    """The same for a large array, a piece at a time; None if it cannot be cut."""
+    parts: list[Decoded] = []
+    count = 0
+    for piece in array_pieces(body):
+        try:
+            samples = orjson.loads(piece)
+        except orjson.JSONDecodeError:
+            return None
+        parts.append(_decode(samples, rules, now_us, table, count))
+        count += len(samples)
+    return Decoded.joined(parts, rules) if parts else None
 
 
 def decode_ndjson(
@@ -55,12 +73,17 @@ def decode_ndjson(
 
     `first_index` is the number of the first sample, where `body` is a part of something longer.
     """
-    lines = [line for line in body.split(b"\n") if line and not line.isspace()]
-    try:
-        samples: list[Any] = [*map(orjson.loads, lines)]
-    except orjson.JSONDecodeError:
-        samples = [*map(_line, lines)]
-    return _decode(samples, rules, now_us, table or KeyTable(), first_index)
+    table = table or KeyTable()
+    parts: list[Decoded] = []
+    for piece in line_pieces(body):
+        lines = [line for line in piece.split(b"\n") if line and not line.isspace()]
+        try:
+            samples: list[Any] = [*map(orjson.loads, lines)]
+        except orjson.JSONDecodeError:
+            samples = [*map(_line, lines)]
+        parts.append(_decode(samples, rules, now_us, table, first_index))
+        first_index += len(samples)
+    return Decoded.joined(parts, rules)
 
 
 def _line(line: bytes) -> Any:

@@ -42,12 +42,14 @@ def test_the_size_counts_names_and_values() -> None:
 
 
 def test_a_decoder_hands_out_the_same_key_again_and_forgets_in_time() -> None:
-    decoder = Decoder(max_keys=2)
+    decoder = Decoder(max_bytes=2 * len(SeriesKey.of("a").canonical))
     entries = [encode(SampleBatch.of([(SeriesKey.of(name), 1, 1.0)])) for name in "aab"]
     first, again, _ = (decoder.decode(entry).keys[0] for entry in entries)
     assert first is again
     decoder.decode(encode(SampleBatch.of([(SeriesKey.of("c"), 1, 1.0)])))
-    assert decoder.decode(entries[0]).keys[0] == first
+    found = decoder.decode(entries[0]).keys[0]
+    assert found == first
+    assert found is not first
 
 
 def test_columns_need_not_be_contiguous_or_native() -> None:

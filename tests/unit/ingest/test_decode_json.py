@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import tracemalloc
 from datetime import datetime
 from typing import Any
 
@@ -272,3 +273,58 @@ def test_a_key_table_stays_within_its_bytes_and_right() -> None:
         assert table.held_bytes <= 500
     assert decode_json(one(metric="b d"), RULES, NOW_US, table).rejected == 1
     assert decode_json(one(metric="b d"), RULES, NOW_US, table).rejected == 1
+
+
+AWKWARD = st.sampled_from(["},{", "}, {", '"', "\\", "]", "[", "}", '\\"},{'])
+CUTTABLE = st.lists(
+    st.fixed_dictionaries(
+        {"metric": NAMES, "timestamp": TIMES, "value": st.integers(0, 9)},
+        optional={
+            "labels": st.dictionaries(st.sampled_from("ab"), AWKWARD),
+            "unknown": ANYTHING | st.just([{}, {}, {"a": [{}, {}]}]),
+        },
+    ),
+    max_size=8,
+)
+
+
+@given(samples=CUTTABLE, wrapped=st.booleans(), indent=st.sampled_from([None, 1]), size=st.integers(0, 60))
+def test_a_body_in_pieces_is_the_body_whole(samples: list[Any], wrapped: bool, indent: int | None, size: int) -> None:
+    samples = _sendable(samples)
+    body = json.dumps({"metrics": samples} if wrapped else samples, indent=indent).encode()
+    lines = b"\n".join(json.dumps(one).encode() for one in samples)
+    whole, whole_lines = decode_json(body, RULES, NOW_US), decode_ndjson(lines, RULES, NOW_US)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("muninn.ingest.decode.pieces.PIECE_BYTES", size)
+        patch.setattr("muninn.ingest.decode.json.PIECE_BYTES", size)
+        cut, cut_lines = decode_json(body, RULES, NOW_US), decode_ndjson(lines, RULES, NOW_US)
+    assert rows(cut) == rows(whole)
+    assert cut.errors == whole.errors
+    assert rows(cut_lines) == rows(whole_lines)
+    assert cut_lines.errors == whole_lines.errors
+
+
+@pytest.mark.parametrize(
+    "body", [b'[{"a":1},{"a":2}', b'[{"a":1},{"a":2}]]', b'[{"a":1},{"a":2}],[]', b'{"metrics":[{},{}],"metrics":[]}']
+)
+def test_cutting_makes_nothing_valid_that_is_not(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("muninn.ingest.decode.pieces.PIECE_BYTES", 1)
+    monkeypatch.setattr("muninn.ingest.decode.json.PIECE_BYTES", 1)
+    try:
+        expected = [reference(one) for one in orjson.loads(body)["metrics"]]
+    except orjson.JSONDecodeError:
+        with pytest.raises(Invalid, match="not JSON"):
+            decode_json(body, RULES, NOW_US)
+    else:
+        assert decode_json(body, RULES, NOW_US).rejected == len(expected)
+
+
+def test_only_a_piece_at_a_time_is_objects() -> None:
+    body = b"[" + b",".join([one(labels={"host": "some-name"}, instance_id="instance")] * 60_000) + b"]"
+    tracemalloc.start()
+    try:
+        assert len(decode_json(body, RULES, NOW_US).batch) == 60_000
+        # The whole would take some 200 MB, a piece takes 40.
+        assert tracemalloc.get_traced_memory()[1] < 80e6
+    finally:
+        tracemalloc.stop()

@@ -243,4 +243,5 @@ def test_the_buffers_gauges_are_read_from_it() -> None:
     found = {name: value for name, _, value in rig.meter.snapshot()}
     assert found["muninn_buffer_depth_entries"] == 2
     assert found["muninn_buffer_held_bytes"] == rig.buffer.held_bytes() > 0
+    assert found["muninn_buffer_dead_letters"] == 0
     assert found["muninn_buffer_lag_s"] == pytest.approx(3, abs=0.01)

@@ -61,7 +61,13 @@ def test_an_outage_is_told_waited_out_and_nothing_is_lost() -> None:
     source, taken, told, clock = run([[entry("5-0")], away, away, RuntimeError("odd"), [entry("6-0")], []])
     assert source.asked[1:] == ["5-0", "5-0", "5-0", "5-0", "6-0"]
     assert taken == ["5-0", "6-0"]
-    assert [live for live, _ in told] == [True, False, False, False, True, True]
+    assert [live for live, _ in told] == [True, False, False, True, True]
     assert "connection refused" in told[1][1]
     waited_s = (clock.now_us() - ManualClock().now_us()) / 1e6
-    assert waited_s == 0.25 + 0.5 + 1.0
+    assert waited_s == 0.0 + 0.25 + 0.5
+
+
+def test_a_connection_that_was_closed_while_idle_is_no_outage() -> None:
+    _, taken, told, _ = run([[entry("5-0")], Unavailable("closed by server"), [entry("6-0")], []])
+    assert taken == ["5-0", "6-0"]
+    assert [live for live, _ in told] == [True, True, True]

@@ -1,0 +1,109 @@
+"""Migrations: each once, in order, frozen; views and functions anew on every change."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from muninn.errors import Misconfigured
+from muninn.store.database import SQL, Database
+from muninn.store.migrations import migrate
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of sql/ to change."""
+    return Path(shutil.copytree(SQL, tmp_path / "sql"))
+
+
+def tables(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("select relname from pg_class where relnamespace = 'public'::regnamespace").fetchall()
+    return {name for (name,) in rows}
+
+
+def test_an_empty_database_gets_everything_once(empty_postgres_url: str, folder: Path) -> None:
+    with Database(empty_postgres_url) as database:
+        first = migrate(database, folder)
+        assert list(first.applied) == sorted(path.name for path in (folder / "migrations").glob("*.sql"))
+        assert first.renewed
+        assert {"series", "raw_samples", "rollup_1day", "performance_metrics", "metrics_1min"} <= tables(
+            empty_postgres_url
+        )
+        again = migrate(database, folder)
+    assert (again.applied, again.renewed) == ((), False)
+
+
+def test_a_new_migration_runs_alone_and_renews_the_views(postgres_url: str, folder: Path) -> None:
+    (folder / "migrations/9000_more.sql").write_text("create table more (n int)")
+    (folder / "migrations/9001_other_engine.timescaledb.sql").write_text("this would fail")
+    with Database(postgres_url) as database:
+        done = migrate(database, folder)
+    assert (done.applied, done.renewed) == (("9000_more.sql",), True)
+    assert "more" in tables(postgres_url)
+
+
+def test_a_changed_view_is_made_anew_also_when_its_columns_change(postgres_url: str, folder: Path) -> None:
+    path = folder / "idempotent/040_views.sql"
+    path.write_text(path.read_text().replace("raw.at as", "1 as extra, raw.at as"))
+    with Database(postgres_url) as database:
+        assert migrate(database, folder).renewed
+        assert not migrate(database, folder).renewed
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute("select extra from performance_metrics").fetchall() == []
+
+
+def test_a_migration_that_fails_leaves_nothing_of_any(postgres_url: str, folder: Path) -> None:
+    (folder / "migrations/9000_more.sql").write_text("create table more (n int)")
+    (folder / "migrations/9001_wrong.sql").write_text("create table wrong (n nonsense)")
+    with Database(postgres_url) as database:
+        with pytest.raises(psycopg.errors.UndefinedObject):
+            migrate(database, folder)
+        (folder / "migrations/9001_wrong.sql").unlink()
+        assert migrate(database, folder).applied == ("9000_more.sql",)
+
+
+def test_a_changed_migration_is_refused_by_name(postgres_url: str, folder: Path) -> None:
+    path = folder / "migrations/0001_series.sql"
+    path.write_text(path.read_text() + "\n-- harmless")
+    with Database(postgres_url) as database, pytest.raises(Misconfigured, match=r"0001_series\.sql was changed"):
+        migrate(database, folder)
+
+
+def test_a_database_newer_than_the_code_is_refused(postgres_url: str, folder: Path) -> None:
+    (folder / "migrations/9000_more.sql").write_text("create table more (n int)")
+    with Database(postgres_url) as database:
+        migrate(database, folder)
+        with pytest.raises(Misconfigured, match=r"newer than this code: it has the migration 9000_more\.sql"):
+            migrate(database, SQL)
+
+
+def test_a_badly_named_file_is_refused(postgres_url: str, folder: Path) -> None:
+    (folder / "migrations/12_more.sql").write_text("select 1")
+    with Database(postgres_url) as database, pytest.raises(Misconfigured, match="not named like a migration"):
+        migrate(database, folder)
+
+
+def test_two_numbers_are_never_the_same() -> None:
+    names = [path.name for path in (SQL / "migrations").glob("*.sql")]
+    # One file for each engine may share a number.
+    taken = [(name[:4], name.split(".")[1:-1]) for name in names]
+    assert len({(number, tuple(engine)) for number, engine in taken}) == len(names)
+
+
+def test_many_programs_may_migrate_at_once(empty_postgres_url: str) -> None:
+    def one(_: int) -> int:
+        with Database(empty_postgres_url) as database:
+            return len(migrate(database).applied)
+
+    with ThreadPoolExecutor(4) as threads:
+        applied = sorted(threads.map(one, range(4)))
+    assert applied[:3] == [0, 0, 0]
+    assert applied[3] > 0
+
+
+def test_plain_postgresql_is_recognised(postgres_url: str) -> None:
+    with Database(postgres_url) as database:
+        assert database.engine == "postgres"
