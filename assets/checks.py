@@ -177,8 +177,8 @@ def _verdict(resolution: Resolution, compared: Sequence[Counts], span: Span) -> 
         asset_key=resolution.view,
         check_name=MATCHES,
         passed=not differing,
-        # All of it may still be on its way; a difference that nothing explains is an error.
-        severity=dg.AssetCheckSeverity.WARN if len(waiting) == len(differing) else dg.AssetCheckSeverity.ERROR,
+        # It may all be on its way still; a difference that nothing explains is an error.
+        severity=dg.AssetCheckSeverity.WARN if waiting and waiting == differing else dg.AssetCheckSeverity.ERROR,
         description=_sentence(compared, differing, waiting),
         metadata=metadata,
     )

@@ -73,7 +73,7 @@ def daily_rollups(context: dg.AssetExecutionContext, muninn: MuninnResource) -> 
 def _rebuilt(result: RefreshResult, resolution: Resolution, watermark_us: int) -> dict[str, dg.MetadataValue]:
     return {
         "cause": dg.MetadataValue.text("rebuilt by this run"),
-        "rows": dg.MetadataValue.int(result.rows_by_resolution.get(resolution.name, 0)),
+        "rows_rebuilt": dg.MetadataValue.int(result.rows_by_resolution.get(resolution.name, 0)),
         "late_buckets": dg.MetadataValue.int(result.late_buckets),
         "seconds": dg.MetadataValue.float(round(result.seconds, 3)),
         "since": dg.MetadataValue.text(result.window.since.isoformat()),

@@ -12,14 +12,15 @@ declare
   slice interval := case when source = 'raw_samples' then greatest(width, interval '1 hour') else until - since end;
   start timestamptz := since;
   mine text := case when series_ids is null then '' else ' and series_id = any($3)' end;
+  time_column text := case when source = 'raw_samples' then 'at' else 'bucket' end;
   anything bool;
   fill text;
   written int8;
   total int8 := 0;
 begin
   execute format('delete from %I where bucket >= $1 and bucket < $2', target) || mine using since, until, series_ids;
-  execute format('select exists (select from %I where %I >= $1 and %2$I < $2)', source,
-                 case when source = 'raw_samples' then 'at' else 'bucket' end) into anything using since, until;
+  execute format('select exists (select from %1$I where %2$I >= $1 and %2$I < $2)', source, time_column)
+    into anything using since, until;
   if not anything then  -- no partition either for days without samples
     return 0;
   end if;

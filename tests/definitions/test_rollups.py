@@ -137,7 +137,7 @@ def test_a_backfill_of_two_hours_is_one_run_that_records_each(world: World) -> N
     for view, rows in zip(HOURLY_VIEWS, (2 * 60 * 3, 2 * 12 * 3, 2 * 3), strict=True):
         events = world.events(view)
         assert set(events) == {TEN, ELEVEN}
-        assert [each["rows"] for found in events.values() for each in found] == [rows, rows]
+        assert [each["rows_rebuilt"] for found in events.values() for each in found] == [rows, rows]
         assert events[TEN][0]["cause"] == "rebuilt by this run"
         assert verdict(result, view)[0]
     assert world.sql(everything) == before
@@ -154,7 +154,7 @@ def test_a_day_is_rebuilt_from_its_hours(world: World) -> None:
     result = world.materialise(["metrics_1day"], "2025-02-03")
     assert verdict(result, "metrics_1day")[0]
     (event,) = world.events("metrics_1day")["2025-02-03"]
-    assert event["rows"] == 3
+    assert event["rows_rebuilt"] == 3
 
 
 def test_late_samples_are_recorded_with_their_cause_and_verified(world: World) -> None:

@@ -1,0 +1,36 @@
+"""What the store takes, to the last value and instant."""
+
+import numpy as np
+import pytest
+
+from muninn.model import SampleBatch, SeriesKey, Window
+from muninn.store.admission import admit
+
+KEY = SeriesKey.of("m")
+WINDOW = Window(1000, 2000)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1e290, -1e290, 1e-290, -1e-290, 3.5])
+def test_values_of_a_size_that_sums_can_hold_are_taken(value: float) -> None:
+    good, refused = admit(SampleBatch.of([(KEY, 1500, value)]), WINDOW)
+    assert (good.tolist(), refused) == ([True], ())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.1e290, -1e300, 9e-291, -5e-324])
+def test_other_values_are_refused(value: float) -> None:
+    good, refused = admit(SampleBatch.of([(KEY, 1500, value)]), WINDOW)
+    assert good.tolist() == [False]
+    assert [(each.samples, each.key, each.at_us) for each in refused] == [(1, KEY, 1500)]
+
+
+def test_the_window_is_half_open() -> None:
+    batch = SampleBatch.of([(KEY, at, 1.0) for at in (999, 1000, 1999, 2000)])
+    good, refused = admit(batch, WINDOW)
+    assert good.tolist() == [False, True, True, False]
+    assert [each.reason for each in refused] == ["older than what is kept", "too far in the future"]
+
+
+def test_a_sample_with_two_faults_counts_once() -> None:
+    good, refused = admit(SampleBatch.of([(KEY, 0, np.nan), (KEY, 0, 1.0)]), WINDOW)
+    assert not good.any()
+    assert [each.samples for each in refused] == [1, 1]
