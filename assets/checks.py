@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from assets.lineage import Counts, counts
-from assets.partitions import DAILY, HOURLY, day_key, hour_key, key_window
+from assets.partitions import FIRST_US, day_key, hour_key, key_window
 from assets.resources import MuninnResource
 from assets.rollups import DAY, HOURS
 from muninn.clock import DAY_US, HOUR_US, Clock
@@ -41,7 +41,6 @@ class Partitions(dg.Config):
 class Span:
     """A kind of partition and the resolutions that are compared by it."""
 
-    partitions: dg.TimeWindowPartitionsDefinition
     width_us: int
     resolutions: tuple[Resolution, ...]
 
@@ -50,8 +49,8 @@ class Span:
         return hour_key(since_us) if self.width_us == HOUR_US else day_key(since_us)
 
 
-BY_HOUR = Span(HOURLY, HOUR_US, HOURS)
-BY_DAY = Span(DAILY, DAY_US, (DAY,))
+BY_HOUR = Span(HOUR_US, HOURS)
+BY_DAY = Span(DAY_US, (DAY,))
 
 
 def _spec(resolution: Resolution) -> dg.AssetCheckSpec:
@@ -87,13 +86,13 @@ def _compare(
     with muninn.database() as database:
         since_us = _comparable_since(database, span)
         until_us = _closed_until(database, span)
-        if not asked and until_us > _first_us(span):
+        if not asked and until_us > FIRST_US:
             asked = [span.key(until_us - span.width_us)]
         wanted = {
             resolution: {
                 window.since_us
                 for key in (*asked, *remembered[resolution])
-                for window in [key_window(span.partitions, key)]
+                for window in [key_window(key, span.width_us)]
                 if window.since_us >= since_us[resolution] and window.until_us <= until_us
             }
             for resolution in selected
@@ -124,14 +123,7 @@ def _differed_before(instance: dg.DagsterInstance, resolution: Resolution) -> li
 def _comparable_since(database: Database, span: Span) -> Mapping[Resolution, int]:
     """Before it retention has dropped raw samples or the rollup."""
     horizons = horizons_us(database)
-    return {
-        resolution: max(horizons[RAW], horizons[f"rollup_{resolution.name}"], _first_us(span))
-        for resolution in span.resolutions
-    }
-
-
-def _first_us(span: Span) -> int:
-    return round(span.partitions.start.timestamp() * 1_000_000)
+    return {resolution: max(horizons[RAW], horizons[f"rollup_{resolution.name}"]) for resolution in span.resolutions}
 
 
 def _closed_until(database: Database, span: Span) -> int:

@@ -110,7 +110,7 @@ def _result(
     spec: dg.AssetCheckSpec, seconds: float | None, warn_s: float, error_s: float, text: str
 ) -> dg.AssetCheckResult:
     """Fine up to `warn_s`, an error from `error_s` on; a figure that is not known is a warning."""
-    metadata: dict[str, dg.MetadataValue] = {"limit_s": dg.MetadataValue.float(warn_s)}
+    metadata: dict[str, dg.MetadataValue] = {"limits": dg.MetadataValue.text(f"{warn_s:g} s, {error_s:g} s")}
     if seconds is not None:
         metadata["seconds"] = dg.MetadataValue.float(round(seconds, 3))
     return dg.AssetCheckResult(

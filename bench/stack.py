@@ -51,6 +51,7 @@ def run() -> dict[str, object]:
         started = time.monotonic()
         with subprocess.Popen([MUNINN, "up"], env=environ, stdout=subprocess.DEVNULL) as stack:
             try:
+                wait_until(lambda: stack.poll() is not None or answers(f"{dashboard(environ)}/_stcore/health"), 120)
                 return measure(stack.pid, environ, started)
             finally:
                 stack.send_signal(signal.SIGINT)
@@ -76,7 +77,6 @@ def first_live_point(environ: dict[str, str], started: float) -> float | str:
     path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
     if path is None:
         return "no Chromium here"
-    address = f"http://127.0.0.1:{environ['MUNINN_STREAMLIT_PORT']}"
     with (
         sync_playwright() as playwright,
         contextlib.closing(
@@ -84,8 +84,7 @@ def first_live_point(environ: dict[str, str], started: float) -> float | str:
         ) as browser,
     ):
         page = browser.new_page()
-        wait_until(lambda: answers(f"{address}/_stcore/health"), 120)
-        page.goto(f"{address}/live")
+        page.goto(f"{dashboard(environ)}/live")
         page.locator("[data-chart] .value[data-series]").first.wait_for(timeout=120_000)
         return time.monotonic() - started
 
@@ -179,6 +178,11 @@ def status(environ: dict[str, str]) -> dict[str, object]:
     """What `muninn status --json` says."""
     done = subprocess.run([MUNINN, "status", "--json"], env=environ, capture_output=True, check=False)
     return orjson.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def dashboard(environ: dict[str, str]) -> str:
+    """The address of the pages."""
+    return f"http://127.0.0.1:{environ['MUNINN_STREAMLIT_PORT']}"
 
 
 def send(environ: dict[str, str], metric: str, value: float = 1.0) -> float:

@@ -17,7 +17,7 @@ from muninn.errors import Misconfigured
 
 PREFIX = "MUNINN_"
 # Read by the test suite, the benchmarks and dagster.yaml, not here.
-_NOT_OURS = {"MUNINN_TEST_TIMESCALE_URL", "MUNINN_BENCH_PEERS", "MUNINN_DAGSTER_POSTGRES_URL"}
+_NOT_OURS = ("MUNINN_TEST_", "MUNINN_BENCH_", "MUNINN_DAGSTER_POSTGRES_URL")
 
 
 class _Section(BaseModel):
@@ -199,7 +199,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     known = variables()
     values: dict[str, object] = {}
     for name, text in environ.items():
-        if not name.startswith(PREFIX) or name in _NOT_OURS or not text.strip():
+        if not name.startswith(PREFIX) or name.startswith(_NOT_OURS) or not text.strip():
             continue
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)

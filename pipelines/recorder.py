@@ -39,9 +39,9 @@ class Recorder:
             self._looked[hour_us] = counts(self._database, Window(hour_us, hour_us + HOUR_US), HOUR_US)[0]
         return self._looked[hour_us]
 
-    def hour(self, hour_us: int, cause: str, *, again: bool = False) -> None:
-        """Record a closed hour where it is not recorded; its rollups `again` in any case."""
-        key = hour_key(hour_us)
+    def hour(self, hour_us: int, cause: str, *, again: bool = False) -> bool:
+        """Record a closed hour where it is not recorded, its rollups `again` in any case; True if it was due."""
+        key, before = hour_key(hour_us), len(self.events)
         if key not in self._known[_RAW]:
             found = self.look(hour_us)
             facts = raw_facts(self._database, Window(hour_us, hour_us + HOUR_US), found.samples.get("raw", 0))
@@ -49,9 +49,12 @@ class Recorder:
         for resolution in HOURS:
             if again or key not in self._known[resolution.view]:
                 self.events.append(closed_event(resolution, self.look(hour_us), cause))
+        return len(self.events) > before
 
-    def day(self, day_us: int, cause: str, *, again: bool = False) -> None:
-        """Record a closed day's rollups where they are not recorded, or `again` in any case."""
-        if again or day_key(day_us) not in self._known[DAY.view]:
-            found = counts(self._database, Window(day_us, day_us + DAY_US), DAY_US)[0]
-            self.events.append(closed_event(DAY, found, cause))
+    def day(self, day_us: int, cause: str, *, again: bool = False) -> bool:
+        """Record a closed day's rollups where they are not recorded, or `again` in any case; True if it was due."""
+        if not again and day_key(day_us) in self._known[DAY.view]:
+            return False
+        found = counts(self._database, Window(day_us, day_us + DAY_US), DAY_US)[0]
+        self.events.append(closed_event(DAY, found, cause))
+        return True

@@ -4,23 +4,26 @@ Belongs here: noticing, having it recorded, asking for verification. Does not: d
 work of more than some queries, for a tick holds up the other sensors.
 """
 
+import json
+import math
 from collections.abc import Sequence
 
 import dagster as dg
 
 from assets.lineage import LateRefresh, Progress, first_hour_us, late_refreshes, progress
-from assets.partitions import FIRST_DAY, day_key, hour_key
+from assets.partitions import FIRST_US, day_key, hour_key, start_earlier
 from assets.resources import MuninnResource
 from muninn.clock import DAY_US, HOUR_US, Clock
-from muninn.model.window import as_datetime, as_us
+from muninn.model.window import as_datetime
 from pipelines.jobs import CAUSE_TAG, verify_days, verify_hours
 from pipelines.recorder import Recorder
+from pipelines.reload import reload_definitions
 
 MAX_HOURS_PER_TICK = 24
 _MAX_REFRESHES_PER_TICK = 500
 # A tick is cut off after 60 s; what is left over is for the next one.
 _TICK_BUDGET_S = 20.0
-_FIRST_US = as_us(FIRST_DAY)
+_RELOADED = "there are samples from before the lineage's first day: the definitions are loaded anew"
 
 
 @dg.sensor(
@@ -30,32 +33,51 @@ _FIRST_US = as_us(FIRST_DAY)
     description="Records each hour once when it is closed, raw samples and rollups, and has it verified.",
 )
 def closed_hours(context: dg.SensorEvaluationContext, muninn: MuninnResource) -> dg.SensorResult | dg.SkipReason:
-    """Cursor: the first hour that is not recorded yet, microseconds since the epoch."""
+    """Cursor: the lineage's first instant and the first hour that is not recorded, microseconds since the epoch."""
     with muninn.database() as database:
+        first_us = None if context.cursor else first_hour_us(database)
+        if first_us is not None and _starts_earlier(first_us, muninn):
+            return dg.SkipReason(_RELOADED)
         reached = progress(database)
-        start_us = int(context.cursor) if context.cursor else first_hour_us(database)
-        if start_us is None:
-            return dg.SkipReason("no hour with samples has closed yet")
-        start_us = max(start_us, reached.raw_since_us, _FIRST_US)
-        due = range(start_us, reached.hours_until_us, HOUR_US)[:MAX_HOURS_PER_TICK]
-        if not due:
-            return dg.SkipReason(f"the hour from {as_datetime(start_us):%Y-%m-%d %H:%M} is open")
+        next_us = max(_next_hour(context.cursor), reached.raw_since_us)
+        if next_us >= reached.hours_until_us:
+            return dg.SkipReason(f"the hour from {as_datetime(next_us):%Y-%m-%d %H:%M} is open")
         recorder, hours_us = Recorder(database, context.instance), list[int]()
-        deadline_s = muninn.clock.monotonic() + _TICK_BUDGET_S
-        for hour_us in due:
+        deadline_s, started_us = muninn.clock.monotonic() + _TICK_BUDGET_S, next_us
+        while next_us < reached.hours_until_us and len(hours_us) < MAX_HOURS_PER_TICK:
             if hours_us and muninn.clock.monotonic() > deadline_s:
                 break
-            recorder.hour(hour_us, "the hour has closed")
-            hours_us.append(hour_us)
-        days_us = _days([hour_us for hour_us in hours_us if (hour_us + HOUR_US) % DAY_US == 0], reached)
-        for day_us in days_us:
-            recorder.day(day_us, "the day has closed")
-    cause = f"closed: {hour_key(hours_us[0])}" + (f" to {hour_key(hours_us[-1])}" if len(hours_us) > 1 else "")
+            if recorder.hour(next_us, "the hour has closed"):
+                hours_us.append(next_us)
+            next_us += HOUR_US
+        ended = _days(range(started_us, next_us, HOUR_US), reached)
+        days_us = [
+            day_us for day_us in ended if day_us + DAY_US <= next_us and recorder.day(day_us, "the day has closed")
+        ]
+    cursor = json.dumps({"first_us": FIRST_US, "next_us": next_us})
+    if not recorder.events:
+        return dg.SensorResult(skip_reason="all hours that have closed are recorded", cursor=cursor)
+    keys = [hour_key(hour_us) for hour_us in hours_us] or [day_key(day_us) for day_us in days_us]
+    cause = f"closed: {keys[0]}" + (f" to {keys[-1]}" if len(keys) > 1 else "")
     return dg.SensorResult(
-        run_requests=_verification(hours_us, days_us, f"closed|{hours_us[0]}|{hours_us[-1]}", cause),
+        run_requests=_verification(hours_us, days_us, f"closed|{keys[0]}|{keys[-1]}", cause),
         asset_events=recorder.events,
-        cursor=str(hours_us[-1] + HOUR_US),
+        cursor=cursor,
     )
+
+
+def _next_hour(cursor: str | None) -> int:
+    """Where to go on; from the start where there is no cursor, or one of a lineage that started later."""
+    last = json.loads(cursor) if cursor else {"first_us": math.inf}
+    return int(last["next_us"]) if last["first_us"] <= FIRST_US else FIRST_US
+
+
+def _starts_earlier(at_us: int, muninn: MuninnResource) -> bool:
+    """Whether the lineage has to start earlier for this instant; then the definitions are loaded anew."""
+    if at_us >= FIRST_US or not start_earlier(at_us):
+        return False
+    reload_definitions(muninn.settings)
+    return True
 
 
 @dg.sensor(
@@ -71,6 +93,9 @@ def late_samples(context: dg.SensorEvaluationContext, muninn: MuninnResource) ->
         if not refreshes:
             return dg.SkipReason("no late samples since the last tick")
         recorder, reached = Recorder(database, context.instance), progress(database)
+        oldest_us = min(each.hour_us for each in refreshes)
+        if oldest_us >= reached.raw_since_us and _starts_earlier(oldest_us, muninn):
+            return dg.SkipReason(_RELOADED)
         if recorder.newest_hour is None:
             return dg.SkipReason("no hour is recorded yet: each is recorded first when it closes")
         touched, seen = _touched(refreshes, recorder, reached, muninn.clock)
@@ -94,7 +119,7 @@ def _touched(
     refreshes: Sequence[LateRefresh], recorder: Recorder, reached: Progress, clock: Clock
 ) -> tuple[list[LateRefresh], int]:
     """The refreshes of recorded hours, as many as a tick can look at, and the last refresh that is dealt with."""
-    deadline_s, first_us = clock.monotonic() + _TICK_BUDGET_S, max(_FIRST_US, reached.raw_since_us)
+    deadline_s, first_us = clock.monotonic() + _TICK_BUDGET_S, max(FIRST_US, reached.raw_since_us)
     newest, touched, hours, seen = recorder.newest_hour or "", list[LateRefresh](), set[int](), 0
     for each in refreshes:
         # Of an hour that is not recorded yet, the event of its closing will count the late samples.
@@ -112,7 +137,7 @@ def _touched(
 def _days(hours_us: Sequence[int], reached: Progress) -> list[int]:
     """The closed days that hold these hours."""
     days = sorted({hour_us // DAY_US * DAY_US for hour_us in hours_us})
-    return [day_us for day_us in days if day_us >= _FIRST_US and day_us + DAY_US <= reached.days_until_us]
+    return [day_us for day_us in days if day_us + DAY_US <= reached.days_until_us]
 
 
 def _cause(refreshes: Sequence[LateRefresh]) -> str:
@@ -123,9 +148,10 @@ def _cause(refreshes: Sequence[LateRefresh]) -> str:
 
 
 def _verification(hours_us: Sequence[int], days_us: Sequence[int], key: str, cause: str) -> list[dg.RunRequest]:
-    asked = [(verify_hours, "hours_match_raw", [hour_key(hour_us) for hour_us in hours_us])]
-    if days_us:
-        asked.append((verify_days, "days_match_raw", [day_key(day_us) for day_us in days_us]))
+    asked = (
+        (verify_hours, "hours_match_raw", [hour_key(hour_us) for hour_us in hours_us]),
+        (verify_days, "days_match_raw", [day_key(day_us) for day_us in days_us]),
+    )
     return [
         dg.RunRequest(
             run_key=f"{key}|{job.name}",
@@ -134,4 +160,5 @@ def _verification(hours_us: Sequence[int], days_us: Sequence[int], key: str, cau
             tags={CAUSE_TAG: cause},
         )
         for job, check, keys in asked
+        if keys
     ]

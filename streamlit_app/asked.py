@@ -52,19 +52,28 @@ def trend_or_none(metric: str, window: Window, labels: Mapping[str, str] | None 
         return None
 
 
-def summed(metric: str, window: Window, name: str = "", labels: Mapping[str, str] | None = None) -> Line:
+def summed(
+    metric: str,
+    window: Window,
+    name: str = "",
+    labels: Mapping[str, str] | None = None,
+    *,
+    without_devices: Sequence[str] = (),
+) -> Line:
     """One line for the metric: the sum over its series (of the growth per second for a counter)."""
     trend = trend_or_none(metric, window, labels)
     if trend is None:
         return total((), name, HOUR_US)
     found = drawn(trend, "avg", window.until_us)
-    lines = [one.line for one in found if dict(one.key.labels).get("device") not in _LOOPBACK]
+    lines = [one.line for one in found if dict(one.key.labels).get("device") not in without_devices]
     return total(lines, name, trend.step_us)
 
 
 def by_host(metric: str, window: Window, hosts: Sequence[str], labels: Mapping[str, str] | None = None) -> list[Line]:
-    """One line a host that sends the metric (summed over its series), named by the host."""
-    found = [summed(metric, window, host, {**(labels or {}), "host": host}) for host in hosts]
+    """One line a host that sends the metric (summed over its series but loopback), named by the host."""
+    found = [
+        summed(metric, window, host, {**(labels or {}), "host": host}, without_devices=_LOOPBACK) for host in hosts
+    ]
     return [line for line in found if line.points]
 
 

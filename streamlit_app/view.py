@@ -217,7 +217,7 @@ def _filters(metrics: Sequence[MetricInfo]) -> tuple[tuple[str, tuple[str, ...]]
     """Accepted values by label; a label without a choice is not filtered by."""
     names = sorted({name for info in metrics for name in info.label_names})
     chosen = []
-    with st.grid("auto", min_column_width=180, gap="small"):
+    with st.grid("auto", min_column_width=240, gap="small"):
         for name in names:
             values = st.multiselect(
                 name, _values_of(metrics, name), placeholder=f"any {name}", key=f"{LABEL}{name}", bind="query-params"

@@ -20,7 +20,7 @@ def _assets(defs: dg.Definitions) -> Iterator[str]:
             named = "" if graph.get(parent).partitions_def is None else f" by {type(mapping).__name__}"
             yield f"  from {parent.to_user_string()}{named}"
         if node.partitions_def is not None:
-            yield f"  partitions: {node.partitions_def}"
+            yield f"  partitions: {str(node.partitions_def).partition(',')[0]}"  # the start is each installation's own
         if node.backfill_policy is not None:
             yield f"  backfill: {node.backfill_policy.policy_type.name.lower()}"
         if node.pools:

@@ -14,9 +14,10 @@ import pytest
 import sqlalchemy
 from servers import Postgres, free_port
 
-from assets.partitions import HOURLY, key_window
+import pipelines.sensors
+from assets.partitions import key_window
 from assets.resources import MuninnResource
-from muninn.clock import SECOND_US, Clock, ManualClock
+from muninn.clock import HOUR_US, SECOND_US, Clock, ManualClock
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.rollups.refresh import RefreshResult, refresh_fresh
 from muninn.run.environment import for_sqlalchemy
@@ -183,13 +184,21 @@ def dagster_instance(postgres_server: Postgres, dagster_template: str, tmp_path:
 
 
 @pytest.fixture
-def world(postgres_url: str, redis_url: str, dagster_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[World]:
-    """An empty store and an empty Dagster instance; it is 2025-02-03 10:00."""
+def world(
+    postgres_url: str,
+    redis_url: str,
+    dagster_instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    """An empty store and an empty Dagster instance; it is 2025-02-03 10:00, and the lineage starts with that."""
+    monkeypatch.setattr(pipelines.sensors, "FIRST_US", hour("2025-02-03-10:00"))
     environ = {
         "MUNINN_HOME": str(tmp_path),
         "MUNINN_DATABASE_URL": postgres_url,
         "MUNINN_REDIS_URL": redis_url,
         "MUNINN_GATEWAY_PORT": str(free_port()),
+        "MUNINN_DAGSTER_CODE_PORT": str(free_port()),
     }
     with Database(postgres_url) as database:
         yield World(database, dagster_instance, environ, ManualClock(hour("2025-02-03-10:00")))
@@ -197,4 +206,4 @@ def world(postgres_url: str, redis_url: str, dagster_instance: dg.DagsterInstanc
 
 def hour(key: str) -> int:
     """The instant of an hour's key, in microseconds."""
-    return key_window(HOURLY, key).since_us
+    return key_window(key, HOUR_US).since_us

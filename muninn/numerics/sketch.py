@@ -60,7 +60,8 @@ def value_of(keys: Keys) -> Floats:
 def sketch_of(values: Floats) -> NDArray[np.int64]:
     """int64[b]: the sketch of n finite values, in any order."""
     keys, counts = np.unique(key_of(values), return_counts=True)
-    return (keys << _COUNT_BITS) + counts
+    entries: NDArray[np.int64] = (keys << _COUNT_BITS) + counts
+    return entries
 
 
 def merge(sketches: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

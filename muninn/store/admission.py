@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from muninn.model import SampleBatch, SeriesKey, Window
 from muninn.numerics.sketch import LARGEST, SMALLEST
+from muninn.store.series_index import UNKEEPABLE
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,16 @@ class Refused:
     at_us: int
 
 
-def admit(batch: SampleBatch, window: Window) -> tuple[NDArray[np.bool_], tuple[Refused, ...]]:
-    """bool[n]: what may be written; and what may not, by reason. `window`: the times that can be kept."""
+def admit(
+    batch: SampleBatch, window: Window, series_ids: NDArray[np.int32]
+) -> tuple[NDArray[np.bool_], tuple[Refused, ...]]:
+    """bool[n]: what may be written; and what may not, by reason.
+
+    window: the times that can be kept. series_ids: int32[k], the ids of the batch's keys.
+    """
     size = np.abs(batch.value)
     faults = {
+        "names and labels must not hold a NUL character": (series_ids == UNKEEPABLE)[batch.key_index],
         "value must be finite": ~np.isfinite(batch.value),
         f"value must be 0 or between {SMALLEST:g} and {LARGEST:g} in size": (size > LARGEST)
         | ((size < SMALLEST) & (size > 0)),

@@ -13,6 +13,7 @@ from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
 from muninn.model import RESOLUTIONS, BatchHandle, Resolution, SampleBatch, SeriesKey, Window
 from muninn.numerics import sketch
 from muninn.store.admission import Refused, admit
+from muninn.store.series_index import UNKEEPABLE, holds_nul
 from muninn.store.writer import LoadResult
 
 
@@ -112,7 +113,9 @@ class MemoryStore:
     def _take(self, batch: SampleBatch) -> tuple[Refused, ...]:
         today = self._clock.now_us() // DAY_US * DAY_US
         since_us = max(today - self._raw_days * DAY_US, self._horizon_us)
-        good, refused = admit(batch, Window(since_us, max(since_us, today + (self._ahead_days + 1) * DAY_US)))
+        window = Window(since_us, max(since_us, today + (self._ahead_days + 1) * DAY_US))
+        ids = np.array([UNKEEPABLE if holds_nul(key) else 0 for key in batch.keys], np.int32)
+        good, refused = admit(batch, window, ids)
         for row in np.flatnonzero(good):
             key = batch.keys[batch.key_index[row]]
             self._samples.setdefault(key, {})[int(batch.at_us[row])] = float(batch.value[row])

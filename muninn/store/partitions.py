@@ -58,7 +58,7 @@ def ensure(database: Database, table: str, window: Window) -> int:
 
 def ensure_at(database: Database, table: str, at_us: NDArray[np.int64]) -> int:
     """Make the partitions of `table` that hold these instants; returns how many were missing."""
-    return int(database.fetch("store_ensure_partitions_at", table=table, at_us=at_us.tolist())[0].made)
+    return int(database.fetch("store_ensure_partitions_at", table=table, at_us=at_us)[0].made)
 
 
 def ensure_ahead(database: Database, now_us: int, days: int) -> int:

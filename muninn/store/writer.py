@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
 from muninn.model import BatchHandle, SampleBatch, Window
 from muninn.model.window import as_datetime
-from muninn.store import binary_copy, partitions
+from muninn.store import arrays, binary_copy, partitions
 from muninn.store.admission import Refused, admit
 from muninn.store.database import Database, Transaction
 from muninn.store.lanes import Rows, last_of_each, late_minutes, stretches
 from muninn.store.series_index import SeriesIndex
 
-_NEVER_US = np.iinfo(np.int64).min
 # A load waits this long for others' locks and writes; then it is tried again from the start.
 _STATEMENT_TIMEOUT_S = 120.0
 
@@ -136,7 +135,7 @@ class _Load:
         # A statement of its own: its snapshot has to be younger than the lock.
         limits = self._transaction.fetch("store_load_limits")[0]
         window = Window(max(self._window.since_us, limits.horizon_us), self._window.until_us)
-        good, refused = admit(self._batch, window)
+        good, refused = admit(self._batch, window, self._ids)
         kept = self._batch if good.all() else self._batch.take(good)
         rows = last_of_each(self._ids[kept.key_index], kept.at_us, kept.value)
         return (self._write(rows, limits.closing_us) if len(rows) else _Written()), refused
@@ -153,10 +152,10 @@ class _Load:
 
     def _lock_latest(self, rows: Rows) -> NDArray[np.int64]:
         """int64[s]: the latest instant of each series of the rows, and nobody else changes it until we commit."""
-        found = self._transaction.fetch("store_lock_latest", series_ids=rows.series.tolist())
-        if len(found) != len(rows.starts):
+        locked = self._transaction.fetch("store_lock_latest", series_ids=rows.series)[0]
+        if not np.array_equal(arrays.received(locked.series_ids, np.int32), rows.series):
             raise _UnknownSeriesError
-        return np.array([_NEVER_US if row.at_us is None else row.at_us for row in found], np.int64)
+        return arrays.received(locked.at_us, np.int64)
 
     def _existing(self, rows: Rows, slow: NDArray[np.intp]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """bool[n] twice: the pair is in the store; it is there with the same value. Changed ones are taken out."""
@@ -167,20 +166,20 @@ class _Load:
             span = {"since": as_datetime(int(at_us.min())), "until": as_datetime(int(at_us.max()))}
             found = self._transaction.fetch(
                 "store_find_existing",
-                series_ids=rows.series_id[some].tolist(),
-                at_us=at_us.tolist(),
-                values=rows.value[some].tolist(),
+                series_ids=rows.series_id[some],
+                at_us=at_us,
+                values=rows.value[some],
                 **span,
-            )
-            for row in found:
-                there[some[row.place - 1]] = True
-                same[some[row.place - 1]] = row.same
+            )[0]
+            places = some[arrays.received(found.places, np.int32) - 1]
+            there[places] = True
+            same[places] = arrays.received(found.same, np.int32) == 1
             changed = some[there[some] & ~same[some]]
             if len(changed):
                 self._transaction.execute(
                     "store_delete_existing",
-                    series_ids=rows.series_id[changed].tolist(),
-                    at_us=rows.at_us[changed].tolist(),
+                    series_ids=rows.series_id[changed],
+                    at_us=rows.at_us[changed],
                     **span,
                 )
         return there, same
@@ -198,9 +197,9 @@ class _Load:
         if len(newest):
             self._transaction.execute(
                 "store_update_latest",
-                series_ids=newest.series_id.tolist(),
-                at_us=newest.at_us.tolist(),
-                values=newest.value.tolist(),
+                series_ids=newest.series_id,
+                at_us=newest.at_us,
+                values=newest.value,
             )
 
     def _invalidate(self, rows: Rows, closing_us: int) -> int:

@@ -1,2 +1,4 @@
--- The series that are registered already, of many fingerprints.
-select fingerprint, series_id from series where fingerprint = any(%(fingerprints)s::uuid[])
+-- Which of many fingerprints are registered: their places in the list, and their series, as arrays.
+select array_send(array_agg(place::int4)) as places, array_send(array_agg(series_id)) as series_ids
+from unnest(%(fingerprints)s::uuid[]) with ordinality as wanted (fingerprint, place)
+join series using (fingerprint)

@@ -1,13 +1,11 @@
--- Register many series at once, with the row that writers lock; one that somebody else registers meanwhile is left out.
+-- Register many series at once, each with the row that writers lock. `keys` is a JSON array of canonical keys in the
+-- order of the fingerprints; what somebody else registers meanwhile is left out.
 with registered as (
   insert into series (fingerprint, metric_name, tags, source_agent_id, instance_id)
-  select fingerprint, metric_name, tags::jsonb, source_agent_id, instance_id
-  from unnest(%(fingerprints)s::uuid[], %(metrics)s::text[], %(tags)s::text[], %(agents)s::text[], %(instances)s::text[])
-    as incoming (fingerprint, metric_name, tags, source_agent_id, instance_id)
+  select fingerprint, key ->> 0, (key -> 1)::jsonb, key ->> 2, key ->> 3
+  from rows from (unnest(%(fingerprints)s::uuid[]), json_array_elements(%(keys)s::json)) as given (fingerprint, key)
   order by fingerprint
   on conflict (fingerprint) do nothing
-  returning series_id, fingerprint
-), locked as (
-  insert into latest_samples (series_id) select series_id from registered
+  returning series_id
 )
-select fingerprint, series_id from registered
+insert into latest_samples (series_id) select series_id from registered

@@ -99,6 +99,30 @@ def test_what_can_not_be_kept_is_refused_by_reason_and_the_rest_is_kept(store: S
     assert listed(store.raw()) == [rows[0], rows[8], rows[7]]
 
 
+def test_any_text_comes_back_as_it_was_except_with_a_nul(store: Store) -> None:
+    texts = [
+        "",
+        " ",
+        "\\u0000",
+        "\\",
+        '"{}[],',
+        "'; drop table series",
+        "%s %(name)s",
+        "\n\t\x01",
+        "日本",
+        "\U0001f600",
+        "\x7f",
+    ]
+    rows = [(SeriesKey.of("m", {text or "empty": text}, text, text), NOW_US, float(n)) for n, text in enumerate(texts)]
+    wrong = [(SeriesKey.of("m", {"host": "a\0"}), NOW_US, 1.0), (SeriesKey.of("m", {}, "\0"), NOW_US, 1.0)]
+    result = store.load([entry([*rows, *wrong], "1-0")])
+    assert result.rows == len(rows)
+    assert [(each.reason, each.samples) for each in result.refused] == [
+        ("names and labels must not hold a NUL character", 2)
+    ]
+    assert sorted(listed(store.raw()), key=lambda row: row[2]) == rows
+
+
 def test_samples_before_the_closing_instant_are_late(store: Store) -> None:
     store.load([entry([(CPU, NOW_US - HOUR_US, 1.0)], "1-0")])
     store.refresh()

@@ -124,19 +124,23 @@ def test_what_is_shown_can_be_downloaded(address: str, open_page: OpenPage) -> N
 
 
 def test_pages_come_back_by_themselves(streamlit_server: Callable[[dict[str, str]], str], open_page: OpenPage) -> None:
-    """With the page left open: data, then a database that is away, then data again."""
+    """With pages left open, one from before and one opened meanwhile: the database goes away and comes back."""
     server = Postgres()
     try:
         server.start()
         with Database(server.url, pool_size=1) as database:
             migrate(database)
         load_known(server.url)
-        page = open_page(f"{streamlit_server({'MUNINN_DATABASE_URL': server.url})}/")
+        address = streamlit_server({"MUNINN_DATABASE_URL": server.url})
+        page = open_page(f"{address}/")
         settled(page)
         server.kill()
         expect(page.get_by_text("The database does not answer").first).to_be_visible(timeout=30_000)
+        meanwhile = open_page(f"{address}/explore")
+        expect(meanwhile.get_by_text("The database does not answer")).to_be_visible(timeout=30_000)
         server.restart()
         expect(page.get_by_text("Busiest hosts", exact=True)).to_be_visible(timeout=40_000)
         expect(page.get_by_text("The database does not answer")).to_have_count(0, timeout=40_000)
+        settled(meanwhile)
     finally:
         server.close()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +12,8 @@ import yaml
 from asset_graph import described
 from dagster_world import ROOT
 
+from assets.partitions import remembered_first_day, start_earlier
+from muninn.model.window import as_us
 from pipelines.definitions import build_defs, defs
 
 SNAPSHOT = Path(__file__).with_name("asset_graph.txt")
@@ -78,3 +81,15 @@ def test_the_workspace_asks_the_environment_for_the_port(monkeypatch: pytest.Mon
     assert config.success
     (location,) = config.value["load_from"]
     assert location["grpc_server"] == {"host": "127.0.0.1", "port": 3999, "location_name": "muninn"}
+
+
+def test_the_first_day_is_remembered_and_only_moves_back(tmp_path: Path) -> None:
+    home = {"DAGSTER_HOME": str(tmp_path)}
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert remembered_first_day(home) in (today, today + timedelta(days=1))
+    assert start_earlier(as_us(datetime(2025, 3, 4, 17, tzinfo=UTC)), home)
+    assert remembered_first_day(home) == datetime(2025, 3, 4, tzinfo=UTC)
+    assert not start_earlier(as_us(datetime(2025, 3, 4, 1, tzinfo=UTC)), home)
+    assert not start_earlier(as_us(datetime(2025, 3, 9, tzinfo=UTC)), home)
+    assert remembered_first_day(home) == datetime(2025, 3, 4, tzinfo=UTC)
+    assert [path.name for path in tmp_path.iterdir()] == ["first_day"]

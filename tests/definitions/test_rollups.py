@@ -1,11 +1,14 @@
 """Hours are recorded once, late samples with their cause; rollups are rebuilt; checks tell the truth."""
 
+import os
+from pathlib import Path
 from typing import LiteralString
 
 import dagster as dg
 import pytest
 from dagster_world import World, hour, regular
 
+import pipelines.sensors
 from assets.checks import DIFFERING, MATCHES
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US
 
@@ -184,13 +187,21 @@ def test_late_samples_are_recorded_with_their_cause_and_verified(world: World) -
     assert isinstance(world.tick("late_samples", ticked.cursor), dg.SkipReason)
 
 
-def test_an_import_of_old_hours_is_recorded_in_bounded_ticks(world: World) -> None:
+def test_an_import_of_old_hours_moves_the_start_and_is_recorded_in_bounded_ticks(
+    world: World, monkeypatch: pytest.MonkeyPatch, dagster_instance: dg.DagsterInstance
+) -> None:
     world.fill(hour(TEN), 3600)
     world.refresh(hour(ELEVEN))
-    world.tick("closed_hours", None)
+    closing = world.tick("closed_hours", None).cursor
     old = hour("2025-02-01-00:00")
     world.load(regular(old, 40 * 3600, series=1, step_s=600))
     world.refresh()
+    skipped = world.tick("late_samples", None)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "loaded anew" in (skipped.skip_message or "")
+    assert (Path(os.environ["DAGSTER_HOME"]) / "first_day").read_text() == "2025-02-01\n"
+    monkeypatch.setattr(pipelines.sensors, "FIRST_US", old)  # as processes have it that load from now on
+
     cursor, ticks = None, 0
     while isinstance(ticked := world.tick("late_samples", cursor), dg.SensorResult):
         assert ticked.cursor != cursor
@@ -198,11 +209,15 @@ def test_an_import_of_old_hours_is_recorded_in_bounded_ticks(world: World) -> No
         for request in ticked.run_requests:
             assert all(each.passed for each in world.do(request).get_asset_check_evaluations())
     assert ticks == 2
+    assert len(world.events("raw_samples")) == 41
+    while isinstance(ticked := world.tick("closed_hours", closing), dg.SensorResult):
+        closing = ticked.cursor
     raw = world.events("raw_samples")
-    assert len(raw) == 41
+    assert len(raw) == 59, "the hours between are recorded as empty"
     assert all(len(events) == 1 for events in raw.values())
     assert sum(events[0]["rows"] for events in raw.values()) == 240 + 1080
     assert world.events("metrics_1day")["2025-02-01"][-1]["samples"] == 144
+    assert world.events("metrics_1day")["2025-02-02"][-1]["samples"] == 96
 
 
 def test_raw_rows_that_retention_took_do_not_fail_the_check(world: World) -> None:

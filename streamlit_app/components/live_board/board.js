@@ -250,7 +250,7 @@ function readTheme(root) {
   const colours = read("chart-categorical-colors", "").split(",").map((colour) => colour.trim()).filter(Boolean);
   return {
     font: read("font", "sans-serif"),
-    card: read("secondary-background-color", "#fff"),
+    card: read("background-color", "#fff"),
     muted: probe("--muted") || "#777",
     grid: probe("--grid") || "#8883",
     axis: probe("--axis") || "#8886",
