@@ -11,13 +11,19 @@ help:  ## what can be made
 
 setup: .venv/.ready  ## the environment alone
 
+# uv is quick but reads nothing of pip's configuration except what is handed on here; where it cannot, pip can.
 .venv/.ready: requirements/dev.txt requirements/uv.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Muninn needs Python 3.11 or newer: make PYTHON=python3.x $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up the environment in .venv (once; a minute or two) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3 -m venv failed: install the venv package of your Python (Debian: python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || { rm -rf .venv; echo "python3 -m venv failed: install the venv package of your Python (Debian: python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt
-	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}"; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt || { \
+	  echo "uv could not install the packages, trying pip ..."; \
+	  $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements/dev.txt; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@$(BIN)/python -m muninn.run.warm
 	@touch $@
 
 up: setup  ## start everything, in the foreground; Ctrl-C ends it

@@ -1,35 +1,27 @@
 """The whole stack on this machine: how soon it shows something, how fresh it is, and what it costs when it is quiet.
 
-Starts `muninn up` on a temporary state folder and free ports, and ends it. MUNINN_BENCH_QUIET_S sets how long the quiet
-stack is watched (300 s by default).
+MUNINN_BENCH_QUIET_S sets how long the quiet stack is watched (300 s by default).
 """
 
 import asyncio
 import contextlib
 import os
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import httpx
-import orjson
 import psutil
 import psycopg
 from playwright.sync_api import sync_playwright
 
+from bench.running import dashboard, running, status, wait_until
 from muninn.stream.client import connect
 
 QUIET_S = float(os.environ.get("MUNINN_BENCH_QUIET_S", "300"))
 PROBES = 20
-SERVICES = ("GATEWAY_PORT", "SIDECAR_PORT", "STREAMLIT_PORT", "DAGSTER_PORT", "DAGSTER_CODE_PORT")
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ROW = "select 1 from performance_metrics where metric_name = %s and timestamp > now() - interval '1 minute'"
 # What a command line contains, and what people call the program; the first that fits counts.
@@ -41,21 +33,12 @@ PROGRAMS = (
     ("dagster-daemon", "dagster daemon"),
     ("dagster", "dagster code server and runs"),
 )
-MUNINN = str(Path(sys.executable).with_name("muninn"))
 
 
 def run() -> dict[str, object]:
     """Start, measure, end."""
-    with tempfile.TemporaryDirectory(prefix="muninn-bench-") as home:
-        environ = {**os.environ, "MUNINN_HOME": home, **{f"MUNINN_{name}": str(free_port()) for name in SERVICES}}
-        started = time.monotonic()
-        with subprocess.Popen([MUNINN, "up"], env=environ, stdout=subprocess.DEVNULL) as stack:
-            try:
-                wait_until(lambda: stack.poll() is not None or answers(f"{dashboard(environ)}/_stcore/health"), 120)
-                return measure(stack.pid, environ, started)
-            finally:
-                stack.send_signal(signal.SIGINT)
-                stack.wait(60)
+    with running() as stack:
+        return measure(stack.pid, stack.environ, stack.started)
 
 
 def measure(pid: int, environ: dict[str, str], started: float) -> dict[str, object]:
@@ -174,17 +157,6 @@ def program(process: psutil.Process) -> str:
     return "supervisor"
 
 
-def status(environ: dict[str, str]) -> dict[str, object]:
-    """What `muninn status --json` says."""
-    done = subprocess.run([MUNINN, "status", "--json"], env=environ, capture_output=True, check=False)
-    return orjson.loads(done.stdout)  # type: ignore[no-any-return]
-
-
-def dashboard(environ: dict[str, str]) -> str:
-    """The address of the pages."""
-    return f"http://127.0.0.1:{environ['MUNINN_STREAMLIT_PORT']}"
-
-
 def send(environ: dict[str, str], metric: str, value: float = 1.0) -> float:
     """Send one sample; the monotonic second at which it was sent."""
     sent = time.monotonic()
@@ -194,29 +166,6 @@ def send(environ: dict[str, str], metric: str, value: float = 1.0) -> float:
     return sent
 
 
-def answers(url: str) -> bool:
-    """Whether a GET succeeds."""
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url).is_success
-    return False
-
-
-def wait_until(condition: Callable[[], object], seconds: float, step_s: float = 0.1) -> None:
-    """Wait for a condition; TimeoutError when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds:g} s")
-        time.sleep(step_s)
-
-
 def spread(values: list[float]) -> dict[str, float]:
     """Median and the worst."""
     return {"median": statistics.median(values), "worst": max(values)}
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -44,7 +44,7 @@ class _Running:
     """One embedded server as a child process."""
 
     def __init__(self) -> None:
-        self.home = Path(tempfile.mkdtemp(prefix="muninn-test-"))
+        self._folder = self.home = Path(tempfile.mkdtemp(prefix="muninn-test-"))
         self.process: subprocess.Popen[bytes] | None = None
         atexit.register(self.close)
 
@@ -113,7 +113,7 @@ class _Running:
         """End it and remove its folder."""
         atexit.unregister(self.close)
         self.stop()
-        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Postgres(_Running):

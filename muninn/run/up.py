@@ -45,6 +45,8 @@ def up(settings: Settings, console: Console) -> int:
 
     Misconfigured, Unavailable or StartFailed where that cannot be: then nothing is left running.
     """
+    if "MAKELEVEL" in os.environ:  # a make that is killed cannot tell us
+        lifeline.die_with_parent(signal.SIGTERM)
     home = Home(settings.home)
     home.prepare(settings.landing_folder)
     _log_to(home.logs / "up.log", settings.log_level)

@@ -112,6 +112,17 @@ def test_a_load_that_starts_before_the_announcement_and_locks_after_it_is_late(
     assert_rollups_equal_raw(store)
 
 
+def test_a_load_that_waits_for_the_announcement_knows_it(store: stores.Postgres, threads: ThreadPoolExecutor) -> None:
+    with store.database.transaction() as announcement:
+        announcement.execute("store_exclude_loads")
+        announcement.execute("rollup_close", closing_us=NOW_US)
+        load = threads.submit(store.load, [entry([(KEY, SETTLED, 1.0)], "1-0")])
+        wait_until_blocked(store, load, "pg_advisory_xact_lock_shared")
+    assert load.result().late == 1
+    store.refresh()
+    assert_rollups_equal_raw(store)
+
+
 def test_a_load_between_announcement_and_computation_is_seen_or_late(
     store: stores.Postgres, threads: ThreadPoolExecutor
 ) -> None:

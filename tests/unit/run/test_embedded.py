@@ -133,7 +133,6 @@ def test_a_server_that_outlived_its_supervisor_is_ended(postgres: Callable[[], P
 
 def test_a_path_too_long_for_a_socket_is_no_trouble(postgres: Callable[[], Postgres], valkey: Valkey) -> None:
     for server in (postgres(), valkey):
-        shutil.rmtree(server.home)
         server.home = server.home / ("deep" * 15) / ("er" * 20)
         server.home.mkdir(parents=True)
         server.start()

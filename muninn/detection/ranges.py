@@ -1,0 +1,79 @@
+"""The remembered range of each view, how far a number lies outside it, and what is learned from that.
+
+Belongs here: excess, evidence, growing and forgetting. Does not: what a view is.
+
+A range grows by a share of what exceeds it and sinks back slowly. While a series is in alarm its ranges stand
+still and what they would have learned waits: a lasting fault keeps its score for patience_rows, then the same
+share of it is taken in, so that a new normal is accepted after a few such spans and a fault that comes back
+alarms a few times more, and less each time.
+Fails: when the first days already held the worst, nothing smaller is seen until that is forgotten.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from muninn.detection.state import VIEWS, Floats, Rows
+from muninn.detection.tuning import Tuning
+from muninn.detection.views import CEILING, FLOOR, SEASONAL, Bools, Sight
+
+_SEASONAL = np.zeros((len(VIEWS), 1), bool)
+_SEASONAL[list(SEASONAL)] = True
+_FEWEST_ROWS = 10.0
+
+
+@dataclass(frozen=True)
+class Excess:
+    """evidence: float64[views, m], >= 0; above: bool[views, m], the number lies above its range, not below."""
+
+    evidence: Floats
+    above: Bools
+
+
+def bar(seen: Floats, tuning: Tuning) -> Floats:
+    """The excess, in ranges, that is rare after so many rows: ln(return_rows / n) / ln(n), falling with n."""
+    remembered = np.minimum(np.maximum(seen, _FEWEST_ROWS), tuning.memory_rows)
+    return np.maximum(1.0, np.log(tuning.return_rows / remembered)) / np.log(remembered)
+
+
+def excess(rows: Rows, sight: Sight, tuning: Tuning) -> Excess:
+    """How far each view lies outside its remembered range, in bars, at most view_limit."""
+    over, under = sight.number - rows.high, rows.low - sight.number
+    over[CEILING], under[FLOOR] = 0.0, 0.0
+    outside = np.where(sight.judged, np.fmax(np.fmax(over, under), 0.0), 0.0)
+    width = rows.high - rows.low + sight.least_width
+    unit = width * bar(rows.seen.astype(np.float64), tuning)
+    evidence = np.where(outside > 0, tuning.view_limit, 0.0)
+    np.divide(outside, unit, out=evidence, where=unit > 0)
+    return Excess(np.minimum(evidence, tuning.view_limit), over > 0)
+
+
+def learn(rows: Rows, sight: Sight, alarmed: Bools, excused: Bools, tuning: Tuning) -> None:
+    """Grow and forget the ranges of series in peace; let those in alarm wait; take in what has waited.
+
+    An excused sample is taken in whole. `rows.alarm_left` counts down here.
+    """
+    number = sight.number
+    new = sight.judged & np.isnan(rows.high)
+    for range_ in (rows.high, rows.low, rows.high_waiting, rows.low_waiting):
+        np.copyto(range_, number, where=new)
+    waits = sight.judged & alarmed
+    np.copyto(rows.high_waiting, np.fmax(rows.high_waiting, number), where=waits)
+    np.copyto(rows.low_waiting, np.fmin(rows.low_waiting, number), where=waits)
+
+    absorb = np.where(excused, 1.0, tuning.absorb)
+    forget = 1.0 / tuning.memory_rows
+    forgets = np.where(_SEASONAL, np.maximum(forget, tuning.residual_memory / rows.seen), forget)
+    half = 0.5 * (rows.high - rows.low)
+    high = rows.high + np.where(number > rows.high, absorb * (number - rows.high), -forgets * half)
+    # The middle is that of before, the upper end is already the new one: the order of a row-by-row reading.
+    low = rows.low + np.where(number < rows.low, absorb * (number - rows.low), forgets * half)
+    peace = sight.judged & ~alarmed & ~new
+    for range_, waiting, learned in ((rows.high, rows.high_waiting, high), (rows.low, rows.low_waiting, low)):
+        np.copyto(range_, learned, where=peace)
+        np.copyto(waiting, learned, where=peace)
+
+    rows.alarm_left -= alarmed
+    ends = alarmed & (rows.alarm_left == 0)
+    rows.high[:] = np.where(ends, rows.high + tuning.absorb * (rows.high_waiting - rows.high), rows.high)
+    rows.low[:] = np.where(ends, rows.low + tuning.absorb * (rows.low_waiting - rows.low), rows.low)

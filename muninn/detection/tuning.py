@@ -1,0 +1,50 @@
+"""The numbers that detection stands on: few, the same for every series, each in the middle of a plateau.
+
+Belongs here: what a number means and why it is what it is. Does not: anything about one series or one metric.
+`bench/detect.py --sensitivity` shows what 30 % more or less of each does to the benchmark.
+"""
+
+from dataclasses import dataclass
+
+WARNING = 0.6
+ANOMALY = 0.8
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Spans are counted in rows (samples of a series), because what can be learned depends on their number.
+
+    warm_up_rows, warm_up_s: both must have passed before a series gets a score other than 0.
+    fast_rows, slow_rows: the two time scales of smoothing; a trend is their difference.
+    patience_rows: for so long after an alarm the remembered ranges stand still; then the new is taken in.
+    memory_rows: a remembered extreme sinks back to the middle of the range with this time constant.
+    residual_memory: what depends on the learned season forgets faster while the season is still young:
+        its time constant is rows / residual_memory until that exceeds memory_rows.
+    absorb: share of an excess by which a range grows.
+    return_rows: for exponential tails, excesses over `n` remembered rows pass ln(return_rows / n) / ln(n) ranges
+        about once in return_rows; evidence is measured in that unit, so a young series has a higher bar.
+    evidence: the sum of the views' excesses (in that unit) that scores 0.8.
+    view_limit: the most that one view can add to the evidence; a single view can raise an alarm.
+    noise_rows: the span over which the usual step from row to row is averaged.
+    noise_floor: a range is taken to be wider by so many usual steps.
+    level_floor: a range is taken to be wider by this share of the level.
+    season_pull: share by which an hour of the day moves towards what it showed, per visit.
+    gap_steps: a pause longer than so many usual intervals is a gap.
+    """
+
+    warm_up_rows: int = 150
+    warm_up_s: float = 6 * 3600.0
+    fast_rows: float = 24.0
+    slow_rows: float = 240.0
+    patience_rows: int = 48
+    memory_rows: float = 30_000.0
+    residual_memory: float = 0.4
+    absorb: float = 0.7
+    return_rows: float = 1e6
+    evidence: float = 0.3
+    view_limit: float = 0.5
+    noise_rows: float = 1_000.0
+    noise_floor: float = 3.0
+    level_floor: float = 1e-3
+    season_pull: float = 0.15
+    gap_steps: float = 6.0

@@ -1,0 +1,37 @@
+"""`python -m muninn.run.warm`: import once what `muninn up` will import, so that its first start finds compiled files.
+
+Belongs here: the list. Does not: anything that happens when a program runs.
+"""
+
+import importlib
+import sys
+
+from muninn.run.programs import NAMES
+
+MODULES = (
+    *(f"muninn.run.programs.{name}" for name in NAMES),
+    "muninn.run.up",
+    "muninn.run.status",
+    "streamlit.web.bootstrap",
+    "plotly.graph_objects",
+    "dagster._cli",
+    "dagster_webserver.cli",
+    "pipelines.definitions",
+)
+
+
+def main() -> int:
+    """Import everything; a module that cannot be imported is named, and is an error."""
+    failed = []
+    for name in MODULES:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            failed.append(f"{name}: {error}")
+    for line in failed:
+        print(f"the environment is not whole: {line}", file=sys.stderr)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
