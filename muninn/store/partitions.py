@@ -20,6 +20,8 @@ RAW = "raw_samples"
 ROLLUPS = ("rollup_1min", "rollup_5min", "rollup_1hour", "rollup_1day")
 # How long a change waits for queries, loads and refreshes in flight: others queue behind it meanwhile.
 _LOCK_TIMEOUT_S = 5.0
+# The log of late samples that were refreshed is for looking into, not for ever.
+_LATE_LOG_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def drop_expired(
     they are. Unavailable when loads do not let go for some seconds: what was dropped until then is dropped.
     """
     days = dict(zip((RAW, *ROLLUPS), (raw_days, rollup_1min_days, rollup_5min_days, rollup_1hour_days), strict=False))
+    database.execute("store_prune_late_refreshes", before_us=now_us - _LATE_LOG_DAYS * DAY_US)
     dropped: list[Dropped] = []
     for table in days:
         horizon_us = _move_horizon(database, table, (now_us - days[table] * DAY_US) // DAY_US * DAY_US)

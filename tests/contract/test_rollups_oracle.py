@@ -206,6 +206,16 @@ def test_a_window_refresh_repairs_what_was_damaged_and_takes_late_rows(store: st
     check_tables(store, held)
 
 
+def test_one_level_is_rebuilt_alone_from_the_next_finer(store: stores.Postgres) -> None:
+    held = run(store, [[(n % 4, n * 97 * SECOND_US, float(n % 23)) for n in range(2000)], None])
+    store.connection.execute("update rollup_1day set max_value = -1; update rollup_1hour set max_value = 77")
+    done = refresh.refresh_window(store.database, Window(NOW_US - 3 * DAY_US, NOW_US), only=RESOLUTIONS[3])
+    assert set(done.rows_by_resolution) == {"1day"}
+    assert store.connection.execute("select distinct max_value from rollup_1day").fetchall() == [(77.0,)]
+    refresh.refresh_window(store.database, Window(NOW_US - 3 * DAY_US, NOW_US))
+    check_views(store, held)
+
+
 def test_merged_over_any_series_and_buckets_quantiles_are_within_one_percent(store: stores.Postgres) -> None:
     random = np.random.default_rng(11)
     held = {

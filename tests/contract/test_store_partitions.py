@@ -120,6 +120,16 @@ def test_late_samples_that_wait_keep_their_partition(store: stores.Postgres) -> 
     assert sum(each.sample_count for each in store.buckets(RESOLUTIONS[3])) == 61
 
 
+def test_the_log_of_late_samples_is_pruned(store: stores.Postgres) -> None:
+    store.connection.execute(
+        """insert into late_refreshes (hour, sample_count, series_count, first_loaded_at, refreshed_at)
+           select at, 1, 1, at, at from unnest(array[instant(%s), instant(%s)]) as at""",
+        (NOW_US - 100 * DAY_US, NOW_US - DAY_US),
+    )
+    partitions.drop_expired(store.database, NOW_US, **KEEP_ALL)
+    assert store.connection.execute("select count(*) from late_refreshes").fetchone() == (1,)
+
+
 def test_a_window_refresh_leaves_rollups_whose_raw_rows_were_dropped(store: stores.Postgres) -> None:
     fill(store, [-30, -20, -1])
     partitions.drop_expired(store.database, NOW_US, **{**KEEP_ALL, "raw_days": 10})
