@@ -21,7 +21,7 @@ setup: .venv/.ready  ## the environment alone
 	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
 	$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt || { \
 	  echo "uv could not install the packages, trying pip ..."; \
-	  $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements/dev.txt; }
+	  $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-deps --require-hashes -r requirements/dev.txt; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@$(BIN)/python -m muninn.run.warm
 	@touch $@

@@ -184,7 +184,7 @@ def _sentence(compared: Sequence[Counts], differing: Sequence[Counts], waiting: 
     if not compared:
         return "no closed partition whose raw rows are still kept was asked for"
     if not differing:
-        return f"all {len(compared)} partitions match"
+        return f"{len(compared)} of {len(compared)} partitions match"
     if len(waiting) == len(differing):
         return f"{len(differing)} of {len(compared)} partitions have late samples that the refresher has not folded in"
     return f"{len(differing)} of {len(compared)} partitions differ: materialise them to rebuild them from raw rows"

@@ -220,7 +220,12 @@ def _filters(metrics: Sequence[MetricInfo]) -> tuple[tuple[str, tuple[str, ...]]
     with st.grid("auto", min_column_width=240, gap="small"):
         for name in names:
             values = st.multiselect(
-                name, _values_of(metrics, name), placeholder=f"any {name}", key=f"{LABEL}{name}", bind="query-params"
+                name,
+                _values_of(metrics, name),
+                placeholder=f"any {name}",
+                key=f"{LABEL}{name}",
+                bind="query-params",
+                wrap=True,
             )
             chosen.append((name, tuple(values)))
     return tuple((name, values) for name, values in chosen if values)

@@ -30,10 +30,26 @@ class Excess:
     above: Bools
 
 
-def bar(seen: Floats, tuning: Tuning) -> Floats:
-    """The excess, in ranges, that is rare after so many rows: ln(return_rows / n) / ln(n), falling with n."""
-    remembered = np.minimum(np.maximum(seen, _FEWEST_ROWS), tuning.memory_rows)
-    return np.maximum(1.0, np.log(tuning.return_rows / remembered)) / np.log(remembered)
+def span_rows(rows: Rows, least_rows: float, least_s: float) -> Floats:
+    """float64[m]: so many rows, or as many as `least_s` holds at the series' usual interval, if those are more."""
+    known = rows.step_s > 0
+    return np.where(known, np.maximum(least_rows, least_s / np.where(known, rows.step_s, 1.0)), least_rows)
+
+
+def bar(rows: Rows, tuning: Tuning) -> Floats:
+    """The excess, in ranges, that is rare for series of this age: ln(return / n) / ln(n), falling with n."""
+    memory = span_rows(rows, tuning.memory_rows, tuning.memory_s)
+    return _bar(np.minimum(np.maximum(rows.seen, _FEWEST_ROWS), memory), rows, tuning)
+
+
+def confidence(rows: Rows, tuning: Tuning) -> Floats:
+    """float64[m], 0..1: the bar of a series whose memory is full, over the bar of this one."""
+    return _bar(span_rows(rows, tuning.memory_rows, tuning.memory_s), rows, tuning) / bar(rows, tuning)
+
+
+def _bar(remembered: Floats, rows: Rows, tuning: Tuning) -> Floats:
+    return_rows = span_rows(rows, tuning.return_rows, tuning.return_s)
+    return np.maximum(1.0, np.log(return_rows / remembered)) / np.log(remembered)
 
 
 def excess(rows: Rows, sight: Sight, tuning: Tuning) -> Excess:
@@ -42,7 +58,7 @@ def excess(rows: Rows, sight: Sight, tuning: Tuning) -> Excess:
     over[CEILING], under[FLOOR] = 0.0, 0.0
     outside = np.where(sight.judged, np.fmax(np.fmax(over, under), 0.0), 0.0)
     width = rows.high - rows.low + sight.least_width
-    unit = width * bar(rows.seen.astype(np.float64), tuning)
+    unit = width * bar(rows, tuning)
     evidence = np.where(outside > 0, tuning.view_limit, 0.0)
     np.divide(outside, unit, out=evidence, where=unit > 0)
     return Excess(np.minimum(evidence, tuning.view_limit), over > 0)
@@ -62,11 +78,10 @@ def learn(rows: Rows, sight: Sight, alarmed: Bools, excused: Bools, tuning: Tuni
     np.copyto(rows.low_waiting, np.fmin(rows.low_waiting, number), where=waits)
 
     absorb = np.where(excused, 1.0, tuning.absorb)
-    forget = 1.0 / tuning.memory_rows
+    forget = 1.0 / span_rows(rows, tuning.memory_rows, tuning.memory_s)
     forgets = np.where(_SEASONAL, np.maximum(forget, tuning.residual_memory / rows.seen), forget)
     half = 0.5 * (rows.high - rows.low)
     high = rows.high + np.where(number > rows.high, absorb * (number - rows.high), -forgets * half)
-    # The middle is that of before, the upper end is already the new one: the order of a row-by-row reading.
     low = rows.low + np.where(number < rows.low, absorb * (number - rows.low), forgets * half)
     peace = sight.judged & ~alarmed & ~new
     for range_, waiting, learned in ((rows.high, rows.high_waiting, high), (rows.low, rows.low_waiting, low)):

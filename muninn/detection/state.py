@@ -89,15 +89,13 @@ FLOAT_NAMES = tuple(_NAMES[: _NAMES.index("at_us")])
 INT_NAMES = tuple(_NAMES[_NAMES.index("at_us") : _NAMES.index("high")])
 RANGE_NAMES = tuple(_NAMES[_NAMES.index("high") :])
 _FLOAT_ROWS = len(FLOAT_NAMES) + len(RANGE_NAMES) * len(VIEWS)
-# A counter's kind and its last raw sample outlive a reset.
-KEPT_INTS = len(INT_NAMES)
 
 
 def rows_of(floats: Floats, ints: Ints) -> Rows:
     """Names for the blocks' rows; the arrays are views into the blocks."""
     views, start = len(VIEWS), len(FLOAT_NAMES)
     ranges = [floats[start + n * views : start + (n + 1) * views] for n in range(len(RANGE_NAMES))]
-    return Rows(*floats[:start], *ints, *ranges)  # type: ignore[arg-type]
+    return Rows(*floats[:start], *ints, *ranges)
 
 
 class State:

@@ -16,13 +16,16 @@ class Tuning:
 
     warm_up_rows, warm_up_s: both must have passed before a series gets a score other than 0.
     fast_rows, slow_rows: the two time scales of smoothing; a trend is their difference.
-    patience_rows: for so long after an alarm the remembered ranges stand still; then the new is taken in.
-    memory_rows: a remembered extreme sinks back to the middle of the range with this time constant.
+    patience_rows, patience_s: for so long (the longer of both) after an alarm the remembered ranges stand still;
+        then the new is taken in.
+    memory_rows, memory_s: a remembered extreme sinks back to the middle of the range with this time constant
+        (the longer of both).
     residual_memory: what depends on the learned season forgets faster while the season is still young:
         its time constant is rows / residual_memory until that exceeds memory_rows.
     absorb: share of an excess by which a range grows.
-    return_rows: for exponential tails, excesses over `n` remembered rows pass ln(return_rows / n) / ln(n) ranges
-        about once in return_rows; evidence is measured in that unit, so a young series has a higher bar.
+    return_rows, return_s: for exponential tails, excesses over `n` remembered rows pass ln(return / n) / ln(n)
+        ranges about once in `return` rows (the more of both); evidence is measured in that unit, so a young
+        series has a higher bar, and one sampled each second alarms no more often than one sampled in minutes.
     evidence: the sum of the views' excesses (in that unit) that scores 0.8.
     view_limit: the most that one view can add to the evidence; a single view can raise an alarm.
     noise_rows: the span over which the usual step from row to row is averaged.
@@ -37,10 +40,13 @@ class Tuning:
     fast_rows: float = 24.0
     slow_rows: float = 240.0
     patience_rows: int = 48
+    patience_s: float = 1800.0
     memory_rows: float = 30_000.0
+    memory_s: float = 30 * 86_400.0
     residual_memory: float = 0.4
     absorb: float = 0.7
     return_rows: float = 1e6
+    return_s: float = 3e8
     evidence: float = 0.3
     view_limit: float = 0.5
     noise_rows: float = 1_000.0

@@ -136,9 +136,7 @@ def _roll_extremes(rows: Rows, value: Floats, first: Bools, tuning: Tuning) -> N
     rows.block_row[:] = (rows.block_row + 1) % max(1, round(_BLOCK_SHARE * tuning.fast_rows))
 
 
-def _logarithms(
-    rows: Rows, value: Floats, expected: Floats, positive: Bools, tuning: Tuning
-) -> tuple[Floats, Floats]:
+def _logarithms(rows: Rows, value: Floats, expected: Floats, positive: Bools, tuning: Tuning) -> tuple[Floats, Floats]:
     """Log of the sample and log of sample over expected, both raised by the usual step; 0 where not positive."""
     lift = np.where(positive, rows.noise, 1.0)
     magnitude = np.log(np.where(positive, value + lift, 1.0))

@@ -70,7 +70,8 @@ def merge(sketches: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     keys, place = np.unique(entries >> _COUNT_BITS, return_inverse=True)
     counts = np.zeros(len(keys), np.int64)
     np.add.at(counts, place, entries & _COUNT_MASK)
-    return (keys << _COUNT_BITS) + np.minimum(counts, _COUNT_MASK)
+    merged: NDArray[np.int64] = (keys << _COUNT_BITS) + np.minimum(counts, _COUNT_MASK)
+    return merged
 
 
 def quantile(sketch: NDArray[np.int64], q: float, minimum: float, maximum: float) -> float:

@@ -126,15 +126,17 @@ def _refresh_late(database: Database, rows: Counter[str]) -> tuple[int, tuple[Wi
     minutes = [row.minute_us for row in database.fetch("rollup_late_minutes")]
     watermark_us = state(database)[0].watermark_us
     buckets = 0
-    windows = plan.late_windows([minute_us for minute_us in minutes if minute_us < watermark_us])
-    for window in windows:
+    windows: list[Window] = []
+    for window in plan.late_windows([minute_us for minute_us in minutes if minute_us < watermark_us]):
         with database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
             watermark_us, horizons = _locked_state(transaction)
             taken = transaction.fetch("rollup_take_late", since_us=window.since_us, until_us=window.until_us)[0]
-            buckets += taken.buckets
+            if not taken.buckets:  # another refresh was faster
+                continue
             series_ids = taken.series_ids if len(taken.series_ids) <= _MAX_LATE_SERIES else None
-            if taken.buckets:
-                rows += _rebuild(transaction, plan.steps(window, watermark_us, horizons), series_ids)
+            rows += _rebuild(transaction, plan.steps(window, watermark_us, horizons), series_ids)
+        buckets += taken.buckets
+        windows.append(window)
     return buckets, tuple(windows)
 
 

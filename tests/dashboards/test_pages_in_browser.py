@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Page]
 
-DRAWN_MS = 20_000
+DRAWN_MS = 60_000
 # The first two colours of each theme's palette, see streamlit_app/.streamlit/config.toml.
 LINES = {False: [(0x2A, 0x78, 0xD6), (0xEB, 0x68, 0x34)], True: [(0x39, 0x87, 0xE5), (0xE0, 0x70, 0x3C)]}
 AXES = {"": {"%", "KiB/s", "tasks"}, "explore": {"%"}, "pipeline": {"/s", "ms", "entries", "MiB", "KiB"}}
@@ -135,12 +135,12 @@ def test_pages_come_back_by_themselves(streamlit_server: Callable[[dict[str, str
         page = open_page(f"{address}/")
         settled(page)
         server.kill()
-        expect(page.get_by_text("The database does not answer").first).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("The database does not answer").first).to_be_visible(timeout=DRAWN_MS)
         meanwhile = open_page(f"{address}/explore")
-        expect(meanwhile.get_by_text("The database does not answer")).to_be_visible(timeout=30_000)
+        expect(meanwhile.get_by_text("The database does not answer")).to_be_visible(timeout=DRAWN_MS)
         server.restart()
-        expect(page.get_by_text("Busiest hosts", exact=True)).to_be_visible(timeout=40_000)
-        expect(page.get_by_text("The database does not answer")).to_have_count(0, timeout=40_000)
+        expect(page.get_by_text("Busiest hosts", exact=True)).to_be_visible(timeout=DRAWN_MS)
+        expect(page.get_by_text("The database does not answer")).to_have_count(0, timeout=DRAWN_MS)
         settled(meanwhile)
     finally:
         server.close()
