@@ -3,6 +3,7 @@
 Belongs here: which rows of Dagster's database may go. Does not: ticks (dagster.yaml), Muninn's own data (lifecycle).
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -54,7 +55,7 @@ def _candidates(instance: dg.DagsterInstance, before: datetime) -> list[str]:
         return list(connection.execute(_text("prune_candidates"), values).scalars())
 
 
-def _connection(instance: dg.DagsterInstance):  # type: ignore[no-untyped-def]
+def _connection(instance: dg.DagsterInstance) -> AbstractContextManager[db.Connection]:
     storage = instance.event_log_storage
     assert isinstance(storage, SqlEventLogStorage)
     return storage.index_connection()

@@ -26,6 +26,8 @@ _SHOWN = 100
     deps=[dg.AssetDep(spec.key, partition_mapping=dg.LastPartitionMapping()) for spec in (raw_samples, *HOUR_SPECS)],
     group_name=GROUP,
     kinds={"postgres"},
+    # Loads in flight may hold it up; the next night is far away.
+    retry_policy=dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL),
 )
 def retention(context: dg.AssetExecutionContext, muninn: MuninnResource) -> dg.MaterializeResult[None]:
     """Partitions for the days to come made, and those that are no longer kept dropped."""

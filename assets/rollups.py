@@ -20,7 +20,7 @@ GROUP = "rollups"
 POOL = "rollups"
 HOURS = RESOLUTIONS[:3]
 DAY = RESOLUTIONS[3]
-_BY_HOUR = "The buckets of each hour, from the level below. The refresher closes them; a run here rebuilds them."
+_WHO = "The refresher closes them and folds late samples in; a run here rebuilds them."
 
 
 def _spec(resolution: Resolution, source: dg.AssetKey, partitions: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
@@ -30,7 +30,7 @@ def _spec(resolution: Resolution, source: dg.AssetKey, partitions: dg.Partitions
         partitions_def=partitions,
         group_name=GROUP,
         kinds={"postgres"},
-        description=f"Count, sum, minimum, maximum and quantile sketch of each series by {resolution.name}. {_BY_HOUR}",
+        description=f"Count, sum, minimum, maximum and quantile sketch of each series by {resolution.name}. {_WHO}",
     )
 
 

@@ -146,6 +146,7 @@ def _main(home_path: str, programs: str) -> int:
     plan = Stack(asked, "postgresql://h/dagster", tuple(map(_part, json.loads(programs))), (), ())
     try:
         with home.locked(), received_signals() as received:
+            plan.prepare(home)
             return keep(asked, plan, home, Console(), received)
     except MuninnError as error:
         sys.stderr.write(f"muninn: {error}\n")

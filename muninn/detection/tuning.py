@@ -36,7 +36,7 @@ class Tuning:
     """
 
     warm_up_rows: int = 150
-    warm_up_s: float = 6 * 3600.0
+    warm_up_s: float = 12 * 3600.0
     fast_rows: float = 24.0
     slow_rows: float = 240.0
     patience_rows: int = 48

@@ -34,7 +34,7 @@ def main() -> None:
     """Run a command; an error of ours is one sentence on standard error."""
     try:
         app()
-    except MuninnError as error:
+    except (MuninnError, OSError) as error:
         print(f"muninn: {error}", file=sys.stderr)
         sys.exit(1)
 

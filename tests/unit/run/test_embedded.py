@@ -142,6 +142,16 @@ def test_a_path_too_long_for_a_socket_is_no_trouble(postgres: Callable[[], Postg
         server.stop()
 
 
+def test_any_name_of_the_home_will_do(postgres: Callable[[], Postgres], valkey: Valkey) -> None:
+    for server in (postgres(), valkey):
+        server.home = server.home / 'it\'s 100% "ödd" $HOME \\ {x}'
+        server.home.mkdir()
+        server.start()
+        assert server.answers()
+        server.stop()
+        shutil.rmtree(embedded.make_sockets_folder(server.home))
+
+
 @pytest.mark.skipif(not AS_ROOT, reason="only root has to change to another user")
 def test_as_root_it_runs_as_somebody_else_and_opens_no_more_than_the_way(postgres: Callable[[], Postgres]) -> None:
     server = postgres()

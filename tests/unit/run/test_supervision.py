@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from rig import BROKEN, PARENT, STEADY, STUBBORN, Rig, script
 from servers import eventually
 
 from muninn.errors import Invalid
+from muninn.run import embedded
 from muninn.run.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 
 Start = Callable[..., Rig]
@@ -187,6 +189,22 @@ def test_instances_come_and_go_at_run_time(start: Start) -> None:
         rig.control.scale("one", 2)
     with pytest.raises(Invalid, match="nobody"):
         rig.control.scale("nobody", 2)
+
+
+def test_any_name_of_the_home_will_do(tmp_path: Path) -> None:
+    home = tmp_path / 'it\'s 100% "ödd" $HOME'
+    rig = Rig(
+        home, {"name": "a", "argv": [*script("import sys, time\nprint(sys.argv)\ntime.sleep(600)"), "% $(x) 'y'"]}
+    )
+    try:
+        rig.started()
+        log = rig.home.logs / "a.log"
+        eventually(lambda: "% $(x) 'y'" in log.read_text(), 10, "its log is there")
+        assert rig.end()[0] == 0
+        assert rig.left() == []
+    finally:
+        rig.close()
+        shutil.rmtree(embedded.make_sockets_folder(home))
 
 
 def test_a_log_is_kept_per_process_and_rotates(start: Start) -> None:

@@ -1,6 +1,15 @@
 """Silence is borne for a while, and not for ever."""
 
-from muninn.run.watch import Patience
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from muninn import settings
+from muninn.errors import Unavailable
+from muninn.run.stack import Part, Stack
+from muninn.run.state import Home, Process, State
+from muninn.run.supervisor import Program
+from muninn.run.watch import EVERY_S, PATIENCE_S, Patience, Watch
 
 WHO = ("gateway", 7)
 
@@ -32,3 +41,44 @@ def test_one_does_not_answer_for_another() -> None:
     other = ("sidecar", 9)
     patience.exhausted(0, {WHO: False, other: True})
     assert patience.exhausted(30, {WHO: False, other: False}) == ["gateway"]
+
+
+class Restarts:
+    """Stands for the control socket: keeps what it was asked to restart."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def restart(self, process: str) -> None:
+        self.names.append(process)
+        if process == "gone":
+            raise Unavailable("the supervisor does not answer")
+
+
+def running(name: str) -> Process:
+    return Process(name, name, len(name), "running", 0.0, 0, "", 0.0)
+
+
+def test_what_is_alive_decides_and_not_what_is_ready(tmp_path: Path) -> None:
+    def no(_: Sequence[Process]) -> bool:
+        return False
+
+    def yes(_: Sequence[Process]) -> bool:
+        return True
+
+    def part(name: str, alive: Any) -> Part:
+        return Part(Program(name, ("true",)), "", "", no, alive=alive)
+
+    home, asked, restarts, now = Home(tmp_path), settings.load({}), Restarts(), [0.0]
+    home.prepare()
+    names = ("hung", "well", "gone", "waiting")
+    processes = [running(name) for name in names[:3]] + [Process("waiting", "waiting", 0, "backoff", 0, 1, "", 9.0)]
+    home.write(State(1, 2, 0.0, "", "", "", "", {}, tuple(processes)))
+    parts = (part("hung", no), part("well", yes), part("gone", no), part("waiting", no))
+    plan = Stack(asked, "", parts, (), ())
+    watch = Watch(plan, home, cast(Any, restarts), lambda: now[0])
+    for _ in range(round(PATIENCE_S / EVERY_S) + 1):
+        assert restarts.names == []
+        now[0] += watch.next_s()
+        watch.look()
+    assert restarts.names == ["hung", "gone"]
