@@ -11,6 +11,7 @@ GROUP = "loaders"
 DEAD_LETTERS = "muninn:deadletter"
 HOST_AGENT = "host-collector"
 OWN_AGENT = "muninn"
+STATSD_AGENT = "statsd"
 OWN_PREFIX = "muninn_"
 
 Kind = Literal["gauge", "counter"]
@@ -113,6 +114,10 @@ _HELP = {
     "uptime_s": "time since the machine started",
     "process_cpu_pct": "CPU of all processes of one name; 100 is one core",
     "process_memory_bytes": "resident memory of all processes of one name; shared pages count in each",
+    # Targets of the scraper, as Prometheus names them.
+    "up": "1 where the last scrape of a target went well, else 0",
+    "scrape_duration_seconds": "time that the scrape of a target took",
+    "scrape_samples_scraped": "samples in a target's text",
     # Muninn itself.
     "muninn_ingest_requests_total": "requests at the ingest door, by status",
     "muninn_ingest_samples_total": "samples that the buffer has durably",
@@ -139,6 +144,13 @@ _HELP = {
     "muninn_client_retries_total": "requests sent again",
     "muninn_client_queue_samples": "samples waiting to be sent",
     "muninn_collector_readings_total": "readings of the host",
+    "muninn_scraper_targets": "targets that are scraped",
+    "muninn_scraper_scrapes_total": "scrapes, by result",
+    "muninn_scraper_samples_total": "scraped samples that were sent on",
+    "muninn_scraper_left_out_total": "what was scraped and not sent on, by kind",
+    "muninn_statsd_lines_total": "StatsD lines, by result",
+    "muninn_statsd_series": "gauges kept between flushes",
+    "muninn_statsd_dropped_total": "StatsD values dropped because there were too many series or values",
     "muninn_query_count_total": "reads of the store, by query",
     "muninn_query_seconds_total": "time spent reading the store, by query",
     "muninn_query_peak_ms": "slowest read of the store since the last heartbeat, by query",

@@ -221,6 +221,24 @@ def collector(number: Number = 1) -> None:
     _program("collector", number)
 
 
+@app.command()
+def scraper(number: Number = 1) -> None:
+    """Run the scraper alone: pulls Prometheus text from MUNINN_SCRAPER_TARGETS.
+
+    It sends to the gateway at MUNINN_SCRAPER_URL.
+    """
+    _program("scraper", number)
+
+
+@app.command()
+def statsd(number: Number = 1) -> None:
+    """Run the StatsD listener alone: UDP on MUNINN_STATSD_PORT.
+
+    It sends to the gateway at MUNINN_STATSD_URL.
+    """
+    _program("statsd", number)
+
+
 def _program(name: str, number: int) -> None:
     from muninn.run.programs import run
 

@@ -163,7 +163,13 @@ def _programs(settings: Settings) -> tuple[Part, ...]:
         own("refresher", "closes rollups, makes partitions"),
         own("sidecar", "live samples to viewers", f"ws://{sidecar}", f"http://{sidecar}"),
         *([own("collector", "this machine's figures")] if settings.collector.enabled else []),
+        *([own("scraper", "pulls Prometheus text from targets")] if settings.scraper.wanted else []),
+        *([own("statsd", "StatsD lines in", _udp(settings))] if settings.statsd.port is not None else []),
     )
+
+
+def _udp(settings: Settings) -> str:
+    return f"udp://{reachable(settings.statsd.host)}:{settings.statsd.port}"
 
 
 def _dagster(settings: Settings) -> tuple[Part, ...]:

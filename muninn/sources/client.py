@@ -45,7 +45,7 @@ class GatewayClient:
     """Keeps batches until the gateway has them, at most `max_rows` samples; the oldest are dropped beyond that.
 
     `send` never blocks on the network and never raises for it: a thread of its own delivers. A batch keeps its
-    Idempotency-Key through all retries, so it is in the store once.
+    Idempotency-Key through all retries, so it is in the store once. Batches of `arrow_rows` samples go as Arrow.
     """
 
     def __init__(
@@ -53,12 +53,13 @@ class GatewayClient:
         url: str,
         *,
         max_rows: int = 200_000,
+        arrow_rows: int = _ARROW_ROWS,
         timeout_s: float = 15.0,
         clock: Clock | None = None,
         meter: Meter | None = None,
     ):
         self._post = Poster(url, timeout_s)
-        self._max_rows = max_rows
+        self._max_rows, self._arrow_rows = max_rows, arrow_rows
         self._clock = clock or SystemClock()
         self._meter = meter or Meter()
         self._queue: deque[SampleBatch] = deque()
@@ -131,7 +132,7 @@ class GatewayClient:
 
     def _deliver(self, batch: SampleBatch) -> None:
         """Send until there is an answer that is final."""
-        kind, body = (ARROW_TYPE, to_arrow(batch)) if len(batch) >= _ARROW_ROWS else (JSON_TYPE, to_json(batch))
+        kind, body = (ARROW_TYPE, to_arrow(batch)) if len(batch) >= self._arrow_rows else (JSON_TYPE, to_json(batch))
         key, backoff_s = uuid.uuid4().hex, _FIRST_BACKOFF_S
         told = False
         while not self._stop.is_set():

@@ -23,7 +23,7 @@ from muninn.settings import Settings
 
 log = logging.getLogger(__name__)
 
-NAMES = ("gateway", "loader", "refresher", "sidecar", "collector")
+NAMES = ("gateway", "loader", "refresher", "sidecar", "collector", "scraper", "statsd")
 
 
 @dataclass

@@ -1,0 +1,168 @@
+"""What StatsD lines of one flush interval come to. Pure: no socket, no clock.
+
+Belongs here: the arithmetic and its bounds. Does not: lines (lines), when a flush is due (listener).
+
+A counter is the sum of its increments in the interval, so that sum_value of any rollup bucket is the total. A timer
+(histogram, distribution) becomes count, sum, min, max and three quantiles over exactly the values of the interval. A
+set is the number of its distinct members, a gauge its last value. What was not touched has no sample.
+"""
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muninn.sources.statsd.lines import Line, series_of
+
+Figure = tuple[str, dict[str, str], float]
+
+QUANTILES_PCT = (50, 95, 99)
+_Series = tuple[str, tuple[tuple[str, str], ...]]
+_DIGEST_BYTES = 16
+
+
+@dataclass
+class _Timer:
+    values: "array[float]" = field(default_factory=lambda: array("d"))
+    weights: "array[float]" = field(default_factory=lambda: array("d"))
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """max_series: kept at once, gauges that rest included. max_values: timer values and set members an interval."""
+
+    max_series: int = 10_000
+    max_values: int = 1_000_000
+
+
+class Aggregate:
+    """Takes lines, gives figures at each flush. Bounded: what goes beyond is dropped and counted."""
+
+    def __init__(self, bounds: Bounds | None = None):
+        self._bounds = bounds or Bounds()
+        self._counters: dict[_Series, float] = {}
+        self._timers: dict[_Series, _Timer] = {}
+        self._sets: dict[_Series, set[bytes]] = {}
+        # Gauges stay, for the sake of `+n`; those touched last stand at the end.
+        self._gauges: OrderedDict[_Series, float] = OrderedDict()
+        self._touched: set[_Series] = set()
+        self._held = 0
+        self._known: dict[tuple[bytes, bytes], _Series] = {}
+        self.dropped = 0
+
+    @property
+    def series(self) -> int:
+        """How many are kept now."""
+        return len(self._counters) + len(self._timers) + len(self._sets) + len(self._gauges)
+
+    def add(self, line: Line) -> None:
+        """Take a line. Beyond the bounds each of its values counts in `dropped`."""
+        series = self._series_of(line)
+        if line.kind == "counter":
+            self._count(series, line)
+        elif line.kind == "timer":
+            self._time(series, line)
+        elif line.kind == "set":
+            self._member(series, line)
+        else:
+            self._gauge(series, line)
+
+    def flush(self) -> list[Figure]:
+        """What the interval came to; the next one begins."""
+        figures = list(self._figures())
+        self._counters, self._timers, self._sets = {}, {}, {}
+        self._touched, self._held = set(), 0
+        return figures
+
+    def _series_of(self, line: Line) -> _Series:
+        """Tags in another order are the same series."""
+        found = self._known.get(line.ident)
+        if found is None:
+            name, labels = series_of(line.ident)
+            if len(self._known) >= self._bounds.max_series:
+                self._known.clear()
+            found = self._known[line.ident] = (name, tuple(sorted(labels.items())))
+        return found
+
+    def _count(self, series: _Series, line: Line) -> None:
+        if series in self._counters or self._room(line):
+            self._counters[series] = self._counters.get(series, 0.0) + sum(_numbers(line)) * line.weight
+
+    def _gauge(self, series: _Series, line: Line) -> None:
+        if series not in self._gauges and not self._room(line):
+            return
+        for value in _numbers(line):
+            self._gauges[series] = value if line.kind == "gauge" else self._gauges.get(series, 0.0) + value
+        self._gauges.move_to_end(series)
+        self._touched.add(series)
+
+    def _time(self, series: _Series, line: Line) -> None:
+        if not self._hold(line) or not (series in self._timers or self._room(line)):
+            return
+        timer = self._timers.setdefault(series, _Timer())
+        timer.values.extend(_numbers(line))
+        timer.weights.extend([line.weight] * len(line.values))
+        self._held += len(line.values)
+
+    def _member(self, series: _Series, line: Line) -> None:
+        if not self._hold(line) or not (series in self._sets or self._room(line)):
+            return
+        members = self._sets.setdefault(series, set())
+        before = len(members)
+        members.update(_short(member) for member in line.values if isinstance(member, bytes))
+        self._held += len(members) - before
+
+    def _hold(self, line: Line) -> bool:
+        if self._held + len(line.values) <= self._bounds.max_values:
+            return True
+        self.dropped += len(line.values)
+        return False
+
+    def _room(self, line: Line) -> bool:
+        """Whether one more series may come; the gauge that has rested longest goes for it."""
+        if self.series >= self._bounds.max_series:
+            oldest = next(iter(self._gauges), None)
+            if oldest is None or oldest in self._touched:
+                self.dropped += len(line.values)
+                return False
+            del self._gauges[oldest]
+        return True
+
+    def _figures(self) -> Iterator[Figure]:
+        for (name, labels), total in self._counters.items():
+            yield name, dict(labels), total
+        for series in islice(reversed(self._gauges), len(self._touched)):
+            yield series[0], dict(series[1]), self._gauges[series]
+        for (name, labels), members in self._sets.items():
+            yield name, dict(labels), float(len(members))
+        for (name, labels), timer in self._timers.items():
+            values, weights = np.frombuffer(timer.values), np.frombuffer(timer.weights)
+            yield f"{name}_count", dict(labels), float(weights.sum())
+            yield f"{name}_sum", dict(labels), float((values * weights).sum())
+            yield f"{name}_min", dict(labels), float(values.min())
+            yield f"{name}_max", dict(labels), float(values.max())
+            for pct, value in zip(QUANTILES_PCT, quantiles(values, weights), strict=True):
+                yield name, {**dict(labels), "quantile": f"{pct / 100:g}"}, value
+
+
+def quantiles(values: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
+    """For each of QUANTILES_PCT the smallest value up to which lies at least that share of the weight."""
+    order = np.argsort(values, kind="stable")
+    up_to = np.cumsum(weights[order])
+    # Times 100 on one side instead of a fraction on the other: whole weights are compared exactly.
+    places = [int(np.searchsorted(up_to * 100, pct * up_to[-1])) for pct in QUANTILES_PCT]
+    return [float(values[order[min(place, len(values) - 1)]]) for place in places]
+
+
+def _numbers(line: Line) -> list[float]:
+    return [value for value in line.values if isinstance(value, float)]
+
+
+def _short(member: bytes) -> bytes:
+    """The member, or a digest in its place where it is longer: a set's memory is bounded by their number."""
+    return member if len(member) < _DIGEST_BYTES else blake2b(member, digest_size=_DIGEST_BYTES).digest()

@@ -1,0 +1,58 @@
+"""What several tests of clients share: a door, and a real Prometheus."""
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvicorn
+from servers import eventually, free_port
+from starlette.applications import Starlette
+
+from muninn.ingest.buffer.valkey import ValkeyBroker
+from muninn.ingest.http import IngestDoor
+from muninn.model import SeriesKey
+
+Kept = Callable[[], dict[SeriesKey, list[float]]]
+
+
+@pytest.fixture
+def door(redis_url: str) -> Iterator[tuple[str, Kept]]:
+    """A door on a free port, and what it has put into the buffer so far."""
+    broker = ValkeyBroker(redis_url)
+    app = Starlette(routes=IngestDoor(broker).routes())
+    server = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+
+    def kept() -> dict[SeriesKey, list[float]]:
+        found: dict[SeriesKey, list[float]] = {}
+        for handle in broker.follow("0-0", 0):
+            for key, value in zip(handle.batch.key_index, handle.batch.value, strict=True):
+                found.setdefault(handle.batch.keys[key], []).append(float(value))
+        return found
+
+    eventually(lambda: server.started, 30, "the door opens")
+    try:
+        yield f"http://127.0.0.1:{server.config.port}", kept
+    finally:
+        server.should_exit = True
+        thread.join()
+        broker.close()
+
+
+@pytest.fixture(scope="session")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A real Prometheus: installed, or unpacked from Debian's package into a temporary folder."""
+    if found := shutil.which("prometheus"):
+        return found
+    folder = tmp_path_factory.mktemp("prometheus")
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        pytest.skip("no Prometheus here, and no apt-get to fetch one: requests recorded from one are tested instead")
+    fetched = subprocess.run(["apt-get", "download", "-q", "prometheus"], cwd=folder, capture_output=True, check=False)
+    packages = list(folder.glob("prometheus_*.deb"))
+    if fetched.returncode or not packages:
+        pytest.skip("Debian's prometheus cannot be fetched: requests recorded from one are tested instead")
+    subprocess.run(["dpkg", "-x", packages[0], folder], check=True)
+    return str(folder / "usr/bin/prometheus")
