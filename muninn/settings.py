@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from muninn.errors import Misconfigured
 
@@ -116,6 +116,23 @@ class Store(_Section):
     rollup_5min_days: int = Field(180, ge=1, description="5-minute rollups are kept for this long")
     rollup_1hour_days: int = Field(730, ge=1, description="1-hour rollups are kept for this long")
     ahead_days: int = Field(3, ge=1, le=30, description="partitions are made this far ahead")
+    chunk_hours: int = Field(
+        1,
+        ge=1,
+        le=24,
+        description="TimescaleDB: hours of raw samples in one chunk, a divisor of 24; see docs/engines.md",
+    )
+    columnstore_after_hours: int = Field(
+        24, ge=1, description="TimescaleDB: a chunk is compressed this long after its end, when few late samples come"
+    )
+
+    @field_validator("chunk_hours")
+    @classmethod
+    def _days_hold_whole_chunks(cls, hours: int) -> int:
+        """Retention drops whole days: a chunk over midnight would never go."""
+        if 24 % hours:
+            raise ValueError("must divide 24: 1, 2, 3, 4, 6, 8, 12 or 24")
+        return hours
 
 
 class Rollups(_Section):

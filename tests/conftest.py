@@ -4,6 +4,7 @@ Tests that kill servers start their own with the classes in tests/servers.py.
 """
 
 import itertools
+import os
 import signal
 import sys
 import threading
@@ -17,7 +18,13 @@ import pytest
 # With --import-mode=importlib nothing puts tests/ on the path; helpers are imported as `servers`.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import stores
+import timescale_server
+import timescale_wasm
 from servers import Postgres, Valkey
+
+from muninn.store.database import Database
+from muninn.store.migrations import migrate
 
 # No test asserts a time: a busy machine, or a function compiled at its first call, is no failure.
 hypothesis.settings.register_profile("muninn", deadline=None)
@@ -51,9 +58,6 @@ def postgres_server() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: Postgres) -> str:
     """The name of a database with Muninn's schema, to clone from."""
-    from muninn.store.database import Database
-    from muninn.store.migrations import migrate
-
     with Database(postgres_server.create(TEMPLATE), pool_size=1) as database:
         migrate(database)
     return TEMPLATE
@@ -73,6 +77,46 @@ def empty_postgres_url(postgres_server: Postgres) -> Iterator[str]:
     name = f"empty_{next(_numbers)}"
     yield postgres_server.create(name)
     postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def wasm_database() -> Iterator[Database]:
+    """The shared TimescaleDB in WASM with Muninn's schema: one session for all."""
+    if reason := timescale_wasm.missing():
+        pytest.skip(reason)
+    server = timescale_wasm.Wasm()
+    try:
+        with timescale_wasm.migrated(server) as database:
+            yield database
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def empty_timescale_url() -> Iterator[str]:
+    """A fresh database with the extension and nothing else on the server of MUNINN_TEST_TIMESCALE_URL."""
+    with timescale_server.empty_database(f"muninn_test_{os.getpid()}_{next(_numbers)}") as url:
+        yield url
+
+
+@pytest.fixture
+def timescale_url(empty_timescale_url: str) -> str:
+    """The same with Muninn's schema."""
+    with Database(empty_timescale_url, pool_size=1) as database:
+        migrate(database)
+    return empty_timescale_url
+
+
+@pytest.fixture(params=stores.ENGINES)
+def any_store(request: pytest.FixtureRequest) -> Iterator[stores.Postgres]:
+    """An empty store on each engine; on a server of one session it is one of one connection."""
+    yield from stores.opened(request)
+
+
+@pytest.fixture(params=stores.SESSIONS)
+def many_sessions(request: pytest.FixtureRequest) -> Iterator[stores.Postgres]:
+    """An empty store on each engine that can hold sessions against each other: all but TimescaleDB in WASM."""
+    yield from stores.opened(request)
 
 
 @pytest.fixture(scope="session")

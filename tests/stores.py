@@ -1,10 +1,13 @@
 """The stores that contract tests run against: PostgreSQL and its twin in memory, behind one face."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import psycopg
+import pytest
+import timescale_server
+import timescale_wasm
 
 from muninn.clock import DAY_US, SECOND_US, ManualClock
 from muninn.model import BatchHandle, Resolution, SampleBatch, SeriesKey, Window
@@ -19,6 +22,13 @@ from muninn.store.writer import LoadResult, StoreWriter
 NOW_US = 1_700_049_600 * SECOND_US
 SETTLE_S = 15.0
 ALL_TIME = Window(NOW_US - 400 * DAY_US, NOW_US + 10 * DAY_US)
+
+
+# What contract tests run on: the fixture that gives a migrated database of each, and those with many sessions.
+WASM = "timescaledb-wasm"
+URLS = {"postgres": "postgres_url"} | ({"timescaledb": "timescale_url"} if timescale_server.URL else {})
+SESSIONS = tuple(URLS)
+ENGINES = ("postgres", WASM, *SESSIONS[1:])
 
 
 class Store(Protocol):
@@ -57,6 +67,8 @@ class Memory(MemoryStore):
 class Postgres:
     """The real store, read through the views that people and reads use."""
 
+    connection: Any
+
     def __init__(self, url: str):
         self.clock = ManualClock(NOW_US)
         self.database = Database(url, pool_size=8).open()
@@ -67,6 +79,24 @@ class Postgres:
     def close(self) -> None:
         self.connection.close()
         self.database.close()
+
+    def empty(self) -> None:
+        """As it was when it was made."""
+        self.clock.advance((NOW_US - self.clock.now_us()) / SECOND_US)
+        timescale_wasm.empty(self.connection)
+
+    def damage(self, window: Window) -> None:
+        """Make the 1-minute buckets of a window wrong."""
+        rollup = "rollup_1min"
+        if self.database.engine == "timescaledb":
+            rollup = self.connection.execute(
+                """select format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)
+                   from timescaledb_information.continuous_aggregates where view_name = 'rollup_1min'"""
+            ).fetchone()[0]
+        self.connection.execute(
+            f"update {rollup} set sample_count = 0, sketch = '{{}}' where bucket between %s and %s",
+            (window.since, window.until),
+        )
 
     def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
         return self._writer.load(handles)
@@ -110,6 +140,30 @@ class Postgres:
             rollup_5min_days=3650,
             rollup_1hour_days=3650,
         )
+
+
+class TimescaleWasm(Postgres):
+    """TimescaleDB in WASM: one session for all, emptied for each test."""
+
+    def __init__(self, database: Database):
+        self.clock = ManualClock(NOW_US)
+        self.database = database
+        self.connection = timescale_wasm.Shared(database)
+        self._writer = StoreWriter(self.database, clock=self.clock)
+        self.empty()
+
+    def close(self) -> None:
+        """It is kept for the next test."""
+
+
+def opened(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """An empty store on the engine that the fixture's parameter names."""
+    if request.param == WASM:
+        store: Postgres = TimescaleWasm(request.getfixturevalue("wasm_database"))
+    else:
+        store = Postgres(request.getfixturevalue(URLS[request.param]))
+    yield store
+    store.close()
 
 
 def entry(rows: Sequence[tuple[SeriesKey, int, float]] | SampleBatch, entry_id: str, stream: str = "s") -> BatchHandle:

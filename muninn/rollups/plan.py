@@ -3,6 +3,7 @@
 Belongs here: splitting windows by day, joining late minutes, choosing each level's source. Does not: running it.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,3 +72,10 @@ def steps(window: Window, watermark_us: int, horizons_us: Mapping[str, int], *, 
             found.append(Step(resolution, source, Window(around.since_us, until_us)))
         source = table
     return found
+
+
+def chained(found: Sequence[Step]) -> list[Step]:
+    """The steps up to the first whose source is not the next finer level, which continuous aggregates can not do."""
+    finer = [RAW, *(f"rollup_{resolution.name}" for resolution in RESOLUTIONS)]
+    expected = dict(zip(RESOLUTIONS, finer, strict=False))
+    return list(itertools.takewhile(lambda step: step.source == expected[step.resolution], found))

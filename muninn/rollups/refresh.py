@@ -1,30 +1,48 @@
 """Refresh: close fresh buckets, recompute late ones, rebuild a window. No committed sample is missed.
 
-Belongs here: the order of locks, announcements and rebuilds. Does not: what a bucket holds (sql/idempotent).
+Belongs here: the order of locks, announcements and rebuilds. Does not: how an engine
+computes them (tables, aggregates), what a bucket holds (sql/idempotent).
 
 The watermark moves in two steps. First `closing` is announced while no load is in flight; from then on
 loads record samples before it in late_rows, in their own transaction. Then the buckets up to it are
-computed, and the watermark follows in the same transaction. A sample before `closing` was thus either
+computed, and the watermark follows. A sample before `closing` was thus either
 committed before the announcement, and is seen by the computation, or is in late_rows, and is seen by the
 next one. Late rows are taken out of the log before their samples are read, never after.
 """
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from muninn.clock import DAY_US, MINUTE_US
 from muninn.model import Resolution, Window
 from muninn.rollups import plan
-from muninn.store.database import Database, Transaction
+from muninn.rollups.aggregates import Aggregates
+from muninn.rollups.tables import Tables
+from muninn.store.database import Database
 from muninn.store.partitions import horizons_us, list_partitions
 
 # A load that does not end within this time holds the announcement up; others wait behind it meanwhile.
 _CLOSE_TIMEOUT_S = 10.0
-_REBUILD_TIMEOUT_S = 900.0
-# With more late series than this, a window is rebuilt whole.
-_MAX_LATE_SERIES = 2_000
+
+
+class Rollups(Protocol):
+    """How an engine computes buckets. Each call returns rollup rows by resolution, and is whole or changes nothing
+    that a view shows; late rows that it has not computed stay in the log."""
+
+    def close(self, piece: Window) -> Counter[str]:
+        """Compute the buckets that end in a piece of one day, then move the watermark to its end."""
+        ...
+
+    def take_late(self, window: Window) -> tuple[int, Counter[str]]:
+        """Compute what the late rows of a window within one day made stale; first, how many pairs they were."""
+        ...
+
+    def rebuild(self, piece: Window, only: Resolution | None) -> Counter[str]:
+        """Compute every bucket that touches a piece of one day, at every resolution or one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,9 +83,10 @@ def refresh_fresh(database: Database, now_us: int, settle_s: float) -> RefreshRe
     rows: Counter[str] = Counter()
     closing_us = _announce(database, (now_us - round(settle_s * 1_000_000)) // MINUTE_US * MINUTE_US)
     window = Window(min(_start(database, closing_us), closing_us), closing_us)
+    rollups = _of(database)
     for piece in plan.days(window):
-        rows += _close(database, piece)
-    late_buckets, late_windows = _refresh_late(database, rows)
+        rows += rollups.close(piece)
+    late_buckets, late_windows = _refresh_late(database, rollups, rows)
     return RefreshResult(window, dict(rows), late_buckets, late_windows, time.perf_counter() - started)
 
 
@@ -82,13 +101,9 @@ def refresh_window(database: Database, window: Window, *, only: Resolution | Non
     whole = window.aligned(MINUTE_US)
     first_us = max(whole.since_us, horizons_us(database)[plan.RAW])
     until_us = max(first_us, min(whole.until_us, state(database)[0].watermark_us))
+    rollups = _of(database)
     for piece in plan.days(Window(first_us, until_us)):
-        with database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
-            watermark_us, horizons = _locked_state(transaction)
-            steps = plan.steps(piece, watermark_us, horizons)
-            if only is None:
-                transaction.execute("rollup_forget_late", since_us=piece.since_us, until_us=piece.until_us)
-            rows += _rebuild(transaction, [step for step in steps if only in (None, step.resolution)], None)
+        rows += rollups.rebuild(piece, only)
     return RefreshResult(Window(first_us, until_us), dict(rows), seconds=time.perf_counter() - started)
 
 
@@ -111,52 +126,19 @@ def _start(database: Database, closing_us: int) -> int:
     return min(starts, default=closing_us // DAY_US * DAY_US)
 
 
-def _close(database: Database, piece: Window) -> Counter[str]:
-    with database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
-        watermark_us, horizons = _locked_state(transaction)
-        if watermark_us >= piece.until_us:  # another refresh was faster
-            return Counter()
-        transaction.execute("rollup_forget_late", since_us=piece.since_us, until_us=piece.until_us)
-        rows = _rebuild(transaction, plan.steps(piece, piece.until_us, horizons, fresh=True), None)
-        transaction.execute("rollup_advance", watermark_us=piece.until_us)
-    return rows
-
-
-def _refresh_late(database: Database, rows: Counter[str]) -> tuple[int, tuple[Window, ...]]:
+def _refresh_late(database: Database, rollups: Rollups, rows: Counter[str]) -> tuple[int, tuple[Window, ...]]:
     minutes = [row.minute_us for row in database.fetch("rollup_late_minutes")]
     watermark_us = state(database)[0].watermark_us
     buckets = 0
     windows: list[Window] = []
     for window in plan.late_windows([minute_us for minute_us in minutes if minute_us < watermark_us]):
-        with database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
-            watermark_us, horizons = _locked_state(transaction)
-            taken = transaction.fetch("rollup_take_late", since_us=window.since_us, until_us=window.until_us)[0]
-            if not taken.buckets:  # another refresh was faster
-                continue
-            series_ids = taken.series_ids if len(taken.series_ids) <= _MAX_LATE_SERIES else None
-            rows += _rebuild(transaction, plan.steps(window, watermark_us, horizons), series_ids)
-        buckets += taken.buckets
-        windows.append(window)
+        taken, written = rollups.take_late(window)
+        if taken:  # else another refresh was faster
+            buckets += taken
+            rows += written
+            windows.append(window)
     return buckets, tuple(windows)
 
 
-def _locked_state(transaction: Transaction) -> tuple[int, Mapping[str, int]]:
-    """(watermark, horizons), which nobody else moves until this transaction ends."""
-    transaction.execute("store_refresh_lock")
-    watermark_us = transaction.fetch("rollup_state")[0].watermark_us
-    return watermark_us, {row.table_name: row.horizon_us for row in transaction.fetch("store_horizons")}
-
-
-def _rebuild(transaction: Transaction, steps: Sequence[plan.Step], series_ids: list[int] | None) -> Counter[str]:
-    rows: Counter[str] = Counter()
-    for step in steps:
-        written = transaction.fetch(
-            "rollup_rebuild",
-            resolution=step.resolution.name,
-            source=step.source,
-            since_us=step.window.since_us,
-            until_us=step.window.until_us,
-            series_ids=series_ids,
-        )
-        rows[step.resolution.name] += written[0].rows
-    return rows
+def _of(database: Database) -> Rollups:
+    return Aggregates(database) if database.engine == "timescaledb" else Tables(database)

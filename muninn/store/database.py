@@ -3,6 +3,7 @@
 Belongs here: connections, transactions, COPY, and psycopg's errors translated to ours. Does not: any SQL of a purpose.
 """
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from muninn.errors import Misconfigured, Unavailable
 from muninn.settings import without_password
+
+log = logging.getLogger(__name__)
 
 SQL = Path(__file__).parents[2] / "sql"
 MIN_SERVER_VERSION = 170000
@@ -69,6 +72,16 @@ class Transaction:
     def script(self, text: str) -> None:
         """Run a file of statements as it is: for migrations."""
         self._connection.execute(text)
+
+
+class Session(Transaction):
+    """One connection outside any transaction: every statement commits by itself, and locks outlast it."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A transaction of this session."""
+        with self._connection.transaction():
+            yield Transaction(self._connection)
 
 
 class Database:
@@ -152,13 +165,24 @@ class Database:
             transaction.script("set transaction isolation level repeatable read, read only")
             yield transaction
 
+    @contextmanager
+    def session(self, *, statement_timeout_s: float) -> Iterator[Session]:
+        """One connection outside any transaction; what it has locked is let go at the end."""
+        with self._connected() as connection:
+            try:
+                connection.execute(_statement_timeout(statement_timeout_s))
+                yield Session(connection)
+                connection.execute("select pg_advisory_unlock_all()")
+                connection.execute(_statement_timeout(self._statement_timeout_s))
+            except BaseException:
+                connection.close()  # and with it its locks; the pool makes another
+                raise
+
     @cached_property
     def engine(self) -> str:
-        """What the server offers, asked once: "timescaledb" (community licence) or "postgres".
-
-        The Apache edition of TimescaleDB has no continuous aggregates: it is used as plain PostgreSQL.
-        """
-        return "timescaledb" if self.fetch("store_engine")[0].license == "timescale" else "postgres"
+        """How this database keeps samples, asked once: "timescaledb" or "postgres"."""
+        found = self.fetch("store_engine")[0]
+        return engine_of(found.license, natively_partitioned=bool(found.natively_partitioned))
 
     def _new_pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
         return ConnectionPool(
@@ -227,6 +251,28 @@ class Database:
                 return Misconfigured(f"MUNINN_DATABASE_URL ({where}) does not work: {reason}")
             return Unavailable(f"the database at {where} is away: {reason}")
         return Unavailable("all database connections are in use: raise MUNINN_DATABASE_POOL_SIZE if this stays")
+
+
+def engine_of(license: str | None, *, natively_partitioned: bool) -> str:
+    """The engine of a database: "timescaledb" or "postgres".
+
+    license: of the TimescaleDB that is installed in it, "timescale" or "apache"; None: none is.
+    natively_partitioned: it was migrated as plain PostgreSQL, which it stays.
+    """
+    if license == "timescale":
+        if not natively_partitioned:
+            return "timescaledb"
+        log.warning("TimescaleDB was installed after Muninn: this database stays plain PostgreSQL")
+    elif license is not None:
+        log.warning(
+            "TimescaleDB is here in its Apache edition, without continuous aggregates and columnstore: it is used as"
+            " plain PostgreSQL. The community edition (timescaledb.license = 'timescale') has them"
+        )
+    return "postgres"
+
+
+def _statement_timeout(seconds: float) -> sql.Composed:
+    return sql.SQL("set statement_timeout = {}").format(round(seconds * 1000))
 
 
 def _first_line(error: BaseException) -> str:

@@ -69,6 +69,11 @@ def ensure_ahead(database: Database, now_us: int, days: int) -> int:
     return sum(ensure(database, table, Window(today, today + (days + 1) * DAY_US)) for table in (RAW, *ROLLUPS))
 
 
+def tune(database: Database, *, chunk_hours: int, columnstore_after_hours: int) -> None:
+    """On TimescaleDB: how wide chunks to come are, and when they are compressed. Nothing on PostgreSQL."""
+    database.fetch("store_tune", chunk_hours=chunk_hours, columnstore_after_hours=columnstore_after_hours)
+
+
 def drop_expired(
     database: Database,
     now_us: int,
@@ -81,13 +86,19 @@ def drop_expired(
     """Drop partitions that lie wholly before their table's horizon; 1-day rollups are kept.
 
     A partition whose samples are not yet in every rollup (refresh behind, late rows waiting) stays until
-    they are. Unavailable when loads do not let go for some seconds: what was dropped until then is dropped.
+    they are. On TimescaleDB a rollup is kept at least as long as what it is made from: a refresh would take
+    its rows with those of the finer level. Unavailable when loads do not let go for some seconds: what was
+    dropped until then is dropped.
     """
     days = dict(zip((RAW, *ROLLUPS), (raw_days, rollup_1min_days, rollup_5min_days, rollup_1hour_days), strict=False))
     database.execute("store_prune_late_refreshes", before_us=now_us - _LATE_LOG_DAYS * DAY_US)
     dropped: list[Dropped] = []
+    finer_us = now_us
     for table in days:
-        horizon_us = _move_horizon(database, table, (now_us - days[table] * DAY_US) // DAY_US * DAY_US)
+        limit_us = min((now_us - days[table] * DAY_US) // DAY_US * DAY_US, finer_us)
+        horizon_us = _move_horizon(database, table, limit_us)
+        if database.engine == "timescaledb":
+            finer_us = horizon_us
         for partition in list_partitions(database):
             if partition.table == table and partition.until_us <= horizon_us:
                 with database.transaction(lock_timeout_s=_LOCK_TIMEOUT_S) as transaction:

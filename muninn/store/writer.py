@@ -176,7 +176,7 @@ class _Load:
             same[places] = arrays.received(found.same, np.int32) == 1
             changed = some[there[some] & ~same[some]]
             if len(changed):
-                self._transaction.execute(
+                self._transaction.fetch(
                     "store_delete_existing",
                     series_ids=rows.series_id[changed],
                     at_us=rows.at_us[changed],

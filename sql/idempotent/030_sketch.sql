@@ -1,5 +1,6 @@
 -- The quantile sketch of muninn/numerics/sketch.py: int8[], sorted, each entry key * 2^32 + count.
 -- None of these is STRICT: a strict function around CASE is not inlined, which makes it ten times slower.
+-- sketch_of binds sketch_key when it is made: TimescaleDB refreshes with an empty search_path.
 
 create or replace function sketch_key(value float8) returns int8
 language sql immutable parallel safe as
@@ -8,10 +9,10 @@ $$ select case when value > 0 then ceil(ln(value) / 0.0198::float8)::int8 + 4000
                else 0 end $$;
 
 create or replace function sketch_of(samples float8[]) returns int8[]
-language sql immutable parallel safe as
-$$ select array_agg(entry order by entry)
-   from (select sketch_key(value) * 4294967296 + count(*) as entry
-         from unnest(samples) as sample (value) group by sketch_key(value)) bins $$;
+language sql immutable parallel safe
+return (select array_agg(entry order by entry)
+        from (select sketch_key(value) * 4294967296 + count(*) as entry
+              from unnest(samples) as sample (value) group by sketch_key(value)) bins);
 
 -- Entries in any order, keys more than once -> a sketch. Counts stop at 2^32 - 1.
 create or replace function sketch_compact(entries int8[]) returns int8[]

@@ -1,7 +1,6 @@
 """Rollups against an independent oracle: polars on the samples, for loads in any order with refreshes in between."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
@@ -42,21 +41,8 @@ steps = st.lists(st.one_of(loads, st.none(), st.integers(1, 400)), min_size=1, m
 
 
 @pytest.fixture
-def store(postgres_url: str) -> Iterator[stores.Postgres]:
-    made = stores.Postgres(postgres_url)
-    yield made
-    made.close()
-
-
-def start_anew(store: stores.Postgres) -> None:
-    store.clock.advance((NOW_US - store.clock.now_us()) / SECOND_US)
-    store.connection.execute(
-        """truncate raw_samples, rollup_1min, rollup_5min, rollup_1hour, rollup_1day, late_rows, late_refreshes,
-                    loaded_entries;
-           update latest_samples set at = null, value = null;
-           update rollup_state set closing = 'epoch', watermark = 'epoch', refreshed_at = null;
-           update retention_state set horizon = 'epoch'"""
-    )
+def store(any_store: stores.Postgres) -> stores.Postgres:
+    return any_store
 
 
 def run(store: stores.Postgres, actions: list[Load | int | None]) -> Samples:
@@ -143,7 +129,7 @@ def test_every_resolution_equals_the_oracle_whatever_the_order(store: stores.Pos
     @settings(max_examples=40, deadline=None)
     @given(steps)
     def property(actions: list[Load | int | None]) -> None:
-        start_anew(store)
+        store.empty()
         held = run(store, actions)
         store.refresh()
         check_views(store, held)
@@ -196,10 +182,7 @@ def test_a_window_refresh_repairs_what_was_damaged_and_takes_late_rows(store: st
     late = NOW_US - 5 * HOUR_US
     store.load([entry([(KEYS[0], late, 1e6)], "late-0")])
     held[0, late] = 1e6
-    store.connection.execute(
-        "update rollup_1min set sample_count = 0, sketch = '{}' where bucket between %s and %s",
-        (Window(late, late).since, Window(late + HOUR_US, late + HOUR_US).since),
-    )
+    store.damage(Window(late, late + HOUR_US))
     refresh.refresh_window(store.database, Window(late - HOUR_US, late + 2 * HOUR_US))
     assert store.connection.execute("select count(*) from late_rows").fetchone() == (0,)
     check_views(store, held)

@@ -13,14 +13,12 @@ CPU = SeriesKey.of("cpu_busy_pct", {"host": "a", "cpu": "0"}, "agent-1", "web-1"
 MEMORY = SeriesKey.of("memory_used_bytes", {"host": 'quote " and \\ and ü'})
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", *stores.ENGINES])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     if request.param == "memory":
         yield stores.Memory()
-        return
-    made = stores.Postgres(request.getfixturevalue("postgres_url"))
-    yield made
-    made.close()
+    else:
+        yield from stores.opened(request)
 
 
 def listed(batch: SampleBatch) -> list[tuple[SeriesKey, int, float]]:

@@ -6,7 +6,7 @@ from muninn.errors import Unavailable
 from muninn.rollups.refresh import refresh_fresh
 from muninn.run.programs import Context
 from muninn.store.database import Database
-from muninn.store.partitions import ensure_ahead
+from muninn.store.partitions import ensure_ahead, tune
 
 log = logging.getLogger(__name__)
 
@@ -16,12 +16,14 @@ _PARTITIONS_EVERY_S = 3600.0
 def main(context: Context) -> None:
     """Refresh until stopped."""
     database = context.database()
+    kept = context.settings.store
     context.start_heartbeat()
     partitions_due_s = context.clock.monotonic()
     while True:
         try:
             if context.clock.monotonic() >= partitions_due_s:
-                ensure_ahead(database, context.clock.now_us(), context.settings.store.ahead_days)
+                tune(database, chunk_hours=kept.chunk_hours, columnstore_after_hours=kept.columnstore_after_hours)
+                ensure_ahead(database, context.clock.now_us(), kept.ahead_days)
                 partitions_due_s = context.clock.monotonic() + _PARTITIONS_EVERY_S
             _refresh(context, database)
         except Unavailable as error:

@@ -1,0 +1,87 @@
+"""Rollups on TimescaleDB: continuous aggregates, refreshed by us and by no policy.
+
+Belongs here: one piece closed, one late window, one window again. Does not: which pieces (refresh, plan).
+
+refresh_continuous_aggregate() runs in no transaction, so what plain PostgreSQL does in one is done in three here,
+under a lock of the session: late rows are claimed; the buckets are computed; in one transaction the claimed rows go
+and the watermark moves. Whatever was claimed was committed before the computation began, which therefore sees its
+samples. A crash in between leaves late rows claimed, and the next refresh claims and computes them again; buckets
+above the watermark that it leaves are seen by no view and computed again too.
+
+Every computation is forced: it does not ask TimescaleDB what has changed, so a damaged bucket is repaired, and the
+one stretch per transaction that TimescaleDB notes as changed costs nothing. No window reaches below the horizon of
+what it is computed from: the buckets there would be deleted.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from muninn.model import Resolution, Window
+from muninn.rollups import plan
+from muninn.store.database import Database, Session
+
+_REFRESH_TIMEOUT_S = 900.0
+
+
+class Aggregates:
+    """See `muninn.rollups.refresh.Rollups`."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    def close(self, piece: Window) -> Counter[str]:
+        with self._alone() as session:
+            if _watermark_us(session) >= piece.until_us:  # another refresh was faster
+                return Counter()
+            bounds = {"since_us": piece.since_us, "until_us": piece.until_us}
+            session.execute("timescale_claim_late", **bounds)
+            rows = _refresh(session, _steps(session, piece, piece.until_us, fresh=True))
+            with session.transaction() as transaction:
+                transaction.execute("timescale_forget_claimed", **bounds)
+                transaction.execute("rollup_advance", watermark_us=piece.until_us)
+        return rows
+
+    def take_late(self, window: Window) -> tuple[int, Counter[str]]:
+        with self._alone() as session:
+            bounds = {"since_us": window.since_us, "until_us": window.until_us}
+            if not session.execute("timescale_claim_late", **bounds):
+                return 0, Counter()
+            rows = _refresh(session, _steps(session, window, _watermark_us(session)))
+            return session.fetch("timescale_take_claimed", **bounds)[0].buckets, rows
+
+    def rebuild(self, piece: Window, only: Resolution | None) -> Counter[str]:
+        with self._alone() as session:
+            bounds = {"since_us": piece.since_us, "until_us": piece.until_us}
+            if only is None:
+                session.execute("timescale_claim_late", **bounds)
+            steps = _steps(session, piece, _watermark_us(session))
+            rows = _refresh(session, [step for step in steps if only in (None, step.resolution)])
+            if only is None:
+                session.execute("timescale_forget_claimed", **bounds)
+        return rows
+
+    @contextmanager
+    def _alone(self) -> Iterator[Session]:
+        """A session while which no other refresh runs, and no horizon moves."""
+        with self._database.session(statement_timeout_s=_REFRESH_TIMEOUT_S) as session:
+            session.fetch("store_hold_refresh_lock")
+            yield session
+
+
+def _watermark_us(session: Session) -> int:
+    return int(session.fetch("rollup_state")[0].watermark_us)
+
+
+def _steps(session: Session, window: Window, watermark_us: int, *, fresh: bool = False) -> list[plan.Step]:
+    horizons = {row.table_name: row.horizon_us for row in session.fetch("store_horizons")}
+    return plan.chained(plan.steps(window, watermark_us, horizons, fresh=fresh))
+
+
+def _refresh(session: Session, steps: Sequence[plan.Step]) -> Counter[str]:
+    rows: Counter[str] = Counter()
+    for step in steps:
+        bounds = {"since_us": step.window.since_us, "until_us": step.window.until_us}
+        session.execute("timescale_refresh", rollup=f"rollup_{step.resolution.name}", **bounds)
+        rows[step.resolution.name] += session.fetch("timescale_rows", resolution=step.resolution.name, **bounds)[0].rows
+    return rows

@@ -1,0 +1,71 @@
+"""Rollups on plain PostgreSQL: tables, rebuilt in the transaction that moves the watermark or takes late rows.
+
+Belongs here: one piece closed, one late window, one window again. Does not: which pieces (refresh, plan).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from muninn.model import Resolution, Window
+from muninn.rollups import plan
+from muninn.store.database import Database, Transaction
+
+_REBUILD_TIMEOUT_S = 900.0
+# With more late series than this, a window is rebuilt whole.
+_MAX_LATE_SERIES = 2_000
+
+
+class Tables:
+    """See `muninn.rollups.refresh.Rollups`."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    def close(self, piece: Window) -> Counter[str]:
+        with self._database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
+            watermark_us, horizons = _locked_state(transaction)
+            if watermark_us >= piece.until_us:  # another refresh was faster
+                return Counter()
+            transaction.execute("rollup_forget_late", since_us=piece.since_us, until_us=piece.until_us)
+            rows = _rebuild(transaction, plan.steps(piece, piece.until_us, horizons, fresh=True), None)
+            transaction.execute("rollup_advance", watermark_us=piece.until_us)
+        return rows
+
+    def take_late(self, window: Window) -> tuple[int, Counter[str]]:
+        with self._database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
+            watermark_us, horizons = _locked_state(transaction)
+            taken = transaction.fetch("rollup_take_late", since_us=window.since_us, until_us=window.until_us)[0]
+            if not taken.buckets:
+                return 0, Counter()
+            series_ids = taken.series_ids if len(taken.series_ids) <= _MAX_LATE_SERIES else None
+            return taken.buckets, _rebuild(transaction, plan.steps(window, watermark_us, horizons), series_ids)
+
+    def rebuild(self, piece: Window, only: Resolution | None) -> Counter[str]:
+        with self._database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
+            watermark_us, horizons = _locked_state(transaction)
+            steps = plan.steps(piece, watermark_us, horizons)
+            if only is None:
+                transaction.execute("rollup_forget_late", since_us=piece.since_us, until_us=piece.until_us)
+            return _rebuild(transaction, [step for step in steps if only in (None, step.resolution)], None)
+
+
+def _locked_state(transaction: Transaction) -> tuple[int, Mapping[str, int]]:
+    """(watermark, horizons), which nobody else moves until this transaction ends."""
+    transaction.execute("store_refresh_lock")
+    watermark_us = transaction.fetch("rollup_state")[0].watermark_us
+    return watermark_us, {row.table_name: row.horizon_us for row in transaction.fetch("store_horizons")}
+
+
+def _rebuild(transaction: Transaction, steps: Sequence[plan.Step], series_ids: list[int] | None) -> Counter[str]:
+    rows: Counter[str] = Counter()
+    for step in steps:
+        written = transaction.fetch(
+            "rollup_rebuild",
+            resolution=step.resolution.name,
+            source=step.source,
+            since_us=step.window.since_us,
+            until_us=step.window.until_us,
+            series_ids=series_ids,
+        )
+        rows[step.resolution.name] += written[0].rows
+    return rows

@@ -1,0 +1,41 @@
+-- A partition here is what retention drops at once: the chunks of a table that begin in the same stretch of
+-- partition_days since the epoch, named <table>_<first day>. TimescaleDB makes chunks when rows come.
+
+create or replace function store_ensure_partitions(parent text, since timestamptz, until timestamptz) returns int4
+language sql immutable parallel safe as $$ select 0 $$;
+
+create or replace function store_partitions()
+returns table (table_name text, partition text, since timestamptz, until timestamptz, rows_estimate int8, bytes int8)
+language sql stable as $$
+  with tables as (
+    select state.table_name, state.partition_days * interval '24 hours' as width,
+           coalesce(rollup.materialization_hypertable_schema, current_schema()) as schema_name,
+           coalesce(rollup.materialization_hypertable_name, state.table_name) as hypertable_name
+    from retention_state state
+    left join timescaledb_information.continuous_aggregates rollup
+      on rollup.view_schema = current_schema() and rollup.view_name = state.table_name
+  )
+  select tables.table_name, tables.table_name || '_' || to_char(begins.since at time zone 'UTC', 'YYYYMMDD'),
+         begins.since, greatest(begins.since + tables.width, max(chunk.range_end)),
+         sum(greatest(approximate_row_count(relation.name), pg_stat_get_live_tuples(relation.name)))::int8,
+         coalesce(sum(size.total_bytes), 0)::int8
+  from tables
+  join timescaledb_information.chunks chunk
+    on chunk.hypertable_schema = tables.schema_name and chunk.hypertable_name = tables.hypertable_name
+  left join lateral chunks_detailed_size(format('%I.%I', tables.schema_name, tables.hypertable_name)::regclass) size
+    on size.chunk_schema = chunk.chunk_schema and size.chunk_name = chunk.chunk_name,
+  lateral (select format('%I.%I', chunk.chunk_schema, chunk.chunk_name)::regclass as name) relation,
+  lateral (select date_bin(tables.width, chunk.range_start, timestamptz '1970-01-01 00:00:00+00') as since) begins
+  group by tables.table_name, begins.since, tables.width
+  order by tables.table_name, begins.since
+$$;
+
+create or replace procedure store_drop_partition(partition text)
+language plpgsql as $$
+declare
+  parent text := left(partition, -9);
+  since timestamptz := right(partition, 8)::date::timestamp at time zone 'UTC';
+  width interval := (select partition_days * interval '24 hours' from retention_state where table_name = parent);
+begin
+  perform drop_chunks(parent::regclass, older_than => since + width, newer_than => since);
+end $$;

@@ -1,0 +1,41 @@
+-- Take out samples whose value was replaced, of a stretch of time that holds them all; returns how many.
+-- Series by series, as constants: in the columnstore only the batches of that series are then unpacked. The
+-- limit on unpacked rows is lifted for this transaction: a load is bounded by its own size.
+create or replace function store_delete_samples(
+  series_ids int4[], instants_us int8[], since timestamptz, until timestamptz
+) returns int8
+language plpgsql as $$
+declare
+  one record;
+  gone int8;
+  total int8 := 0;
+begin
+  perform set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true);
+  for one in
+    select series_id, array_agg(instant(at_us)) as instants
+    from unnest(series_ids, instants_us) as replaced (series_id, at_us) group by series_id
+  loop
+    execute format('delete from raw_samples where series_id = %s and at >= %L and at <= %L and at = any(%L)',
+                   one.series_id, since, until, one.instants);
+    get diagnostics gone = row_count;
+    total := total + gone;
+  end loop;
+  return total;
+end $$;
+
+-- The width of chunks to come, and when a chunk goes into the columnstore.
+create or replace function store_tune(chunk_hours int4, columnstore_after_hours int4) returns void
+language plpgsql as $$
+declare
+  after interval := make_interval(hours => columnstore_after_hours);
+  planned interval := (
+    select (config->>'compress_after')::interval from timescaledb_information.jobs
+    where proc_name in ('policy_compression', 'policy_columnstore')
+      and hypertable_schema = current_schema() and hypertable_name = 'raw_samples');
+begin
+  perform set_chunk_time_interval('raw_samples', make_interval(hours => chunk_hours));
+  if planned is distinct from after then
+    perform remove_compression_policy('raw_samples', if_exists => true);
+    perform add_compression_policy('raw_samples', compress_after => after);
+  end if;
+end $$;
