@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from muninn.clock import HOUR_US
 from muninn.model import Resolution, Window
 from muninn.rollups import plan
 from muninn.store.database import Database, Session
@@ -26,6 +27,8 @@ _REFRESH_TIMEOUT_S = 900.0
 
 class Aggregates:
     """See `muninn.rollups.refresh.Rollups`."""
+
+    join_us = HOUR_US  # a pass computes the hours and the day that it touches anyway
 
     def __init__(self, database: Database):
         self._database = database

@@ -11,8 +11,6 @@ from muninn.clock import DAY_US, MINUTE_US
 from muninn.model import RESOLUTIONS, Resolution, Window
 
 RAW = "raw_samples"
-# Late minutes closer than this are rebuilt together: reading the gap costs less than another pass.
-_JOIN_US = 10 * MINUTE_US
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,13 @@ def days(window: Window) -> Iterator[Window]:
         since_us = until_us
 
 
-def late_windows(minutes_us: Sequence[int]) -> list[Window]:
-    """Ascending late minutes as windows of whole minutes, near ones joined, none across midnight."""
+def late_windows(minutes_us: Sequence[int], join_us: int) -> list[Window]:
+    """Ascending late minutes as windows of whole minutes, those at most `join_us` apart joined, none over midnight."""
     windows: list[Window] = []
     for minute_us in minutes_us:
         until_us = minute_us + MINUTE_US
         last = windows[-1] if windows else None
-        near = last is not None and minute_us - last.until_us <= _JOIN_US
+        near = last is not None and minute_us - last.until_us <= join_us
         if last is not None and near and minute_us // DAY_US == last.since_us // DAY_US:
             windows[-1] = Window(last.since_us, until_us)
         else:

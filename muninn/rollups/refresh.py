@@ -32,6 +32,11 @@ class Rollups(Protocol):
     """How an engine computes buckets. Each call returns rollup rows by resolution, and is whole or changes nothing
     that a view shows; late rows that it has not computed stay in the log."""
 
+    @property
+    def join_us(self) -> int:
+        """Late minutes closer than this are computed together: reading the gap costs less than another pass."""
+        ...
+
     def close(self, piece: Window) -> Counter[str]:
         """Compute the buckets that end in a piece of one day, then move the watermark to its end."""
         ...
@@ -130,8 +135,9 @@ def _refresh_late(database: Database, rollups: Rollups, rows: Counter[str]) -> t
     minutes = [row.minute_us for row in database.fetch("rollup_late_minutes")]
     watermark_us = state(database)[0].watermark_us
     buckets = 0
+    stale = [minute_us for minute_us in minutes if minute_us < watermark_us]
     windows: list[Window] = []
-    for window in plan.late_windows([minute_us for minute_us in minutes if minute_us < watermark_us]):
+    for window in plan.late_windows(stale, rollups.join_us):
         taken, written = rollups.take_late(window)
         if taken:  # else another refresh was faster
             buckets += taken

@@ -6,6 +6,7 @@ Belongs here: one piece closed, one late window, one window again. Does not: whi
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from muninn.clock import MINUTE_US
 from muninn.model import Resolution, Window
 from muninn.rollups import plan
 from muninn.store.database import Database, Transaction
@@ -17,6 +18,8 @@ _MAX_LATE_SERIES = 2_000
 
 class Tables:
     """See `muninn.rollups.refresh.Rollups`."""
+
+    join_us = 10 * MINUTE_US
 
     def __init__(self, database: Database):
         self._database = database

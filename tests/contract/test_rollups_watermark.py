@@ -30,11 +30,15 @@ SETTLED = NOW_US - 10 * MINUTE_US
 
 
 @pytest.fixture
-def store(postgres_url: str) -> Iterator[stores.Postgres]:
-    made = stores.Postgres(postgres_url)
-    partitions.ensure_ahead(made.database, NOW_US, 1)
-    yield made
-    made.close()
+def store(many_sessions: stores.Postgres) -> stores.Postgres:
+    partitions.ensure_ahead(many_sessions.database, NOW_US, 1)
+    return many_sessions
+
+
+# The statements in which a refresh waits, as each engine words them.
+CLAIMS = {"postgres": "delete from late_rows", "timescaledb": "update late_rows"}
+COMPUTES = {"postgres": "rollup_rebuild", "timescaledb": "refresh_continuous_aggregate"}
+LOCKS = {"postgres": "pg_advisory_xact_lock(8480, 3)", "timescaledb": "pg_advisory_lock(8480, 3)"}
 
 
 @pytest.fixture
@@ -129,7 +133,7 @@ def test_a_load_between_announcement_and_computation_is_seen_or_late(
     store.load([entry([(KEY, SETTLED, 1.0)], "1-0")])
     with held_up(store, "lock table late_rows in exclusive mode"):
         refreshed = threads.submit(store.refresh)
-        wait_until_blocked(store, refreshed, "delete from late_rows")
+        wait_until_blocked(store, refreshed, CLAIMS[store.database.engine])
         other = threads.submit(store.load, [entry([(OTHER, NOW_US, 2.0)], "2-0")])
         assert other.result(10).late == 0  # fresh rows are not held up
         late = threads.submit(store.load, [entry([(OTHER, SETTLED, 3.0)], "3-0")])
@@ -148,7 +152,7 @@ def test_a_load_during_the_computation_is_picked_up_by_the_next_refresh(
     store.clock.advance(120)
     with held_up(store, "lock table rollup_5min in share mode"):
         refreshed = threads.submit(store.refresh)
-        wait_until_blocked(store, refreshed, "rollup_rebuild")
+        wait_until_blocked(store, refreshed, COMPUTES[store.database.engine])
         rows = [(KEY, store.clock.now_us() - 80 * SECOND_US, 2.0), (OTHER, SETTLED, 3.0)]
         assert store.load([entry(rows, "2-0")]).late == 2
     refreshed.result()
@@ -179,7 +183,7 @@ def test_two_refreshes_at_once_do_the_work_once(store: stores.Postgres, threads:
             threads.submit(refresh.refresh_fresh, store.database, store.clock.now_us(), stores.SETTLE_S)
             for _ in range(2)
         ]
-        wait_until_blocked(store, both[0], "pg_advisory_xact_lock(8480, 3)")
+        wait_until_blocked(store, both[0], LOCKS[store.database.engine])
     written = sorted(sum(done.result().rows_by_resolution.values()) for done in both)
     assert written[0] == 0
     assert written[1] > 0
@@ -187,9 +191,11 @@ def test_two_refreshes_at_once_do_the_work_once(store: stores.Postgres, threads:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_loaders_and_refreshers_in_a_crowd(postgres_url: str, threads: ThreadPoolExecutor, seed: int) -> None:
+def test_loaders_and_refreshers_in_a_crowd(
+    many_sessions: stores.Postgres, threads: ThreadPoolExecutor, seed: int
+) -> None:
     """Four loaders with overlapping series and times, two refreshers; every sample ends in every rollup."""
-    store = stores.Postgres(postgres_url)
+    store = many_sessions
     keys = [SeriesKey.of("m", {"host": str(number)}) for number in range(6)]
     stop = threading.Event()
 
@@ -226,7 +232,6 @@ def test_loaders_and_refreshers_in_a_crowd(postgres_url: str, threads: ThreadPoo
     store.clock.advance(2 * DAY_US / SECOND_US)
     store.refresh()
     assert_rollups_equal_raw(store)
-    store.close()
 
 
 def _again(action: Callable[[], LoadResult | None]) -> LoadResult:
@@ -249,7 +254,7 @@ def test_the_views_unite_refreshed_and_live_at_one_instant(store: stores.Postgre
     assert seen() == [samples] * 4
     with held_up(store, "lock table rollup_1hour in share mode"):
         refreshed = threads.submit(store.refresh)
-        wait_until_blocked(store, refreshed, "rollup_rebuild")
+        wait_until_blocked(store, refreshed, COMPUTES[store.database.engine])
         assert seen() == [samples] * 4  # minutes are written, and not committed
     refreshed.result()
     assert seen() == [samples] * 4

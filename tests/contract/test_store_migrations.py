@@ -6,9 +6,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import stores
 
 from muninn.errors import Misconfigured
-from muninn.store.database import SQL, Database
+from muninn.model import RESOLUTIONS, SeriesKey
+from muninn.store.database import SQL, Database, engine_of
 from muninn.store.migrations import migrate
 
 
@@ -27,7 +29,9 @@ def tables(url: str) -> set[str]:
 def test_an_empty_database_gets_everything_once(empty_postgres_url: str, folder: Path) -> None:
     with Database(empty_postgres_url) as database:
         first = migrate(database, folder)
-        assert list(first.applied) == sorted(path.name for path in (folder / "migrations").glob("*.sql"))
+        assert list(first.applied) == sorted(
+            path.name for path in (folder / "migrations").glob("*.sql") if ".timescaledb." not in path.name
+        )
         assert first.renewed
         assert {"series", "raw_samples", "rollup_1day", "performance_metrics", "metrics_1min"} <= tables(
             empty_postgres_url
@@ -107,3 +111,43 @@ def test_many_programs_may_migrate_at_once(empty_postgres_url: str) -> None:
 def test_plain_postgresql_is_recognised(postgres_url: str) -> None:
     with Database(postgres_url) as database:
         assert database.engine == "postgres"
+
+
+@pytest.mark.parametrize(
+    ("license", "natively_partitioned", "engine", "says"),
+    [
+        (None, False, "postgres", None),
+        (None, True, "postgres", None),
+        ("timescale", False, "timescaledb", None),
+        ("timescale", True, "postgres", "installed after Muninn"),
+        ("apache", False, "postgres", "Apache edition"),
+    ],
+)
+def test_the_engine_follows_from_the_licence_and_from_what_is_there(
+    license: str | None, natively_partitioned: bool, engine: str, says: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert engine_of(license, natively_partitioned=natively_partitioned) == engine
+    assert [says in record.message for record in caplog.records if says] == ([True] if says else [])
+
+
+def test_timescaledb_is_recognised_and_migrated_once(wasm_database: Database) -> None:
+    assert wasm_database.engine == "timescaledb"
+    again = migrate(wasm_database)
+    assert (again.applied, again.renewed) == ((), False)
+    names = {row.name for row in wasm_database.fetch("store_applied_migrations")}
+    assert "0002_samples.timescaledb.sql" in names
+    assert not any(".postgres." in name for name in names)
+
+
+def test_renewing_views_keeps_the_rollups(any_store: stores.Postgres, folder: Path) -> None:
+    key = SeriesKey.of("m", {"host": "a"})
+    any_store.load([stores.entry([(key, stores.NOW_US - n * 7_000_000, float(n)) for n in range(500)], "1-0")])
+    any_store.refresh()
+    before = any_store.connection.execute("select * from rollup_1min order by 1, 2").fetchall()
+    assert before
+    path = folder / "idempotent/040_views.sql"
+    path.write_text(path.read_text() + "\n-- changed\n")
+    assert migrate(any_store.database, folder).renewed
+    assert any_store.connection.execute("select * from rollup_1min order by 1, 2").fetchall() == before
+    assert sum(each.sample_count for each in any_store.buckets(RESOLUTIONS[3])) == 500
+    assert migrate(any_store.database).renewed  # as others expect it

@@ -18,7 +18,13 @@ KEEP_ALL = {"raw_days": 3650, "rollup_1min_days": 3650, "rollup_5min_days": 3650
 
 
 @pytest.fixture
-def store(postgres_url: str) -> Iterator[stores.Postgres]:
+def store(any_store: stores.Postgres) -> stores.Postgres:
+    return any_store
+
+
+@pytest.fixture
+def native(postgres_url: str) -> Iterator[stores.Postgres]:
+    """Plain PostgreSQL: what follows from partitions that are made before their rows."""
     made = stores.Postgres(postgres_url)
     yield made
     made.close()
@@ -36,22 +42,22 @@ def fill(store: stores.Postgres, days: list[int]) -> None:
     store.refresh()
 
 
-def test_partitions_are_made_ahead_once(store: stores.Postgres) -> None:
-    made = partitions.ensure_ahead(store.database, NOW_US, 3)
-    assert days_of(store, "raw_samples") == [0, 1, 2, 3]
-    assert made == len(partitions.list_partitions(store.database))
-    assert partitions.ensure_ahead(store.database, NOW_US, 3) == 0
-    assert partitions.ensure_ahead(store.database, NOW_US + DAY_US, 3) >= 2
-    assert days_of(store, "rollup_1min") == [0, 1, 2, 3, 4]
-    for each in partitions.list_partitions(store.database):
+def test_partitions_are_made_ahead_once(native: stores.Postgres) -> None:
+    made = partitions.ensure_ahead(native.database, NOW_US, 3)
+    assert days_of(native, "raw_samples") == [0, 1, 2, 3]
+    assert made == len(partitions.list_partitions(native.database))
+    assert partitions.ensure_ahead(native.database, NOW_US, 3) == 0
+    assert partitions.ensure_ahead(native.database, NOW_US + DAY_US, 3) >= 2
+    assert days_of(native, "rollup_1min") == [0, 1, 2, 3, 4]
+    for each in partitions.list_partitions(native.database):
         assert each.until_us > each.since_us
         assert each.bytes > 0
 
 
-def test_every_table_covers_time_without_gap_or_overlap(store: stores.Postgres) -> None:
+def test_every_table_covers_time_without_gap_or_overlap(native: stores.Postgres) -> None:
     for table in (partitions.RAW, *partitions.ROLLUPS):
-        partitions.ensure(store.database, table, Window(TODAY - 40 * DAY_US, TODAY + 40 * DAY_US))
-        found = [each for each in partitions.list_partitions(store.database) if each.table == table]
+        partitions.ensure(native.database, table, Window(TODAY - 40 * DAY_US, TODAY + 40 * DAY_US))
+        found = [each for each in partitions.list_partitions(native.database) if each.table == table]
         assert found[0].since_us <= TODAY - 40 * DAY_US
         assert found[-1].until_us >= TODAY + 40 * DAY_US
         assert [each.until_us for each in found[:-1]] == [each.since_us for each in found[1:]]
@@ -138,14 +144,14 @@ def test_a_window_refresh_leaves_rollups_whose_raw_rows_were_dropped(store: stor
     assert [sum(each.sample_count for each in store.buckets(resolution)) for resolution in RESOLUTIONS] == [90] * 4
 
 
-def test_a_late_sample_reaches_coarse_rollups_where_fine_ones_are_gone(store: stores.Postgres) -> None:
-    fill(store, [-70, -40, -1])
-    partitions.drop_expired(store.database, NOW_US, **{**KEEP_ALL, "rollup_1min_days": 5, "rollup_5min_days": 30})
-    assert days_of(store, "rollup_1min") == [-1]
-    store.load([entry([(KEY, TODAY - 40 * DAY_US + 1, 1000.0)], "late-0")])
-    store.refresh()
-    assert days_of(store, "rollup_1min") == [-1]
-    hours, whole_days = (store.buckets(resolution) for resolution in RESOLUTIONS[2:])
+def test_a_late_sample_reaches_coarse_rollups_where_fine_ones_are_gone(native: stores.Postgres) -> None:
+    fill(native, [-70, -40, -1])
+    partitions.drop_expired(native.database, NOW_US, **{**KEEP_ALL, "rollup_1min_days": 5, "rollup_5min_days": 30})
+    assert days_of(native, "rollup_1min") == [-1]
+    native.load([entry([(KEY, TODAY - 40 * DAY_US + 1, 1000.0)], "late-0")])
+    native.refresh()
+    assert days_of(native, "rollup_1min") == [-1]
+    hours, whole_days = (native.buckets(resolution) for resolution in RESOLUTIONS[2:])
     assert [each.sample_count for each in hours] == [each.sample_count for each in whole_days] == [30, 31, 30]
     assert hours[1].max_value == whole_days[1].max_value == 1000.0
     assert hours[1].sketch.tolist() == whole_days[1].sketch.tolist()

@@ -1,10 +1,10 @@
 """The sketch in SQL is the sketch in numpy: entry by entry, and the same quantiles."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-import psycopg
 import pytest
+import stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,12 +15,11 @@ samples = st.lists(st.one_of(doubles, st.integers(-20, 20).map(float)), min_size
 
 
 @pytest.fixture
-def connection(postgres_url: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(postgres_url, autocommit=True) as made:
-        yield made
+def connection(any_store: stores.Postgres) -> Any:
+    return any_store.connection
 
 
-def test_the_same_keys_sketches_and_quantiles(connection: psycopg.Connection) -> None:
+def test_the_same_keys_sketches_and_quantiles(connection: Any) -> None:
     @settings(max_examples=300, deadline=None)
     @given(samples, st.floats(0, 1))
     def property(values: list[float], q: float) -> None:
@@ -40,7 +39,7 @@ def test_the_same_keys_sketches_and_quantiles(connection: psycopg.Connection) ->
     property()
 
 
-def test_the_same_merge(connection: psycopg.Connection) -> None:
+def test_the_same_merge(connection: Any) -> None:
     @settings(max_examples=150, deadline=None)
     @given(st.lists(samples, min_size=1, max_size=6))
     def property(groups: list[list[float]]) -> None:
@@ -54,14 +53,14 @@ def test_the_same_merge(connection: psycopg.Connection) -> None:
     property()
 
 
-def test_every_bin_stands_for_the_same_value(connection: psycopg.Connection) -> None:
+def test_every_bin_stands_for_the_same_value(connection: Any) -> None:
     keys = np.arange(sketch.OFFSET - 37_600, sketch.OFFSET + 35_849)
     keys = np.concatenate([-keys[::-1], [0], keys])
     rows = connection.execute("select sketch_value(k) from unnest(%s::int8[]) as k", (keys.tolist(),)).fetchall()
     np.testing.assert_allclose([value for (value,) in rows], sketch.value_of(keys), rtol=1e-14, atol=5e-324)
 
 
-def test_counts_stop_at_the_same_place(connection: psycopg.Connection) -> None:
+def test_counts_stop_at_the_same_place(connection: Any) -> None:
     full = (sketch.key_of(np.array([7.0])) << 32) + 0xFFFF_FFFF
     row = connection.execute(
         "select sketch_compact(%s::int8[] || %s::int8[])", (full.tolist(), full.tolist())
@@ -70,12 +69,12 @@ def test_counts_stop_at_the_same_place(connection: psycopg.Connection) -> None:
 
 
 @pytest.mark.parametrize("empty", ["null", "'{}'"])
-def test_an_empty_sketch_has_no_quantile(connection: psycopg.Connection, empty: str) -> None:
+def test_an_empty_sketch_has_no_quantile(connection: Any, empty: str) -> None:
     assert connection.execute(f"select sketch_quantile({empty}::int8[], 0.5, 0, 1)".encode()).fetchone() == (None,)
     assert connection.execute(f"select sketch_merge({empty}::int8[])".encode()).fetchone() == (None,)
 
 
-def test_the_functions_may_stand_in_a_continuous_aggregate(connection: psycopg.Connection) -> None:
+def test_the_functions_may_stand_in_a_continuous_aggregate(connection: Any) -> None:
     """What TimescaleDB asks of them: immutable and parallel safe."""
     found = connection.execute(
         "select proname, provolatile, proparallel from pg_proc where proname like 'sketch%' order by proname"
