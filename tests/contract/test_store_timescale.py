@@ -1,0 +1,163 @@
+"""What TimescaleDB adds: the columnstore, chunks, refreshes in several transactions; against the store in memory."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+import stores
+from stores import NOW_US, SETTLE_S, entry
+
+from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+from muninn.errors import Unavailable
+from muninn.model import RESOLUTIONS, SampleBatch, SeriesKey, Window
+from muninn.rollups import aggregates, refresh
+from muninn.store import partitions
+
+KEYS = [SeriesKey.of("m", {"host": str(number)}) for number in range(3)]
+KEEP_ALL = {"raw_days": 3650, "rollup_1min_days": 3650, "rollup_5min_days": 3650, "rollup_1hour_days": 3650}
+TODAY = NOW_US // DAY_US * DAY_US
+TIMESCALE = [engine for engine in stores.ENGINES if engine != "postgres"]
+
+
+@pytest.fixture(params=TIMESCALE)
+def store(request: pytest.FixtureRequest) -> Iterator[stores.Postgres]:
+    yield from stores.opened(request)
+
+
+def compress(store: stores.Postgres) -> int:
+    """Let the policy do its work; how many chunks are in the columnstore then."""
+    policy = store.connection.execute(
+        "select job_id from timescaledb_information.jobs where proc_name = 'policy_compression'"
+    ).fetchone()
+    store.connection.execute("call run_job(%s)", policy)
+    found = store.connection.execute(
+        "select count(*) filter (where is_compressed) from timescaledb_information.chunks"
+        " where hypertable_name = 'raw_samples'"
+    ).fetchone()
+    return int(found[0])
+
+
+def assert_same(store: stores.Postgres, twin: stores.Memory) -> None:
+    assert _listed(store.raw()) == _listed(twin.raw())
+    for resolution in RESOLUTIONS:
+        assert [_figures(each) for each in store.buckets(resolution)] == [
+            _figures(each) for each in twin.buckets(resolution)
+        ]
+
+
+def _listed(batch: SampleBatch) -> list[tuple[SeriesKey, int, float]]:
+    keys = [batch.keys[key] for key in batch.key_index.tolist()]
+    return list(zip(keys, batch.at_us.tolist(), batch.value.tolist(), strict=True))
+
+
+def _figures(bucket: stores.Bucket) -> tuple[object, ...]:
+    size = float(f"{bucket.sum_value:.9g}")
+    return (bucket.key, bucket.bucket_us, bucket.sample_count, size, bucket.min_value, bucket.sketch.tolist())
+
+
+def test_late_new_repeated_and_replaced_samples_go_into_the_columnstore(store: stores.Postgres) -> None:
+    twin = stores.Memory()
+    rows = [(key, NOW_US - n * 43 * SECOND_US, float(n % 31)) for n in range(3000) for key in KEYS]
+    loads = [
+        rows,
+        [(key, at, value) for key, at, value in rows[:600]],
+        [(key, at, value + 100) for key, at, value in rows[300::50]],
+        [(key, at + 1, -value) for key, at, value in rows[100::40]],
+    ]
+    for number, load in enumerate(loads):
+        results = [each.load([entry(load, f"{number}-0")]) for each in (store, twin)]
+        assert results[0] == results[1]
+        for each in (store, twin):
+            each.refresh()
+        assert compress(store) > 30
+        assert_same(store, twin)
+
+
+def test_a_load_may_unpack_more_than_timescaledb_allows_by_itself(store: stores.Postgres) -> None:
+    rows = [(key, NOW_US - n * SECOND_US, float(n)) for n in range(200) for key in KEYS]
+    store.load([entry(rows, "1-0")])
+    assert compress(store)
+    store.connection.execute("set timescaledb.max_tuples_decompressed_per_dml_transaction = 10")
+    limit = (Unavailable, psycopg.errors.ConfigurationLimitExceeded)
+    with pytest.raises(limit, match="tuple decompression limit"):
+        store.connection.execute("delete from raw_samples where value = 5")
+    changed = [(key, at, value + 0.5) for key, at, value in rows]
+    assert store.load([entry(changed, "2-0")]).duplicates == len(rows)
+    store.connection.execute("reset timescaledb.max_tuples_decompressed_per_dml_transaction")
+    assert sorted(store.raw().value.tolist()) == sorted(value for _, _, value in changed)
+
+
+def test_late_rows_that_were_claimed_and_not_computed_are_computed_by_the_next_refresh(
+    store: stores.Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = TODAY - 20 * DAY_US
+    store.load([entry([(KEYS[0], old, 1.0), (KEYS[0], NOW_US - HOUR_US, 1.0)], "1-0")])
+    store.refresh()
+    store.load([entry([(KEYS[1], old + 1, 2.0)], "2-0")])
+    with monkeypatch.context() as crash:
+        crash.setattr(aggregates, "_refresh", _away)
+        with pytest.raises(Unavailable):
+            store.refresh()
+    assert store.connection.execute("select claimed, sample_count from late_rows").fetchall() == [(True, 1)]
+    assert partitions.drop_expired(store.database, NOW_US, **{**KEEP_ALL, "raw_days": 10}) == []
+    assert refresh.refresh_fresh(store.database, NOW_US, SETTLE_S).late_buckets == 1
+    assert [sum(each.sample_count for each in store.buckets(resolution)) for resolution in RESOLUTIONS] == [3] * 4
+    assert len(partitions.drop_expired(store.database, NOW_US, **{**KEEP_ALL, "raw_days": 10})) == 1
+
+
+def test_a_fresh_window_that_was_not_finished_is_closed_by_the_next_refresh(
+    store: stores.Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.load([entry([(KEYS[0], NOW_US - n * MINUTE_US, 1.0) for n in range(1, 90)], "1-0")])
+    computed = aggregates._refresh
+    with monkeypatch.context() as crash:
+        crash.setattr(aggregates, "_refresh", lambda session, steps: (computed(session, steps), _away()))
+        with pytest.raises(Unavailable):
+            store.refresh()
+    assert refresh.state(store.database)[0].watermark_us == 0
+    store.load([entry([(KEYS[1], NOW_US - 40 * MINUTE_US, 2.0)], "2-0")])  # late already, above the watermark
+    assert [sum(each.sample_count for each in store.buckets(resolution)) for resolution in RESOLUTIONS] == [90] * 4
+    store.refresh()
+    assert refresh.state(store.database)[0].watermark_us > 0
+    assert [sum(each.sample_count for each in store.buckets(resolution)) for resolution in RESOLUTIONS] == [90] * 4
+
+
+def _away(*_: object) -> None:
+    raise Unavailable("the database is away")
+
+
+def test_a_rollup_outlives_what_it_is_made_from(store: stores.Postgres) -> None:
+    """Where finer buckets are gone and raw samples are not, a refresh would delete the coarser ones."""
+    for day in (-70, -40, -1):
+        rows = [(KEYS[0], TODAY + day * DAY_US + n * MINUTE_US, float(n)) for n in range(30)]
+        store.load([entry(rows, f"{day + 1000}-0")])
+    store.refresh()
+    short = {**KEEP_ALL, "rollup_1min_days": 5, "rollup_5min_days": 30}
+    assert partitions.drop_expired(store.database, NOW_US, **short) == []
+    store.load([entry([(KEYS[0], TODAY - 40 * DAY_US + 1, 1000.0)], "late-0")])
+    store.refresh()
+    days = store.buckets(RESOLUTIONS[3])
+    assert [(each.sample_count, each.max_value) for each in days] == [(30, 29.0), (31, 1000.0), (30, 29.0)]
+    dropped = partitions.drop_expired(store.database, NOW_US, **{**short, "raw_days": 50})
+    assert [each.table for each in dropped] == ["raw_samples", "rollup_1min", "rollup_5min"]
+    refresh.refresh_window(store.database, Window(TODAY - 90 * DAY_US, NOW_US))
+    assert [each.sample_count for each in store.buckets(RESOLUTIONS[3])] == [30, 31, 30]
+
+
+def test_chunks_and_the_columnstore_follow_the_settings(store: stores.Postgres) -> None:
+    def settings() -> tuple[object, ...]:
+        return store.connection.execute(
+            """select extract(epoch from time_interval) / 3600,
+                      (select config->>'compress_after' from timescaledb_information.jobs
+                       where proc_name = 'policy_compression')
+               from timescaledb_information.dimensions where hypertable_name = 'raw_samples'"""
+        ).fetchone()
+
+    assert settings() == (1, "24:00:00")
+    for _ in range(2):
+        partitions.tune(store.database, chunk_hours=12, columnstore_after_hours=36)
+        assert settings() == (12, "36:00:00")
+    store.load([entry([(KEYS[0], TODAY - n * HOUR_US, 1.0) for n in range(1, 25)], "1-0")])
+    assert store.connection.execute("select count(*) from show_chunks('raw_samples')").fetchone() == (2,)
+    partitions.tune(store.database, chunk_hours=1, columnstore_after_hours=24)
+    assert settings() == (1, "24:00:00")
