@@ -30,6 +30,7 @@ def pipeline(ask: Asker, heartbeats: Heartbeats, now_us: int) -> PipelineState:
         bytes_on_disk=sum(partition.bytes for partition in partitions),
         programs=heartbeats.programs(now_us),
         buffer_lag_s=heartbeats.worst("muninn_buffer_lag_s"),
+        partitions_made_ahead=store.made_ahead,
     )
 
 

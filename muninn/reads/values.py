@@ -223,3 +223,5 @@ class PipelineState:
     programs: tuple[ProgramState, ...]
     # Age of the oldest entry that waits: unlike the loader's lag it grows while no loader runs.
     buffer_lag_s: float | None = None
+    # False where the engine makes a partition when its first row comes.
+    partitions_made_ahead: bool = True
