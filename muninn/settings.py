@@ -120,7 +120,7 @@ class Store(_Section):
         1,
         ge=1,
         le=24,
-        description="TimescaleDB: hours of raw samples in one chunk, a divisor of 24: docs/decisions/0005-timescaledb.md",
+        description="TimescaleDB: hours of raw samples in a chunk, a divisor of 24: docs/decisions/0005-timescaledb.md",
     )
     columnstore_after_hours: int = Field(
         24, ge=1, description="TimescaleDB: a chunk is compressed this long after its end, when few late samples come"
