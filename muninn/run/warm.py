@@ -1,6 +1,6 @@
 """`python -m muninn.run.warm`: import once what `muninn up` will import, so that its first start finds compiled files.
 
-Belongs here: the list, and the scanners that are compiled to machine code at their first call (kept beside their source).
+Belongs here: the list, and the scanners that are compiled to machine code at their first call (kept beside them).
 Does not: anything that happens when a program runs.
 """
 
