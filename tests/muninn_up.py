@@ -14,6 +14,7 @@ import psutil
 from rig import lives
 from servers import eventually, free_port
 
+from muninn.run import lifeline
 from muninn.run.state import Home, State
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +71,14 @@ class MuninnUp:
     def begin(self) -> None:
         """Start `muninn up`; its output goes to files."""
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
-            self.process = subprocess.Popen([MUNINN, "up"], env=self.environ, cwd=ROOT, stdout=out, stderr=err)
+            self.process = subprocess.Popen(
+                [MUNINN, "up"],
+                env=self.environ,
+                cwd=ROOT,
+                stdout=out,
+                stderr=err,
+                preexec_fn=lifeline.dying_with_me(signal.SIGTERM),
+            )
 
     def start(self) -> None:
         """Start it and wait until it says that everything runs."""

@@ -18,7 +18,7 @@ from servers import eventually
 
 from muninn import settings
 from muninn.errors import MuninnError
-from muninn.run import probes
+from muninn.run import lifeline, probes
 from muninn.run.stack import Part, Stack
 from muninn.run.state import Home, Process, State
 from muninn.run.supervisor import Control, Program
@@ -38,6 +38,7 @@ class Rig:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            preexec_fn=lifeline.dying_with_me(signal.SIGTERM),
         )
         self.seen: set[int] = set()
 

@@ -80,9 +80,11 @@ def learn(rows: Rows, sight: Sight, alarmed: Bools, excused: Bools, tuning: Tuni
     absorb = np.where(excused, 1.0, tuning.absorb)
     forget = 1.0 / span_rows(rows, tuning.memory_rows, tuning.memory_s)
     forgets = np.where(_SEASONAL, np.maximum(forget, tuning.residual_memory / rows.seen), forget)
-    half = 0.5 * (rows.high - rows.low)
-    high = rows.high + np.where(number > rows.high, absorb * (number - rows.high), -forgets * half)
-    low = rows.low + np.where(number < rows.low, absorb * (number - rows.low), forgets * half)
+    sinks = forgets * 0.5 * (rows.high - rows.low)
+    # Always sink, then grow: without a step between the two, rounding cannot decide which of them happens.
+    high, low = rows.high - sinks, rows.low + sinks
+    high += absorb * np.maximum(0.0, number - high)
+    low -= absorb * np.maximum(0.0, low - number)
     peace = sight.judged & ~alarmed & ~new
     for range_, waiting, learned in ((rows.high, rows.high_waiting, high), (rows.low, rows.low_waiting, low)):
         np.copyto(range_, learned, where=peace)

@@ -61,6 +61,11 @@ def of_programs(settings: Settings, dagster_home: Path, dagster_url: str) -> dic
     }
 
 
+def sibling_url(url: str, name: str) -> str:
+    """The URL of database `name` on the same server, with the same credentials."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
 def for_sqlalchemy(url: str) -> str:
     """The URL with the driver that Dagster uses."""
     parts = urlsplit(url)

@@ -16,7 +16,7 @@ from muninn.run.supervisor import Control
 
 POLL_S = 0.1
 # A part that has not answered after this long will not.
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 # ... nor one that has ended this often before it ever answered.
 TRIES = 3
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muninn import cache
-from muninn.run import embedded, probes
+from muninn.run import embedded, environment, probes
 from muninn.run.state import Home
 from muninn.run.supervisor import Program
 from muninn.settings import Settings, reachable, without_password
-from muninn.store import databases
 
 ROOT = Path(__file__).parents[2]
 # Lineage may wait, ingest may not: on two cores Dagster's start would hold everything else up.
@@ -91,7 +90,7 @@ def build(settings: Settings, home: Home) -> Stack:
         settings = _with_url(settings, "redis", servers[-1].url)
     database_url = settings.require_database_url()
     own = settings.dagster.database_url
-    dagster_url = own.get_secret_value() if own is not None else databases.sibling_url(database_url, "dagster")
+    dagster_url = own.get_secret_value() if own is not None else environment.sibling_url(database_url, "dagster")
     parts = (*map(_server, servers), *_programs(settings), *_dagster(settings), _streamlit(settings))
     schema = _schema(settings, dagster_url, tuple(server.name for server in servers))
     return Stack(settings, dagster_url, parts, (schema,), tuple(servers))
@@ -127,6 +126,8 @@ def _schema(settings: Settings, dagster_url: str, after: tuple[str, ...]) -> Ste
     """Both servers answer, the schema is there, and so is Dagster's own database."""
 
     def work() -> None:
+        # Here and not above: a database driver takes a while to load, and the servers start meanwhile.
+        from muninn.store import databases
         from muninn.store.database import Database
         from muninn.store.migrations import migrate
 

@@ -3,7 +3,7 @@
 Belongs here: what happens before there is a schema. Does not: the schema (migrations).
 """
 
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import errors, sql
@@ -19,11 +19,6 @@ def check(url: str, connect_timeout_s: float = 5.0) -> None:
         raise Misconfigured("MUNINN_DATABASE_URL must start with postgresql://")
     with Database(url, pool_size=1, connect_timeout_s=connect_timeout_s, application_name="muninn-check") as database:
         database.fetch("store_engine")
-
-
-def sibling_url(url: str, name: str) -> str:
-    """The URL of database `name` on the same server, with the same credentials."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 def ensure(url: str, beside: str, setting: str) -> bool:

@@ -16,6 +16,7 @@ from servers import Postgres, Valkey, eventually, free_port
 
 from muninn.errors import Unavailable
 from muninn.ingest.buffer.valkey import ValkeyBroker
+from muninn.run import lifeline
 from muninn.run.probes import fetch
 from muninn.store.database import Database
 from muninn.store.migrations import migrate
@@ -62,6 +63,7 @@ class Chain:
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
+                preexec_fn=lifeline.dying_with_me(),
             )
 
     def kill(self, victim: str) -> None:

@@ -22,7 +22,7 @@ def taken() -> Iterator[int]:
 
 
 def test_every_port_setting_is_checked() -> None:
-    wanted = {listener.setting for listener in listeners(settings.load({}))}
+    wanted = {listener.setting for listener in listeners(settings.load({"MUNINN_STATSD_PORT": "8125"}))}
     assert wanted == {name for name in settings.variables() if name.endswith("PORT")}
 
 
@@ -59,3 +59,12 @@ def test_a_listener_that_has_just_ended_does_not_count() -> None:
         with socket.create_connection(address), listener.accept()[0]:
             pass
     check([Listener("GATEWAY", "127.0.0.1", address[1])])
+
+
+def test_a_udp_port_is_another_than_the_tcp_port_of_its_number() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(Misconfigured, match=rf"port 127\.0\.0\.1:{port} is taken by .*: set MUNINN_STATSD_PORT"):
+            check([Listener("STATSD", "127.0.0.1", port, udp=True)])
+    check([Listener("GATEWAY", "127.0.0.1", port), Listener("STATSD", "127.0.0.1", port, udp=True)])
