@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
-from muninn.store.databases import sibling_url
+from muninn.run.environment import sibling_url
 
 # Its user has to be allowed to make databases, and the extension in them.
 URL = os.environ.get("MUNINN_TEST_TIMESCALE_URL", "")
