@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from muninn.detection import ANOMALY, Engine, Tuning
-from muninn.detection.nab import HOLD_ROWS, Detector, Hold
+from muninn.detection.nab import HOLD_ROWS, TUNING, Detector, Hold
 
 FOLDER_VARIABLE = "MUNINN_BENCH_NAB"
 SIZES = (1_000, 10_000, 100_000)
@@ -86,7 +86,7 @@ def benchmark(scorer: ModuleType, folder: Path) -> dict[str, object]:
     }
 
 
-def detect(corpus: dict[str, Any], tuning: Tuning | None = None) -> Scores:
+def detect(corpus: dict[str, Any], tuning: Tuning = TUNING) -> Scores:
     """Scores of all files, the n-th row of each at a time, with the hold of `muninn.detection.nab`."""
     files = list(corpus.values())
     lengths = np.array([series.n for series in files])
@@ -192,7 +192,7 @@ def study(scorer: ModuleType, folder: Path) -> None:
     """Print how the figures depend on each number, on the category left out, and on which files are drawn."""
     corpus = scorer.load_corpus(str(folder))
     usual = detect(corpus)
-    base = Tuning()
+    base = TUNING
     rows = {"as it is": summary(scorer, corpus, usual)}
     for field in dataclasses.fields(base):
         for factor in (0.7, 1.3):

@@ -11,6 +11,8 @@ from muninn.detection import Engine, Tuning, Verdicts
 MONDAY_US = 1_767_571_200_000_000
 FIVE_MINUTES_S = 300.0
 DAY_ROWS = 288
+# Scores after 150 rows, however little time they cover.
+QUICK = Tuning(warm_up_s=0.0)
 Floats = NDArray[np.float64]
 
 
@@ -55,13 +57,13 @@ def made(kind: str, rows: int, seed: int = 0) -> Floats:
     return KINDS[kind](np.random.default_rng(seed), rows)
 
 
-def watch(value: Floats, at_us: NDArray[np.int64] | None = None, tuning: Tuning | None = None) -> Verdicts:
+def watch(value: Floats, at_us: NDArray[np.int64] | None = None, tuning: Tuning = QUICK) -> Verdicts:
     """What an engine says about one series, from its first sample on."""
     at_us = instants(len(value)) if at_us is None else at_us
     return Engine(1, tuning).score(at_us, value, np.zeros(len(value), np.intp))
 
 
-def watch_all(value: Floats, at_us: NDArray[np.int64] | None = None, tuning: Tuning | None = None) -> Floats:
+def watch_all(value: Floats, at_us: NDArray[np.int64] | None = None, tuning: Tuning = QUICK) -> Floats:
     """float64[rows, n]: the scores of n series, value float64[rows, n], each row at one instant."""
     rows, n = value.shape
     at_us = instants(rows) if at_us is None else at_us

@@ -14,7 +14,8 @@ ANOMALY = 0.8
 class Tuning:
     """Spans are counted in rows (samples of a series), because what can be learned depends on their number.
 
-    warm_up_rows, warm_up_s: both must have passed before a series gets a score other than 0.
+    warm_up_rows, warm_up_s: both must have passed before a series gets a score other than 0: each hour of the day
+        has been seen once.
     fast_rows, slow_rows: the two time scales of smoothing; a trend is their difference.
     patience_rows, patience_s: for so long (the longer of both) after an alarm the remembered ranges stand still;
         then the new is taken in.
@@ -36,7 +37,7 @@ class Tuning:
     """
 
     warm_up_rows: int = 150
-    warm_up_s: float = 12 * 3600.0
+    warm_up_s: float = 86_400.0
     fast_rows: float = 24.0
     slow_rows: float = 240.0
     patience_rows: int = 48

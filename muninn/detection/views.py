@@ -84,7 +84,8 @@ def look(rows: Rows, value: Floats, expected: Floats, rows_per_hour: Floats, gap
     magnitude, ratio = _logarithms(rows, value, expected, positive, tuning)
     rows.value[:] = value
 
-    spread = rows.spread + _SPREAD_NOISE * rows.noise
+    level = _level(rows, value)
+    spread = rows.spread + _SPREAD_NOISE * rows.noise + tuning.level_floor * level
     spread_known = (spread > 0) & (rows.seen > _SETTLED_ROWS + 1)
     number = np.empty((len(VIEWS), len(value)))
     number[VALUE], number[CHANGE], number[SURPRISE], number[DRIFT] = value, step, surprise, rows.drift
@@ -102,7 +103,7 @@ def look(rows: Rows, value: Floats, expected: Floats, rows_per_hour: Floats, gap
     judged[VOLATILITY] = spread_known
     judged[MAGNITUDE], judged[RATIO] = positive, positive
     judged[GROWTH] = positive & (rows.log_seen > _SETTLED_ROWS)
-    return Sight(number, judged, _least_width(rows, value, positive, tuning))
+    return Sight(number, judged, _least_width(rows, level, positive, tuning))
 
 
 def _note_noise(rows: Rows, step: Floats, tuning: Tuning) -> None:
@@ -150,11 +151,15 @@ def _logarithms(rows: Rows, value: Floats, expected: Floats, positive: Bools, tu
     return magnitude, ratio
 
 
-def _least_width(rows: Rows, value: Floats, positive: Bools, tuning: Tuning) -> Floats:
-    """float64[views, m]: some usual steps and a little of the level, so that no range is thinner than noise."""
+def _level(rows: Rows, value: Floats) -> Floats:
+    """The greatest size that the remembered range holds; a new series has its first value."""
     level = np.maximum(np.abs(rows.high[VALUE]), np.abs(rows.low[VALUE]))
-    level = np.where(np.isnan(level), np.abs(value), level)
-    width = np.empty((len(VIEWS), len(value)))
+    return np.where(np.isnan(level), np.abs(value), level)
+
+
+def _least_width(rows: Rows, level: Floats, positive: Bools, tuning: Tuning) -> Floats:
+    """float64[views, m]: some usual steps and a little of the level, so that no range is thinner than noise."""
+    width = np.empty((len(VIEWS), len(level)))
     width[:VOLATILITY] = tuning.noise_floor * rows.noise + tuning.level_floor * level
     width[VOLATILITY] = tuning.level_floor
     mean = np.where(positive, np.maximum(rows.slow, 0.0) + rows.noise, 1.0)

@@ -234,6 +234,10 @@ class Database:
             ) from error
         except (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure) as error:
             raise Unavailable(f"the database is busy: {_first_line(error)}") from error
+        except errors.UndefinedTable as error:
+            raise Misconfigured(
+                f"the database has no schema of Muninn ({_first_line(error)}): run `muninn migrate`"
+            ) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
             raise Unavailable(f"the database is away: {_first_line(error)}") from error
 

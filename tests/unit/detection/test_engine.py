@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_series import DAY_ROWS, KINDS, MONDAY_US, instants, made, watch, watch_all
+from made_series import DAY_ROWS, KINDS, MONDAY_US, QUICK, instants, made, watch, watch_all
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
@@ -48,9 +48,9 @@ def batch(n_series: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float
 @given(seeds, st.integers(1, 300))
 def test_a_batch_scores_as_its_samples_one_by_one(seed: int, size: int) -> None:
     at_us, value, index = batch(7, seed)
-    whole = Engine(7).score(at_us, value, index)
+    whole = Engine(7, QUICK).score(at_us, value, index)
     assert (whole.score > ANOMALY).any()
-    engine = Engine(7)
+    engine = Engine(7, QUICK)
     for start in range(0, len(value), size):
         part = slice(start, start + size)
         found = engine.score(at_us[part], value[part], index[part])
@@ -60,7 +60,7 @@ def test_a_batch_scores_as_its_samples_one_by_one(seed: int, size: int) -> None:
 
 def test_samples_one_by_one_score_as_a_batch() -> None:
     at_us, value, index = batch(9, 1)
-    whole, engine = Engine(9).score(at_us, value, index), Engine(9)
+    whole, engine = Engine(9, QUICK).score(at_us, value, index), Engine(9, QUICK)
     for row in range(len(value)):
         one = engine.score(at_us[row : row + 1], value[row : row + 1], index[row : row + 1])
         assert abs(one.score[0] - whole.score[row]) < 1e-9
@@ -117,9 +117,9 @@ def test_a_restored_engine_goes_on_as_if_never_stopped(seed: int, stop: int) -> 
     n = len(KINDS)
     value, at_us, index = all_kinds(seed).ravel(), np.repeat(instants(ROWS), n), np.tile(np.arange(n), ROWS)
     before, after = slice(0, stop * n), slice(stop * n, None)
-    engine = Engine(n)
+    engine = Engine(n, QUICK)
     engine.score(at_us[before], value[before], index[before])
-    restored = Engine.from_bytes(engine.to_bytes())
+    restored = Engine.from_bytes(engine.to_bytes(), QUICK)
     assert_array_equal(
         restored.score(at_us[after], value[after], index[after]).score,
         engine.score(at_us[after], value[after], index[after]).score,
@@ -136,7 +136,7 @@ def test_what_is_no_state_is_refused() -> None:
 
 def test_growing_keeps_what_was_learned() -> None:
     at_us, value, index = instants(ROWS), spoiled("daily", 3), np.zeros(ROWS, np.intp)
-    engine = Engine(1)
+    engine = Engine(1, QUICK)
     engine.score(at_us[:200], value[:200], index[:200])
     engine.grow(5)
     engine.grow(2)
@@ -185,9 +185,9 @@ def test_many_series_do_not_touch_each_other() -> None:
     rows, n = DAY_ROWS, 1_500
     random = np.random.default_rng(5)
     value = 10 + random.normal(size=(rows, n))
-    engine, index, found = Engine(n, Tuning(warm_up_s=0)), np.arange(n), np.zeros((rows, n))
+    engine, index, found = Engine(n, QUICK), np.arange(n), np.zeros((rows, n))
     for row in range(rows):
         found[row] = engine.score(np.full(n, instants(rows)[row]), value[row], index).score
     for one in (0, 1_023, 1_024, 1_499):
-        alone = watch(value[:, one].copy(), tuning=Tuning(warm_up_s=0))
+        alone = watch(value[:, one].copy())
         assert_allclose(found[:, one], alone.score, rtol=0, atol=1e-9)

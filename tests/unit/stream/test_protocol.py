@@ -35,7 +35,10 @@ NEARLY = st.fixed_dictionaries(
         "channel": st.just("overview")
         | st.fixed_dictionaries({}, optional={"metric": st.text(max_size=9) | JSON, "labels": JSON})
         | JSON,
-        "since": st.fixed_dictionaries({}, optional={"epoch": st.text() | JSON, "offset": st.integers() | JSON}) | JSON,
+        "since": st.fixed_dictionaries(
+            {}, optional={"epoch": st.text() | JSON, "offset": st.integers(-(2**63), 2**63 - 1) | JSON}
+        )
+        | JSON,
     },
 )
 
