@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test check bench lock clean browser
+.PHONY: help setup up down status test check bench bench-detect lock clean browser
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -46,6 +46,9 @@ check: setup  ## the fast loop: style, types, imports, unit tests
 
 bench: setup  ## measure, print ratios, write bench/results/*.json
 	@$(BIN)/python -m bench
+
+bench-detect: setup  ## the labelled anomaly benchmark (MUNINN_BENCH_NAB) with baselines, and speed
+	@$(BIN)/python -m bench detect
 
 lock: setup  ## renew requirements/*.txt from *.in
 	@for set in uv dev run; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$(test $$set = run && echo "-c requirements/dev.txt") requirements/$$set.in -o requirements/$$set.txt; done

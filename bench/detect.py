@@ -3,7 +3,7 @@
 The benchmark lies outside the repository: MUNINN_BENCH_NAB names the folder that holds score_nab.py, data/ and
 labels/. Its own scorer is loaded from there, so that the definitions are the benchmark's. Nothing is tuned here
 on labels. `python -m bench.detect --study` adds what takes half an hour: the effect of 30 % more or less of each
-tuning, the bar chosen without the category it is judged on, and the spread over files.
+number, the bar chosen without the category it is judged on, later starts, and the spread over files.
 """
 
 import argparse
@@ -31,6 +31,7 @@ Z_LIMIT = 3.0
 WEEK = pd.Timedelta(days=7)
 HOUR_VISITS = 28
 EVIDENCES = (0.22, 0.26, 0.3, 0.34, 0.38, 0.42)
+STARTS = (0.05, 0.1, 0.15, 0.2, 0.3)
 DRAWS = 1_000
 Scores = dict[str, np.ndarray]
 
@@ -213,7 +214,22 @@ def study(scorer: ModuleType, folder: Path) -> None:
         left_out |= {name: by_bar[chosen][name] for name in corpus if name not in others}
         print(f"    {category:24s} {chosen}")
     show("each category at the bar chosen without it", {"all": summary(scorer, corpus, left_out)})
+    later_starts(scorer, corpus)
     spread(scorer, corpus, usual)
+
+
+def later_starts(scorer: ModuleType, corpus: dict[str, Any]) -> None:
+    """Print the figures when the first rows of every file are kept from the detector, and from the scorer."""
+    rows = {}
+    for share in STARTS:
+        part = {}
+        for name, series in corpus.items():
+            first = int(share * series.n)
+            at, windows = series.ts[first:], [(a - first, b - first) for a, b in series.windows if a >= first]
+            part[name] = scorer.Series(name, at, series.values[first:], [(at[a], at[b]) for a, b in windows])
+        rows[f"without the first {share:.0%}"] = summary(scorer, part, detect(part))
+    rows["mean"] = {key: float(np.mean([row[key] for row in rows.values()])) for key in next(iter(rows.values()))}
+    show("later starts", rows)
 
 
 def spread(scorer: ModuleType, corpus: dict[str, Any], scores: Scores) -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from rich.console import Console
 from servers import eventually
 
 from muninn import settings
 from muninn.errors import MuninnError
 from muninn.run import lifeline, probes
+from muninn.run.display import Screen
 from muninn.run.stack import Part, Stack
 from muninn.run.state import Home, Process, State
 from muninn.run.supervisor import Control, Program
@@ -148,7 +148,7 @@ def _main(home_path: str, programs: str) -> int:
     try:
         with home.locked(), received_signals() as received:
             plan.prepare(home)
-            return keep(asked, plan, home, Console(), received)
+            return keep(asked, plan, home, Screen(), received)
     except MuninnError as error:
         sys.stderr.write(f"muninn: {error}\n")
         return 1

@@ -49,11 +49,10 @@ def up() -> None:
 
     Embedded PostgreSQL and Valkey are started unless MUNINN_DATABASE_URL and MUNINN_REDIS_URL name real servers.
     """
-    from rich.console import Console
-
+    from muninn.run.display import Screen
     from muninn.run.up import up as run
 
-    sys.exit(run(chosen.load(), Console()))
+    sys.exit(run(chosen.load(), Screen()))
 
 
 @app.command()

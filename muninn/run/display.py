@@ -3,6 +3,8 @@
 Belongs here: words and layout. Does not: what happens (launch, up).
 """
 
+import os
+import sys
 import time
 from collections.abc import Sequence
 
@@ -14,6 +16,17 @@ from rich.text import Text
 
 from muninn.run.stack import Stack
 from muninn.run.state import Process
+
+
+class Screen(Console):
+    """Standard output; when its reader goes away we go on without one."""
+
+    def on_broken_pipe(self) -> None:
+        """Instead of ending the program, as rich does."""
+        self.quiet = True
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 class Display:

@@ -68,7 +68,7 @@ def keep(settings: Settings, plan: stack.Stack, home: Home, console: Console, re
         console.print("Ending (again to kill at once) ...", highlight=False)
         running.end()
         console.print("Everything has ended.", highlight=False)
-    except Exception:
+    except BaseException:
         running.end()
         raise
     finally:

@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 from rig import BROKEN, PARENT, STEADY, STUBBORN, Rig, script
-from servers import eventually
+from servers import eventually, free_port
 
 from muninn.errors import Invalid
-from muninn.run import embedded
+from muninn.run import embedded, probes
 from muninn.run.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 
 Start = Callable[..., Rig]
@@ -81,6 +81,19 @@ def test_a_hung_process_is_killed_after_its_grace(start: Start) -> None:
     began = time.monotonic()
     assert rig.end()[0] == 0
     assert time.monotonic() - began < 10
+    assert rig.left() == []
+
+
+def test_it_goes_on_when_nobody_reads_what_it_prints(start: Start) -> None:
+    port = free_port()
+    listens = script(f"import socket, time\ns = socket.create_server(('127.0.0.1', {port}))\ntime.sleep(600)")
+    rig = start({"name": "a", "argv": STEADY}, {"name": "late", "argv": listens, "port": port, "after": ["a"]})
+    assert rig.process.stdout is not None
+    rig.process.stdout.close()
+    rig.process.stdout = None
+    rig.started()
+    eventually(lambda: probes.tcp("127.0.0.1", port)([]), 10, "the last one answers")
+    assert rig.end()[0] == 0
     assert rig.left() == []
 
 
