@@ -106,6 +106,7 @@ class Engine:
         if reading.silent.any() or reading.relearn.any():
             self._state.put(index, floats, ints)
             self._restart(index, at_us, raw, reading)
+            verdicts.learning[places] = reading.relearn
             places, index, at_us = places[watched], index[watched], at_us[watched]
             floats, ints = self._state.take(index)
         if len(index):

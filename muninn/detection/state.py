@@ -70,7 +70,6 @@ class Rows:
     first_us: Ints
     seen: Ints
     log_seen: Ints
-    unbroken: Ints
     block_row: Ints
     alarm_left: Ints
     excused_left: Ints

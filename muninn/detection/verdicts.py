@@ -43,9 +43,8 @@ class Verdicts:
         """Nothing to say about these samples: score 0, the value itself expected."""
         n = len(value)
         shares = np.zeros((n, len(VIEWS)))
-        return cls(
-            np.zeros(n), value.copy(), value.copy(), value.copy(), value.copy(), shares, np.zeros(n), np.ones(n, bool)
-        )
+        same = value.copy(), value.copy(), value.copy(), value.copy()
+        return cls(np.zeros(n), *same, shares, np.zeros(n), np.zeros(n, bool))
 
     def fill(
         self,

@@ -76,7 +76,6 @@ def look(rows: Rows, value: Floats, expected: Floats, rows_per_hour: Floats, gap
     step = np.where(first, 0.0, value - rows.value)
     _note_noise(rows, np.where(gap, 0.0, np.abs(step)), tuning)
     rows.has_negative |= value < 0
-    rows.unbroken[:] = np.where(gap, 1, rows.unbroken + 1)
     surprise = value - expected
     _smooth(rows, value, surprise, rows_per_hour, tuning)
     _roll_extremes(rows, value, first, tuning)
@@ -115,7 +114,7 @@ def _smooth(rows: Rows, value: Floats, surprise: Floats, rows_per_hour: Floats, 
     """Means over fast_rows, slow_rows and a day; those of a young series are plain means."""
     young = 1.0 / rows.seen
     fast, slow = np.maximum(1.0 / tuning.fast_rows, young), np.maximum(1.0 / tuning.slow_rows, young)
-    rows.fast += np.maximum(1.0 / tuning.fast_rows, 1.0 / rows.unbroken) * (value - rows.fast)
+    rows.fast += fast * (value - rows.fast)
     rows.slow += slow * (value - rows.slow)
     rows.drift += fast * (surprise - rows.drift)
     day_rows = np.minimum(2 * tuning.slow_rows, 24 * rows_per_hour)
@@ -144,7 +143,7 @@ def _logarithms(rows: Rows, value: Floats, expected: Floats, positive: Bools, tu
     ratio = np.where(positive, magnitude - np.log(np.maximum(expected, 0.0) + lift), 0.0)
     rows.log_seen += positive
     seen = np.maximum(1, rows.log_seen)
-    fast = np.maximum(1.0 / tuning.fast_rows, 1.0 / np.minimum(rows.unbroken, seen))
+    fast = np.maximum(1.0 / tuning.fast_rows, 1.0 / seen)
     slow = np.maximum(1.0 / tuning.slow_rows, 1.0 / seen)
     rows.log_fast += np.where(positive, fast * (magnitude - rows.log_fast), 0.0)
     rows.log_slow += np.where(positive, slow * (magnitude - rows.log_slow), 0.0)

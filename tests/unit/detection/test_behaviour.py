@@ -85,7 +85,7 @@ def test_a_fault_that_comes_back_alarms_again_and_less_each_time() -> None:
     assert scores[0] > ANOMALY
     assert scores[1] > ANOMALY
     assert scores[-1] < ANOMALY
-    assert (np.diff(scores) < 0.02).all()
+    assert (np.diff(scores) < 0.05).all()
 
 
 def test_a_quiet_hour_in_a_busy_time_is_seen_though_the_value_is_usual() -> None:
@@ -153,13 +153,14 @@ def test_a_hair_more_than_constant_is_no_anomaly() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_undisturbed_series_alarm_less_than_once_in_a_thousand(kind: str) -> None:
-    n, rows = 12, 4_000
+def test_undisturbed_series_alarm_seldom_and_ever_less(kind: str) -> None:
+    n, rows = 16, 4_000
     value = np.stack([made(kind, rows, seed) for seed in range(n)], axis=1)
-    hold, alerts = Hold(n, HOLD_ROWS), 0
-    for scores in watch_all(value):
-        alerts += int((hold.apply(scores, np.arange(n)) > ANOMALY).sum())
-    assert 1000 * alerts / (n * rows) < 1.0
+    hold, alerts = Hold(n, HOLD_ROWS), np.zeros(rows)
+    for row, scores in enumerate(watch_all(value)):
+        alerts[row] = (hold.apply(scores, np.arange(n)) > ANOMALY).sum()
+    assert 1000 * alerts[:2_000].sum() / (n * 2_000) < 2.5
+    assert 1000 * alerts[2_000:].sum() / (n * 2_000) < 1.0
 
 
 def test_faster_sampling_does_not_multiply_alarms() -> None:
@@ -217,7 +218,7 @@ def test_a_counter_that_restarts_is_forgiven() -> None:
     found = watch(value)
     assert found.score[1_000] == 0
     assert (found.score[1_000:1_100] < ANOMALY).all()
-    assert not found.learning[1_001:].any(), "what was learned of the rate stays"
+    assert not found.learning[1_000:].any(), "what was learned of the rate stays"
 
 
 def test_a_gauge_that_only_grew_is_learned_anew_once_it_falls() -> None:
