@@ -34,9 +34,9 @@ def test_days_cover_the_window_and_none_crosses_midnight(since: int, length: int
     assert all(piece.since_us // DAY_US == (piece.until_us - 1) // DAY_US for piece in pieces)
 
 
-@given(st.lists(st.integers(0, 4000), max_size=60, unique=True).map(sorted))
-def test_late_windows_hold_every_minute_and_split_at_wide_gaps_and_midnights(minutes: list[int]) -> None:
-    windows = plan.late_windows([minute * MINUTE_US for minute in minutes])
+@given(st.lists(st.integers(0, 4000), max_size=60, unique=True).map(sorted), st.sampled_from([10, 60]))
+def test_late_windows_hold_every_minute_and_split_at_wide_gaps_and_midnights(minutes: list[int], join: int) -> None:
+    windows = plan.late_windows([minute * MINUTE_US for minute in minutes], join * MINUTE_US)
     assert all(
         sum(window.since_us <= minute * MINUTE_US < window.until_us for window in windows) == 1 for minute in minutes
     )
@@ -46,7 +46,7 @@ def test_late_windows_hold_every_minute_and_split_at_wide_gaps_and_midnights(min
     assert starts <= set(minutes)
     for window in windows:
         inside = [m for m in minutes if window.since_us <= m * MINUTE_US < window.until_us]
-        assert all(after - before <= 11 for before, after in pairwise(inside))
+        assert all(after - before <= join + 1 for before, after in pairwise(inside))
         assert window.since_us // DAY_US == (window.until_us - 1) // DAY_US
 
 
