@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def eventually(check: Callable[[], bool], timeout_s: float, what: str, interval_
         time.sleep(interval_s)
 
 
-class _Running:
+class _Running(ABC):
     """One embedded server as a child process."""
 
     def __init__(self) -> None:
@@ -48,11 +49,11 @@ class _Running:
         self.process: subprocess.Popen[bytes] | None = None
         atexit.register(self.close)
 
-    def describe(self) -> embedded.Server:
-        raise NotImplementedError
+    @abstractmethod
+    def describe(self) -> embedded.Server: ...
 
-    def answers(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def answers(self) -> bool: ...
 
     @property
     def pid(self) -> int:

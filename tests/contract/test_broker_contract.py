@@ -2,44 +2,19 @@
 
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import redis
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from brokers import KEY, Rig, batch, valkey_rig, values
 
 from muninn.clock import ManualClock
 from muninn.errors import Rejected
 from muninn.ingest.buffer import codec
-from muninn.ingest.buffer.contract import MAX_DEAD_LETTERS, BufferLimits, IngestBuffer, place_of
+from muninn.ingest.buffer.contract import MAX_DEAD_LETTERS, BufferLimits, place_of
 from muninn.ingest.buffer.memory import MemoryBroker
-from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
-from muninn.names import DEAD_LETTERS
-
-KEY = SeriesKey.of("cpu", {"host": "a"})
-
-
-@dataclass
-class Rig:
-    """A buffer under test: `make` opens it (again), `inject` puts in fields of any kind."""
-
-    make: Callable[..., IngestBuffer]
-    inject: Callable[[Mapping[bytes, bytes]], None]
-    clock: ManualClock
-
-
-def batch(*values: float) -> SampleBatch:
-    return SampleBatch.of([(KEY, 1_700_000_000_000_000 + i, value) for i, value in enumerate(values)])
-
-
-def values(handles: Any) -> list[list[float]]:
-    return [handle.batch.value.tolist() for handle in handles]
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -56,28 +31,6 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
         return
     with valkey_rig(request.getfixturevalue("redis_url"), clock) as found:
         yield found
-
-
-class valkey_rig:  # noqa: N801 - used as a context manager
-    def __init__(self, url: str, clock: ManualClock):
-        self._url, self._clock, self._stream = url, clock, f"test:{uuid.uuid4().hex}"
-        self._opened: list[ValkeyBroker] = []
-        self._client = redis.Redis.from_url(url)
-
-    def __enter__(self) -> Rig:
-        self._client.delete(DEAD_LETTERS)
-        return Rig(self._make, lambda fields: self._client.xadd(self._stream, dict(fields)) and None, self._clock)
-
-    def _make(self, **limits: Any) -> ValkeyBroker:
-        broker = ValkeyBroker(self._url, limits=BufferLimits(**limits), clock=self._clock, stream=self._stream)
-        self._opened.append(broker)
-        return broker
-
-    def __exit__(self, *_: object) -> None:
-        for broker in self._opened:
-            broker.close()
-        self._client.delete(DEAD_LETTERS, *self._client.scan_iter(match=f"{self._stream}*"))
-        self._client.close()
 
 
 def test_a_batch_comes_back_as_it_was(rig: Rig) -> None:
@@ -368,51 +321,3 @@ def test_a_read_gives_up_after_its_block(rig: Rig) -> None:
     assert broker.read("a", 10, 30) == []
     assert broker.follow(broker.last_id(), 30) == []
     assert time.monotonic() - started < 5
-
-
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("append"), st.integers(1, 4), st.sampled_from([None, None, "k1", "k2"])),
-        st.tuples(st.just("read"), st.sampled_from("ab"), st.integers(1, 3)),
-        st.tuples(st.just("claim"), st.sampled_from("ab"), st.integers(1, 3)),
-        st.tuples(st.just("acknowledge"), st.sampled_from("ab"), st.integers(1, 3)),
-    ),
-    max_size=40,
-)
-
-
-@given(steps=STEPS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_twins_agree_step_by_step(redis_url: str, steps: list[tuple[Any, ...]]) -> None:
-    clock = ManualClock(time.time_ns() // 1000)
-    key_life = {"k1": uuid.uuid4().hex, "k2": uuid.uuid4().hex}
-    with valkey_rig(redis_url, clock) as rig:
-        limits = {"max_bytes": 1200, "read_bytes": 400, "live_s": 0}
-        twins: list[IngestBuffer] = [rig.make(**limits), MemoryBroker(limits=BufferLimits(**limits), clock=clock)]
-        for number, step in enumerate(steps):
-            outcomes = [_apply(broker, step, number, key_life) for broker in twins]
-            assert outcomes[0] == outcomes[1], step
-
-
-def _apply(broker: IngestBuffer, step: tuple[Any, ...], number: int, keys: dict[str, str]) -> object:
-    """Do a step; what it gave, in terms that do not depend on entry ids, and how the buffer is after it."""
-    what, who, count = step
-    outcome: object = None
-    if what == "append":
-        try:
-            broker.append(batch(*[float(number)] * who), keys.get(count))
-        except Rejected:
-            outcome = "rejected"
-    elif what == "read":
-        outcome = values(broker.read(who, count, 0))
-    elif what == "claim":
-        outcome = values(broker.claim(who, 0, count))
-    else:
-        broker.acknowledge(broker.pending(who, count))
-    return (
-        outcome,
-        broker.depth(),
-        broker.held_bytes(),
-        values(broker.pending("a", 99)),
-        values(broker.pending("b", 99)),
-    )
