@@ -30,7 +30,10 @@ _SHOWN = 100
     retry_policy=dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL),
 )
 def retention(context: dg.AssetExecutionContext, muninn: MuninnResource) -> dg.MaterializeResult[None]:
-    """Partitions for the days to come made, and those that are no longer kept dropped."""
+    """Partitions for the days to come made, and those that are no longer kept dropped.
+
+    Rows are PostgreSQL's estimates: counting what is dropped would read all of it.
+    """
     started = time.perf_counter()
     now_us, kept = muninn.clock.now_us(), muninn.settings.store
     with muninn.database() as database:
