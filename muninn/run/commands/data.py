@@ -1,0 +1,71 @@
+"""The store: its schema, questions in SQL, exports; and the settings."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from muninn import settings as chosen
+from muninn.run.commands import Since, Until
+
+app = typer.Typer()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the schema of MUNINN_DATABASE_URL up to this code.
+
+    `muninn up` does it by itself.
+    """
+    from muninn.store.database import Database
+    from muninn.store.migrations import migrate as run
+
+    with Database(chosen.load().require_database_url(), pool_size=1) as database:
+        done = run(database)
+    print("\n".join(f"applied {name}" for name in done.applied) or "The schema is up to date.")
+
+
+@app.command()
+def sql(
+    statement: Annotated[str | None, typer.Argument(help="one statement; without it, a prompt")] = None,
+    since: Since = "-24h",
+    until: Until = "now",
+    form: Annotated[str, typer.Option("--format", help="table, csv or json (a line a row)")] = "table",
+) -> None:
+    """Ask the data in DuckDB, in SQL.
+
+    There are performance_metrics, metrics_1min, metrics_5min, metrics_1hour, metrics_1day and merged_quantile().
+    Example: muninn sql "select metric_name, count(*) from performance_metrics group by all"
+    """
+    from muninn.run.analysis import ask
+
+    sys.exit(ask(chosen.load(), statement, since, until, form))
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="the .duckdb file to make")], since: Since = "-24h", until: Until = "now"
+) -> None:
+    """Write the data into a DuckDB file for other tools."""
+    from muninn.run.analysis import export as run
+
+    run(chosen.load(), path, since, until)
+
+
+@app.command()
+def settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="print docs/settings.md instead")] = False,
+) -> None:
+    """List every setting with its value and what it does.
+
+    Secrets are masked.
+    """
+    from muninn.run import reference
+
+    if markdown:
+        sys.stdout.write(reference.markdown())
+        return
+    from rich.console import Console
+
+    Console().print(reference.table(chosen.load()))
