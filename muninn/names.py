@@ -13,6 +13,8 @@ HOST_AGENT = "host-collector"
 OWN_AGENT = "muninn"
 STATSD_AGENT = "statsd"
 OWN_PREFIX = "muninn_"
+# The metric of a score that is not of one series: the multivariate model of a host or a service.
+MODEL_SCORE = "muninn_model_score"
 
 Kind = Literal["gauge", "counter"]
 
@@ -20,6 +22,11 @@ Kind = Literal["gauge", "counter"]
 def ingest_stream(shard: int = 0) -> str:
     """The stream between the gateway and the loaders."""
     return f"muninn:ingest:{shard}"
+
+
+def score_stream() -> str:
+    """The stream between the detector and those who act on scores."""
+    return "muninn:scores"
 
 
 def idempotency_key(key: str) -> str:

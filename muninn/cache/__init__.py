@@ -6,6 +6,7 @@ Belongs here: the Redis client, caches and boards, each with a memory twin. Does
 from muninn.cache.board import Board, BoardEntry, MemoryBoard, RedisBoard
 from muninn.cache.client import connect
 from muninn.cache.hot import Hot, HotCache, MemoryCache, RedisCache
+from muninn.cache.score_log import MemoryScoreLog, RedisScoreLog
 
 __all__ = [
     "Board",
@@ -14,7 +15,9 @@ __all__ = [
     "HotCache",
     "MemoryBoard",
     "MemoryCache",
+    "MemoryScoreLog",
     "RedisBoard",
     "RedisCache",
+    "RedisScoreLog",
     "connect",
 ]

@@ -6,8 +6,9 @@ Belongs here: what a number means and why it is what it is. Does not: anything a
 
 from dataclasses import dataclass
 
-WARNING = 0.6
-ANOMALY = 0.8
+from muninn.model.scores import ANOMALY, WARNING
+
+__all__ = ["ANOMALY", "WARNING", "Tuning"]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from muninn.model.batch import SampleBatch
 from muninn.model.protocols import BatchHandle, BatchSource, Broker
 from muninn.model.resolution import RESOLUTIONS, Resolution, resolution_for
+from muninn.model.scores import ScoreBatch, ScoreHandle, ScoreLog
 from muninn.model.series import SeriesKey
 from muninn.model.window import Window
 
@@ -13,6 +14,9 @@ __all__ = [
     "Broker",
     "Resolution",
     "SampleBatch",
+    "ScoreBatch",
+    "ScoreHandle",
+    "ScoreLog",
     "SeriesKey",
     "Window",
     "resolution_for",
