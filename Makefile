@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test check bench bench-detect lock clean browser
+.PHONY: help setup up down status test check chaos bench bench-detect lock clean browser
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -40,6 +40,9 @@ browser:  ## a Chromium for the browser tests, where one may be installed
 
 test: setup browser  ## the whole suite, on real embedded PostgreSQL and Valkey
 	@$(BIN)/python -m pytest
+
+chaos: setup  ## kill and pause everything under load, longer than the suite does: MUNINN_TEST_CHAOS_S (120), ..._SEEDS
+	@MUNINN_TEST_CHAOS_S=$${MUNINN_TEST_CHAOS_S:-120} MUNINN_TEST_CHAOS_SEEDS=$${MUNINN_TEST_CHAOS_SEEDS:-11,12,13,14} $(BIN)/python -m pytest tests/chaos
 
 check: setup  ## the fast loop: style, types, imports, unit tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && $(BIN)/python -m pytest -q tests/unit tests/architecture

@@ -1,5 +1,6 @@
 """A client that knows what it sent: batches until they are acknowledged, and the comparison with what is stored."""
 
+import http.client
 import json
 import random
 import threading
@@ -13,7 +14,6 @@ import psycopg
 
 SERIES = 12
 PER_BATCH = 24
-METRIC = "crash_test_level"
 
 Key = tuple[str, int]
 
@@ -39,6 +39,11 @@ class KnownSamples:
         self._at_ms = int(time.time() * 1000) - 60_000
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def metric(self) -> str:
+        """A metric of its own: two clients never send the same sample."""
+        return f"crash_test_level_{self.seed}"
 
     def start(self) -> "KnownSamples":
         self._thread.start()
@@ -74,7 +79,7 @@ class KnownSamples:
     def _send(self, batch: dict[Key, float], key: str) -> None:
         body = json.dumps(
             [
-                {"metric": METRIC, "timestamp": at_ms, "value": value, "labels": {"n": series}}
+                {"metric": self.metric, "timestamp": at_ms, "value": value, "labels": {"n": series}}
                 for (series, at_ms), value in batch.items()
             ]
         ).encode()
@@ -90,17 +95,17 @@ class KnownSamples:
                 if error.code not in (429, 500, 502, 503, 504):
                     self.refused = f"{error.code} {error.read()!r}"
                     raise
-            except OSError:
-                pass
+            except (OSError, http.client.HTTPException, ValueError):
+                pass  # no answer, or half of one
             self.retries += 1
             time.sleep(0.1)
 
 
-def stored(database_url: str) -> dict[Key, list[float]]:
+def stored(database_url: str, metric: str) -> dict[Key, list[float]]:
     """(series, at_ms) -> every value that the store holds for it."""
     question = (
         "select tags ->> 'n', (extract(epoch from timestamp) * 1000)::bigint, metric_value"
-        f" from performance_metrics where metric_name = '{METRIC}'"
+        f" from performance_metrics where metric_name = '{metric}'"
     )
     found: dict[Key, list[float]] = defaultdict(list)
     with psycopg.connect(database_url) as connection:
@@ -119,9 +124,11 @@ def checksums(samples: dict[Key, float]) -> dict[str, tuple[int, int]]:
 
 def assert_exactly_once(client: KnownSamples, database_url: str) -> None:
     """Every acknowledged sample is in the store once, with its value, and nothing else is."""
-    found = stored(database_url)
+    found = stored(database_url, client.metric)
     doubled = {key: values for key, values in found.items() if len(values) > 1}
     assert not doubled, f"{len(doubled)} samples are in the store more than once"
     lost = client.acknowledged.keys() - found.keys()
     assert not lost, f"{len(lost)} of {len(client.acknowledged)} acknowledged samples are lost"
+    never_sent = found.keys() - client.acknowledged.keys()
+    assert not never_sent, f"{len(never_sent)} samples are in the store that nobody sent"
     assert checksums({key: values[0] for key, values in found.items()}) == checksums(client.acknowledged)

@@ -141,7 +141,10 @@ def test_killed_programs_and_servers_come_back_and_lose_nothing(stack: MuninnUp)
     client.finish(60)
 
     def loaded() -> bool:
-        return stack.run("status").returncode == 0 and stored(database_url(stack)).keys() >= client.acknowledged.keys()
+        return (
+            stack.run("status").returncode == 0
+            and stored(database_url(stack), client.metric).keys() >= client.acknowledged.keys()
+        )
 
     eventually(loaded, 60, "all is well and loaded", interval_s=1)
     assert_exactly_once(client, database_url(stack))
@@ -160,7 +163,7 @@ def test_it_ends_with_all_its_processes_though_one_hangs(stack: MuninnUp) -> Non
 
 def test_a_second_start_goes_on_with_the_data_of_the_first(stack: MuninnUp) -> None:
     stack.start()
-    found = stored(database_url(stack))
+    found = stored(database_url(stack), "crash_test_level_1")
     assert len(found) > 1000
     eventually(lambda: stack.status()["health"] == "ok", 60, "all is well", interval_s=1)
     assert stack.run("down").stdout == "Ended.\n"
