@@ -135,7 +135,7 @@ def take_in(path: Path, digest: str, settings: Settings, clock: Clock) -> Report
 
     rules = Rules(settings.gateway.future_s, settings.store.raw_days, max_errors=_MAX_REJECTED_SHOWN)
     report = Report()
-    sender = _Sender(settings.gateway_url, clock, report)
+    sender = _Sender(settings, clock, report)
     try:
         for number, decoded in enumerate(read_samples(path, rules, clock.now_us(), _CHUNK_ROWS)):
             report.rejected += decoded.rejected
@@ -151,8 +151,14 @@ def take_in(path: Path, digest: str, settings: Settings, clock: Clock) -> Report
 class _Sender:
     """Posts batches until the gateway has decided on them, and adds what it decided to the report."""
 
-    def __init__(self, url: str, clock: Clock, report: Report):
-        self._post = Poster(url, timeout_s=30.0)
+    def __init__(self, settings: Settings, clock: Clock, report: Report):
+        token = settings.access.token
+        self._post = Poster(
+            settings.gateway_url,
+            30.0,
+            token.get_secret_value() if token else None,
+            settings.access.tls_certificate,
+        )
         self._clock = clock
         self._report = report
 

@@ -39,6 +39,7 @@ class Counts:
 class Client:
     """Sends samples to a gateway in the background. Safe for many threads; close it, or use it in a `with`.
 
+    token: what the gateway asks for, where it does (scope ingest).
     labels, source_agent_id, instance_id: of every sample that says nothing else.
     A batch goes when `batch_samples` are there or `interval_s` has passed. While the gateway says that it is busy (429,
     503) or is away, up to about `max_samples` wait; beyond that the oldest are dropped and counted. A batch keeps its
@@ -49,6 +50,7 @@ class Client:
         self,
         url: str = "http://127.0.0.1:8480",
         *,
+        token: str | None = None,
         labels: Mapping[str, str] | None = None,
         source_agent_id: str = "",
         instance_id: str = "",
@@ -62,7 +64,13 @@ class Client:
         self._batch, self._interval_s, self._max = min(batch_samples, max_samples), interval_s, max_samples
         self._clock, self._meter = clock or SystemClock(), Meter()
         self._sender = GatewayClient(
-            url, max_rows=max_samples, timeout_s=timeout_s, clock=self._clock, meter=self._meter, arrow_rows=1
+            url,
+            token=token,
+            max_rows=max_samples,
+            timeout_s=timeout_s,
+            clock=self._clock,
+            meter=self._meter,
+            arrow_rows=1,
         )
         self._known: dict[tuple[object, ...], SeriesKey] = {}
         self._rows: list[tuple[SeriesKey, int, float]] = []

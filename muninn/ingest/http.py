@@ -19,6 +19,7 @@ from muninn.clock import Clock, SystemClock
 from muninn.errors import Invalid, MuninnError, Rejected
 from muninn.ingest.body import TooLarge, gunzip, read
 from muninn.ingest.buffer.contract import MAX_KEY_CHARS
+from muninn.ingest.callers import caller_of
 from muninn.ingest.decode import Count
 from muninn.ingest.decode.keys import KeyTable
 from muninn.ingest.problem import answer_to, problem
@@ -66,6 +67,10 @@ class IngestDoor:
         """The routes to mount: our own format's, then one for each protocol's path."""
         return [Route(protocol.path, self._endpoint(protocol), methods=["POST"]) for protocol in (OWN, *protocols())]
 
+    def paths(self) -> frozenset[str]:
+        """Where samples are sent to."""
+        return frozenset(protocol.path for protocol in (OWN, *protocols()))
+
     def _endpoint(self, protocol: Protocol) -> Callable[[Request], Awaitable[Response]]:
         """Takes a body of samples; answers success only when the good ones are durable in the buffer."""
 
@@ -98,6 +103,7 @@ class IngestDoor:
             self._meter.count("muninn_ingest_bytes_total", len(body))
             packed = encoding in ("gzip", "x-gzip")
             decoded, entry_id = await run_in_threadpool(self._take, body, packed, decode, key)
+        self._charge(request, decoded)
         return protocol.answer(request, decoded, entry_id)
 
     def _take(self, body: bytes, packed: bool, decode: Decode, key: str | None) -> tuple[Decoded, str | None]:
@@ -109,6 +115,13 @@ class IngestDoor:
         self._meter.count("muninn_ingest_samples_total", len(decoded.batch))
         self._meter.count("muninn_ingest_rejected_total", decoded.rejected)
         return decoded, entry_id
+
+    def _charge(self, request: Request, decoded: Decoded) -> None:
+        """Count a request's samples against the rate of its token."""
+        caller, samples = caller_of(request), len(decoded.batch) + decoded.rejected
+        if caller is not None:
+            caller.spend(samples)
+            self._meter.count("muninn_token_samples_total", samples, token=caller.token.name)
 
     def _left_out(self, protocol: Protocol) -> Count:
         def count(kind: str, by: int) -> None:

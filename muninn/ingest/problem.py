@@ -15,6 +15,8 @@ MEDIA_TYPE = "application/problem+json"
 _UNAVAILABLE_RETRY_S = 2
 _TITLES = {
     400: "Bad request",
+    401: "Who are you?",
+    403: "Not allowed",
     404: "Not found",
     413: "Body too large",
     415: "Unsupported media type",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muninn import cache
+from muninn.clock import SystemClock
 from muninn.run import embedded, environment, probes
 from muninn.run.state import Home
 from muninn.run.supervisor import Program
@@ -76,7 +77,7 @@ class Stack:
     @property
     def dashboard_url(self) -> str:
         """What to open."""
-        return f"http://{reachable(self.settings.streamlit.host)}:{self.settings.streamlit.port}"
+        return f"{self.settings.http}://{reachable(self.settings.streamlit.host)}:{self.settings.streamlit.port}"
 
 
 def build(settings: Settings, home: Home) -> Stack:
@@ -136,9 +137,24 @@ def _schema(settings: Settings, dagster_url: str, after: tuple[str, ...]) -> Ste
         databases.check(url)
         with Database(url, pool_size=1, application_name="muninn-migrate") as database:
             migrate(database)
+        _check_access(settings)
         databases.ensure(dagster_url, url, "MUNINN_DAGSTER_DATABASE_URL")
 
     return Step(SCHEMA, "tables, views and functions", work, after)
+
+
+def _check_access(settings: Settings) -> None:
+    """Nothing is started that would let anybody in; Misconfigured says which setting, and what to do."""
+    from muninn.operations import access, listening
+
+    listening.check_unasking(settings)
+    listening.files_of_tls(settings)
+    if listening.exposed(settings):
+        roll, database = access.roll(settings, SystemClock())
+        with database:
+            roll.refresh()
+            for listener in listening.ASKING:
+                listening.check(settings, listener, roll)
 
 
 def _programs(settings: Settings) -> tuple[Part, ...]:
@@ -158,11 +174,12 @@ def _programs(settings: Settings) -> tuple[Part, ...]:
 
     gateway = settings.gateway_url
     sidecar = f"{reachable(settings.sidecar.host)}:{settings.sidecar.port}"
+    websocket = "ws" if settings.http == "http" else "wss"
     return (
         own("gateway", "samples in, JSON out", gateway, gateway, "/readyz"),
         own("loader", "from the buffer to the store", count=settings.loader.count),
         own("refresher", "closes rollups, makes partitions"),
-        own("sidecar", "live samples to viewers", f"ws://{sidecar}", f"http://{sidecar}"),
+        own("sidecar", "live samples to viewers", f"{websocket}://{sidecar}", f"{settings.http}://{sidecar}"),
         *([own("collector", "this machine's figures")] if settings.collector.enabled else []),
         *([own("scraper", "pulls Prometheus text from targets")] if settings.scraper.wanted else []),
         *([own("statsd", "StatsD lines in", _udp(settings))] if settings.statsd.port is not None else []),
@@ -213,7 +230,7 @@ def _link(source: Path, target: Path) -> None:
 
 def _streamlit(settings: Settings) -> Part:
     config = settings.streamlit
-    url = f"http://{reachable(config.host)}:{config.port}"
+    url = f"{settings.http}://{reachable(config.host)}:{config.port}"
     options = {
         "server.address": config.host,
         "server.port": str(config.port),
@@ -221,6 +238,10 @@ def _streamlit(settings: Settings) -> Part:
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
     }
+    certificate = settings.access.tls_certificate
+    if certificate is not None:
+        options["server.sslCertFile"] = str(certificate.absolute())
+        options["server.sslKeyFile"] = str((settings.access.tls_key or certificate).absolute())
     argv = [sys.executable, "-m", "streamlit", "run", str(ROOT / "streamlit_app" / "app.py")]
     for name, value in options.items():
         argv += [f"--{name}", value]

@@ -15,11 +15,12 @@ from pydantic import Field, ValidationError
 
 from muninn.errors import Misconfigured
 from muninn.settings.section import Section
-from muninn.settings.servers import Dagster, Database, Redis, Sidecar, Streamlit
+from muninn.settings.servers import Access, Dagster, Database, Redis, Sidecar, Streamlit
 from muninn.settings.sources import Collector, Gateway, Scraper, Statsd
 from muninn.settings.storage import Buffer, Loader, Rollups, Store
 
 __all__ = [
+    "Access",
     "Buffer",
     "Collector",
     "Dagster",
@@ -54,6 +55,7 @@ class Settings(Section):
     landing: Path | None = Field(
         None, description="CSV, NDJSON and Parquet files dropped here are taken in; empty: HOME/landing"
     )
+    access: Access = Access()
     database: Database = Database()
     redis: Redis = Redis()
     gateway: Gateway = Gateway()
@@ -75,8 +77,13 @@ class Settings(Section):
 
     @property
     def gateway_url(self) -> str:
-        """http://host:port of the gateway, as a client on this machine reaches it."""
-        return f"http://{reachable(self.gateway.host)}:{self.gateway.port}"
+        """http(s)://host:port of the gateway, as a client on this machine reaches it."""
+        return f"{self.http}://{reachable(self.gateway.host)}:{self.gateway.port}"
+
+    @property
+    def http(self) -> str:
+        """http, or https where there is a certificate."""
+        return "http" if self.access.tls_certificate is None else "https"
 
     def require_database_url(self) -> str:
         """The database URL, or Misconfigured where none is set and nothing embedded runs."""

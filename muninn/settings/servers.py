@@ -1,8 +1,46 @@
 """Servers that Muninn uses or shows itself with: PostgreSQL, Redis, Dagster, Streamlit, the WebSocket stream."""
 
-from pydantic import Field, SecretStr
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
 
 from muninn.settings.section import Section
+
+
+class Access(Section):
+    """Who may come in: docs/access.md."""
+
+    loopback: Literal["open", "token"] = Field(
+        "open", description="whether programs of this machine need a token: open or token"
+    )
+    open: str = Field(
+        "",
+        description="what may listen beyond loopback and ask for no token, comma-separated: gateway, sidecar, "
+        "streamlit, dagster, statsd; for networks that are closed, and proxies that ask themselves",
+    )
+    token: SecretStr | None = Field(
+        None, description="token that Muninn's own programs send to a gateway that asks for one"
+    )
+    refresh_s: float = Field(2.0, ge=0.1, le=60, description="a revoked token is refused after this long")
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of gateway, sidecar and dashboards: certificate and chain; empty: no TLS"
+    )
+    tls_key: Path | None = Field(None, description="PEM file of its key; empty: it is in the certificate's file")
+
+    @field_validator("open")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        known = ("gateway", "sidecar", "streamlit", "dagster", "statsd")
+        for name in filter(None, (part.strip() for part in text.split(","))):
+            if name not in known:
+                raise ValueError(f"{name!r} is not one of {', '.join(known)}")
+        return text
+
+    @property
+    def opened(self) -> frozenset[str]:
+        """The listeners that ask for no token, wherever they listen."""
+        return frozenset(part.strip() for part in self.open.split(",") if part.strip())
 
 
 class Database(Section):

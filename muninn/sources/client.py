@@ -6,12 +6,14 @@ Belongs here: the queue, retries, what is given up and counted. Does not: encodi
 import http.client
 import logging
 import random
+import ssl
 import threading
 import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
@@ -20,6 +22,7 @@ from muninn.clock import SECOND_US, Clock, SystemClock
 from muninn.errors import Misconfigured
 from muninn.meter import Meter
 from muninn.model import SampleBatch
+from muninn.settings import without_password
 from muninn.sources.wire import ARROW_TYPE, JSON_TYPE, to_arrow, to_json
 
 log = logging.getLogger(__name__)
@@ -46,19 +49,22 @@ class GatewayClient:
 
     `send` never blocks on the network and never raises for it: a thread of its own delivers. A batch keeps its
     Idempotency-Key through all retries, so it is in the store once. Batches of `arrow_rows` samples go as Arrow.
+    token: sent with each request. certificate: the gateway's own, trusted whatever name it is reached under.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        token: str | None = None,
+        certificate: Path | None = None,
         max_rows: int = 200_000,
         arrow_rows: int = _ARROW_ROWS,
         timeout_s: float = 15.0,
         clock: Clock | None = None,
         meter: Meter | None = None,
     ):
-        self._post = Poster(url, timeout_s)
+        self._post = Poster(url, timeout_s, token, certificate)
         self._max_rows, self._arrow_rows = max_rows, arrow_rows
         self._clock = clock or SystemClock()
         self._meter = meter or Meter()
@@ -175,15 +181,22 @@ def _reason(reply: Reply) -> str:
 class Poster:
     """One connection that is kept open; used by one thread."""
 
-    def __init__(self, url: str, timeout_s: float):
+    def __init__(self, url: str, timeout_s: float, token: str | None = None, certificate: Path | None = None):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Misconfigured(f"the gateway's address {url!r} is not http://host:port")
-        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+            raise Misconfigured(f"the gateway's address {without_password(url)!r} is not http://host:port")
+        if parts.username or parts.password:
+            raise Misconfigured(
+                f"the gateway's address {without_password(url)!r} holds a user: give the token apart from it"
+            )
         host, port = parts.hostname, parts.port
-        self._open: Callable[[], http.client.HTTPConnection] = lambda: kinds[parts.scheme](
-            host, port, timeout=timeout_s
+        context = trusting(certificate) if parts.scheme == "https" else None
+        self._open: Callable[[], http.client.HTTPConnection] = lambda: (
+            http.client.HTTPConnection(host, port, timeout=timeout_s)
+            if context is None
+            else http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
         )
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         self._path = parts.path.rstrip("/") + PATH
         self._connection: http.client.HTTPConnection | None = None
 
@@ -207,7 +220,7 @@ class Poster:
     def _request(self, body: bytes, content_type: str, key: str) -> Reply:
         if self._connection is None:
             self._connection = self._open()
-        headers = {"Content-Type": content_type, "Idempotency-Key": key}
+        headers = {"Content-Type": content_type, "Idempotency-Key": key, **self._authorization}
         self._connection.request("POST", self._path, body, headers)
         response = self._connection.getresponse()
         raw = response.read()
@@ -219,6 +232,19 @@ class Poster:
             members = {"detail": raw[:200].decode("utf-8", "replace")}
         found = members if isinstance(members, dict) else {}
         return Reply(response.status, _seconds(response.getheader("Retry-After")), found)
+
+
+def trusting(certificate: Path | None) -> ssl.SSLContext:
+    """A context that trusts the machine's authorities, or exactly one certificate, whatever name it is for."""
+    if certificate is None:
+        return ssl.create_default_context()
+    try:
+        context = ssl.create_default_context(cafile=certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise Misconfigured(f"the certificate {certificate} cannot be read: {error.strerror or error}") from error
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -28,10 +28,10 @@ from picows import (
 from muninn import settings
 from muninn.clock import SECOND_US, Clock
 from muninn.errors import Misconfigured, MuninnError
+from muninn.guard import origin
 from muninn.meter import Meter
 from muninn.model import BatchHandle, BatchSource, Window
 from muninn.reads.values import Recent, RecentSeries, UnknownMetric
-from muninn.stream import origin
 from muninn.stream.channel import Channel, Limits
 from muninn.stream.feed import Feed
 from muninn.stream.hub import Hub

@@ -74,6 +74,33 @@ class Context:
         )
         return self.cleanup.enter_context(database)
 
+    def judge(self, listener: str) -> Any:
+        """Who may come in at a listener; Misconfigured where it may not listen at all."""
+        from muninn.guard.judge import Judge
+        from muninn.operations import access, listening
+
+        roll, database = access.roll(self.settings, self.clock)
+        self.cleanup.callback(database.close)
+        roll.start()
+        self.cleanup.callback(roll.close)
+        listening.check(self.settings, listener, roll)
+        return Judge(access.policy(self.settings, listener), roll, self.clock)
+
+    def gateway_client(self, url: str) -> Any:
+        """A client of the gateway at `url` (empty: the one of these settings), closed at the end."""
+        from muninn.sources.client import GatewayClient
+
+        token = self.settings.access.token
+        client = GatewayClient(
+            url or self.settings.gateway_url,
+            token=token.get_secret_value() if token else None,
+            certificate=None if url else self.settings.access.tls_certificate,
+            clock=self.clock,
+            meter=self.meter,
+        )
+        self.cleanup.callback(client.close)
+        return client
+
     def broker(self) -> Any:
         """The buffer."""
         from muninn.ingest.buffer.contract import BufferLimits

@@ -8,7 +8,6 @@ from muninn.clock import SECOND_US
 from muninn.errors import Unavailable
 from muninn.operations.selfwatch import OwnMetrics
 from muninn.run.programs import Context
-from muninn.sources.client import GatewayClient
 from muninn.sources.host import HostCollector
 
 log = logging.getLogger(__name__)
@@ -23,8 +22,7 @@ def main(context: Context) -> None:
     host = HostCollector(context.clock, top_processes=config.top_processes)
     own = OwnMetrics(context.board(), context.clock)
     url = config.url or context.settings.gateway_url
-    client = GatewayClient(url, clock=context.clock, meter=context.meter)
-    context.cleanup.callback(client.close)
+    client = context.gateway_client(config.url)
     context.start_heartbeat()
     _await_gateway(context, url)
     while not context.clock.wait(_until_next(context, config.interval_s), context.stop):

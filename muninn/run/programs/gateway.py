@@ -7,7 +7,7 @@ from muninn import reads
 from muninn.ingest.http import DoorLimits, IngestDoor
 from muninn.ingest.loader import measure
 from muninn.ingest.validate import Rules
-from muninn.operations import http
+from muninn.operations import access, http, listening
 from muninn.reads import http as reads_http
 from muninn.run.programs import Context
 
@@ -30,14 +30,20 @@ def main(context: Context) -> None:
     )
     watch = http.routes(context.board(), {"buffer": broker.depth}, {"store": asked.check})
     app = Starlette(routes=[*door.routes(), *reads_http.routes(asked), *watch])
+    kept = access.Doorkeeper(app, context.judge("gateway"), door.paths(), context.meter)
+    tls = listening.files_of_tls(context.settings)
     context.start_heartbeat(lambda: measure(broker, context.meter))
     server = uvicorn.Server(
         uvicorn.Config(
-            app,
+            kept,
             host=config.host,
             port=config.port,
             log_config=None,
             access_log=False,
+            # Who asks is judged by the peer itself: a header would say what its sender likes.
+            proxy_headers=False,
+            ssl_certfile=tls and tls[0],
+            ssl_keyfile=tls and tls[1],
             lifespan="off",
             server_header=False,
             limit_concurrency=_MAX_CONNECTIONS,

@@ -2,7 +2,6 @@
 
 from muninn.errors import Misconfigured
 from muninn.run.programs import Context
-from muninn.sources.client import GatewayClient
 from muninn.sources.scrape.scraper import Scraper
 from muninn.sources.scrape.targets import Defaults, Targets
 
@@ -13,8 +12,7 @@ def main(context: Context) -> None:
     if not config.wanted:
         raise Misconfigured("nothing to scrape: set MUNINN_SCRAPER_TARGETS or MUNINN_SCRAPER_FILE")
     targets = Targets(config.targets, config.file, Defaults(config.job, config.interval_s, config.timeout_s))
-    client = GatewayClient(config.url or context.settings.gateway_url, clock=context.clock, meter=context.meter)
-    context.cleanup.callback(client.close)
+    client = context.gateway_client(config.url)
     scraper = Scraper(
         targets.current, client.send, max_body_bytes=config.max_body_bytes, clock=context.clock, meter=context.meter
     )

@@ -1,8 +1,8 @@
 """The StatsD listener: UDP lines, summed up at each flush, to the gateway like any client."""
 
 from muninn.errors import Misconfigured
+from muninn.operations import listening
 from muninn.run.programs import Context
-from muninn.sources.client import GatewayClient
 from muninn.sources.statsd.aggregate import Bounds
 from muninn.sources.statsd.listener import StatsdListener
 
@@ -12,8 +12,8 @@ def main(context: Context) -> None:
     config = context.settings.statsd
     if config.port is None:
         raise Misconfigured("no port to listen on: set MUNINN_STATSD_PORT, such as 8125")
-    client = GatewayClient(config.url or context.settings.gateway_url, clock=context.clock, meter=context.meter)
-    context.cleanup.callback(client.close)
+    listening.check_unasking(context.settings)
+    client = context.gateway_client(config.url)
     listener = StatsdListener(
         (config.host, config.port),
         client.send,

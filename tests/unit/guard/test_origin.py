@@ -2,7 +2,7 @@
 
 import pytest
 
-from muninn.stream.origin import allowed, parse_origins
+from muninn.guard.origin import allowed, parse_origins
 
 CONFIGURED = parse_origins(" https://metrics.example.com/, http://Board.example:8501 ")
 

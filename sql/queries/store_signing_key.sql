@@ -1,0 +1,2 @@
+-- The key of a purpose, if there is one.
+select key from access_keys where purpose = %(purpose)s
