@@ -139,5 +139,7 @@ def empty(connection: Any) -> None:
     connection.execute(
         """truncate late_rows, late_refreshes, loaded_entries, series, latest_samples;
            update rollup_state set closing = 'epoch', watermark = 'epoch', refreshed_at = null;
-           update retention_state set horizon = 'epoch'"""
+           update retention_state set horizon = 'epoch';
+           truncate packed_1min, packed_5min, packed_1hour;
+           update packed_state set packed_until = 'epoch'"""
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 # Of a one-dimensional array: dimensions, null flag, element type, length, lower bound; 4 bytes each.
 HEADER_BYTES = 20
-_POSTGRES_EPOCH_US = 946_684_800_000_000
+POSTGRES_EPOCH_US = 946_684_800_000_000
 
 
 def int64s(sent: bytes) -> NDArray[np.int64]:
@@ -24,7 +24,7 @@ def float64s(sent: bytes) -> NDArray[np.float64]:
 
 def instants_us(sent: bytes) -> NDArray[np.int64]:
     """From array_send(timestamptz[]) without nulls or infinities: microseconds since 1970."""
-    return int64s(sent) + _POSTGRES_EPOCH_US
+    return int64s(sent) + POSTGRES_EPOCH_US
 
 
 def joined_int64s(sent: bytes, lengths: NDArray[np.int64]) -> NDArray[np.int64]:

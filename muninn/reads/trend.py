@@ -1,6 +1,6 @@
 """A metric over time: which rows to read, and buckets merged into steps.
 
-Belongs here: the trend question; merging counts, sums and sketches in numpy. Does not: time texts, JSON.
+Belongs here: the trend question. Does not: merging buckets (points), time texts, JSON.
 """
 
 from collections.abc import Mapping
@@ -9,20 +9,15 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from muninn import names
-from muninn.model import SeriesKey, Window
-from muninn.reads import arrays
+from muninn.model import RESOLUTIONS, SeriesKey, Window
+from muninn.reads import arrays, points
 from muninn.reads.asking import Asker
-from muninn.reads.quantiles import grouped
+from muninn.reads.points import Merged
 from muninn.reads.series import choose
 from muninn.reads.steps import RAW, Kept, Plan, plan
 from muninn.reads.values import Trend, TrendSeries
-
-P95 = 0.95
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,6 @@ def trend(ask: Asker, question: Question, now_us: int, kept: Kept) -> Trend:
     """Answer it; UnknownMetric, Invalid, Unavailable."""
     planned = plan(question.window, question.step_us, question.max_points, now_us, kept)
     chosen = choose(ask, question.metric, question.labels, planned.window, question.max_series)
-    rows = {row.series_id: row for row in _fetch(ask, planned, list(chosen.keys))} if chosen.keys else {}
     meta = names.describe(question.metric)
     return Trend(
         metric=question.metric,
@@ -50,40 +44,40 @@ def trend(ask: Asker, question: Question, now_us: int, kept: Kept) -> Trend:
         window=planned.window,
         step_us=planned.step_us,
         resolution=planned.resolution,
-        # A series that sent nothing in the window has no row.
-        series=tuple(
-            _points(key, rows[series_id], planned) for series_id, key in chosen.keys.items() if series_id in rows
-        ),
+        series=_series(ask, planned, chosen.keys),
         truncated=chosen.truncated,
     )
 
 
-def _fetch(ask: Asker, planned: Plan, series: list[int]) -> list[Any]:
-    window = planned.window
-    limits = {"series": series, "since": window.since, "until": window.until}
+def _series(ask: Asker, planned: Plan, keys: Mapping[int, SeriesKey]) -> tuple[TrendSeries, ...]:
+    """In order of the keys; a series that sent nothing in the window is none."""
     if planned.resolution == RAW:
-        return ask.fetch("reads_trend_raw", step=timedelta(microseconds=planned.step_us), **limits)
-    return ask.fetch(f"reads_trend_{planned.resolution}", **limits)
+        limits = {"series": list(keys), "since": planned.window.since, "until": planned.window.until}
+        step = timedelta(microseconds=planned.step_us)
+        rows = {row.series_id: row for row in ask.fetch("reads_trend_raw", step=step, **limits)} if keys else {}
+        return tuple(_of_samples(key, rows[ident]) for ident, key in keys.items() if ident in rows)
+    # A bucket that is a step by itself has its p95 packed with it.
+    own = planned.step_us == _WIDTHS_US[planned.resolution]
+    found = points.read(ask, planned.resolution, list(keys), planned.window, "open" if own else "all")
+    merged = points.merge(found, found.series, found.at_us // planned.step_us * planned.step_us)
+    ends = np.append(np.flatnonzero(np.diff(merged.group)) + 1, len(merged.group))
+    pieces = {
+        int(merged.group[end - 1]): slice(start, end) for start, end in zip([0, *ends], ends, strict=False) if end
+    }
+    return tuple(_of_steps(key, merged, pieces[ident]) for ident, key in keys.items() if ident in pieces)
 
 
-def _points(key: SeriesKey, row: Any, planned: Plan) -> TrendSeries:
-    at_us = arrays.instants_us(row.at)
-    count, total = arrays.int64s(row.sample_count), arrays.float64s(row.sum_value)
+def _of_samples(key: SeriesKey, row: Any) -> TrendSeries:
     low, high = arrays.float64s(row.min_value), arrays.float64s(row.max_value)
-    if planned.resolution == RAW:
-        p95 = arrays.float64s(row.p95_value)
-        return TrendSeries(key, at_us // 1000, _mean(total, count, low, high), low, high, p95, count)
-    lengths = arrays.int64s(row.sketch_length)
-    bins = arrays.joined_int64s(row.sketch, lengths)
-    step_us = at_us // planned.step_us * planned.step_us
-    starts = np.flatnonzero(np.diff(step_us, prepend=step_us[0] - 1))
-    count, total = np.add.reduceat(count, starts), np.add.reduceat(total, starts)
-    low, high = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
-    lengths = np.add.reduceat(lengths, starts)
-    p95 = grouped(bins, lengths, P95, low, high)
-    return TrendSeries(key, step_us[starts] // 1000, _mean(total, count, low, high), low, high, p95, count)
+    count = arrays.int64s(row.sample_count)
+    mean = np.clip(arrays.float64s(row.sum_value) / count, low, high)
+    return TrendSeries(key, arrays.instants_us(row.at) // 1000, mean, low, high, arrays.float64s(row.p95_value), count)
 
 
-def _mean(total: Floats, count: Ints, low: Floats, high: Floats) -> Floats:
-    """sum / count, held within [min, max], which rounding alone could leave."""
-    return np.clip(total / count, low, high)
+def _of_steps(key: SeriesKey, merged: Merged, piece: slice) -> TrendSeries:
+    at_ms = merged.at_us[piece] // 1000
+    low, high, p95 = merged.low[piece], merged.high[piece], merged.p95[piece]
+    return TrendSeries(key, at_ms, merged.mean[piece], low, high, p95, merged.count[piece])
+
+
+_WIDTHS_US = {resolution.name: resolution.width_us for resolution in RESOLUTIONS}

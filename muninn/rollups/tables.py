@@ -32,6 +32,7 @@ class Tables:
             transaction.execute("rollup_forget_late", since_us=piece.since_us, until_us=piece.until_us)
             rows = _rebuild(transaction, plan.steps(piece, piece.until_us, horizons, fresh=True), None)
             transaction.execute("rollup_advance", watermark_us=piece.until_us)
+            transaction.execute("rollup_pack")
         return rows
 
     def take_late(self, window: Window) -> tuple[int, Counter[str]]:
@@ -62,13 +63,13 @@ def _locked_state(transaction: Transaction) -> tuple[int, Mapping[str, int]]:
 def _rebuild(transaction: Transaction, steps: Sequence[plan.Step], series_ids: list[int] | None) -> Counter[str]:
     rows: Counter[str] = Counter()
     for step in steps:
-        written = transaction.fetch(
-            "rollup_rebuild",
-            resolution=step.resolution.name,
-            source=step.source,
-            since_us=step.window.since_us,
-            until_us=step.window.until_us,
-            series_ids=series_ids,
-        )
+        due = {
+            "resolution": step.resolution.name,
+            "since_us": step.window.since_us,
+            "until_us": step.window.until_us,
+            "series_ids": series_ids,
+        }
+        written = transaction.fetch("rollup_rebuild", source=step.source, **due)
+        transaction.execute("rollup_pack_again", **due)
         rows[step.resolution.name] += written[0].rows
     return rows

@@ -99,6 +99,7 @@ def drop_expired(
         horizon_us = _move_horizon(database, table, limit_us)
         if database.engine == "timescaledb":
             finer_us = horizon_us
+        database.execute("store_drop_packed", table=table, before_us=horizon_us)
         for partition in list_partitions(database):
             if partition.table == table and partition.until_us <= horizon_us:
                 with database.transaction(lock_timeout_s=_LOCK_TIMEOUT_S) as transaction:

@@ -1,5 +1,6 @@
 """Every query prepares, says why it is there, and the hot ones read no large table from end to end."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,7 @@ def loaded_day(postgres_server: Any, migrated_template: str) -> Iterator[psycopg
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("set timezone = 'UTC'; set jit = off; set max_parallel_workers_per_gather = 0")
         psycopg.ClientCursor(connection).execute(script.encode(), limits)
+        connection.execute("call packed_extend()")
         connection.execute("vacuum analyze")
         yield connection
     postgres_server.drop("reads_plans")
@@ -57,10 +59,6 @@ def loaded_day(postgres_server: Any, migrated_template: str) -> Iterator[psycopg
 PARAMETERS: dict[str, dict[str, object]] = {
     "reads_recent": {"since": UNTIL - timedelta(minutes=5)},
     "reads_trend_raw": {"since": UNTIL - timedelta(minutes=15), "step": timedelta(seconds=10)},
-    "reads_trend_1min": {"since": UNTIL - timedelta(hours=1)},
-    "reads_trend_5min": {"since": UNTIL - timedelta(hours=12)},
-    "reads_trend_1hour": {"since": UNTIL - timedelta(hours=23)},
-    "reads_trend_1day": {"since": UNTIL - timedelta(days=70)},
     "reads_overview_state": {
         "now": UNTIL,
         "minute": UNTIL - timedelta(minutes=1),
@@ -106,15 +104,72 @@ def test_a_hot_query_reads_no_large_table_from_end_to_end(loaded_day: psycopg.Co
     assert [(kind, table) for kind, table in found if kind == "Seq Scan" and pages[table] > LARGE] == []
 
 
+def statements_within(
+    connection: psycopg.Connection[Any], name: str, params: dict[str, object]
+) -> Iterator[dict[str, Any]]:
+    """The plans, as they ran, of the statements inside a function that a query calls."""
+    found: list[str] = []
+    connection.execute(
+        """load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on;
+           set auto_explain.log_format = json; set client_min_messages = log"""
+    )
+    gather = lambda notice: found.append(notice.message_primary or "")  # noqa: E731
+    connection.add_notice_handler(gather)
+    connection.execute(query_text(name).encode(), params)
+    connection.execute("set client_min_messages = notice; set auto_explain.log_min_duration = -1")
+    connection.remove_notice_handler(gather)
+    for message in found:
+        _, _, plan = message.partition("plan:\n")
+        if plan:
+            yield json.loads(plan)["Plan"]
+
+
+def read_by(connection: psycopg.Connection[Any], resolution: str, hours: float, sketches: str) -> set[tuple[str, str]]:
+    """(kind of node, table without its day) of everything that a question for points reads."""
+    since = datetime.fromtimestamp((UNTIL - timedelta(hours=hours)).timestamp() // 3600 * 3600, UTC)
+    params = {**COMMON, "resolution": resolution, "since": since, "until": UNTIL, "sketches": sketches}
+    plans = list(statements_within(connection, "reads_points", params))
+    return {(kind, re.sub(r"_\d{8}$", "", table)) for plan in plans for kind, table in scans(plan)}
+
+
+_HELPERS = {"rollup_state", "packed_state"}
+_HOURS = {"1min": 3.0, "5min": 12.0, "1hour": 23.0, "1day": 23.0}
+
+
 @pytest.mark.parametrize("resolution", _WIDTHS)
-def test_a_trend_reads_its_own_resolution_below_the_watermark(
-    loaded_day: psycopg.Connection[Any], resolution: str
+@pytest.mark.parametrize("sketches", ["none", "open", "all"])
+def test_points_come_by_index_from_what_is_packed_and_the_rows_above_it(
+    loaded_day: psycopg.Connection[Any], resolution: str, sketches: str
 ) -> None:
-    plan = explain(loaded_day, f"reads_trend_{resolution}")
-    read = {table.rpartition("_")[0] for kind, table in scans(plan) if kind != "Seq Scan"}
-    finer = list(_WIDTHS)[: list(_WIDTHS).index(resolution)]
-    assert f"rollup_{resolution}" in read or resolution == "1day"  # half a dozen rows: no index needed
-    assert read <= {f"rollup_{name}" for name in (*finer, resolution)} | {"raw_samples"}
+    found = {(kind, table) for kind, table in read_by(loaded_day, resolution, _HOURS[resolution], sketches)}
+    tables = {table for _, table in found} - _HELPERS
+    finer = list(_WIDTHS)[: list(_WIDTHS).index(resolution) + 1]
+    assert tables <= {f"{kind}_{name}" for name in finer for kind in ("packed", "rollup")} | {"raw_samples"}
+    packed = {table for table in tables if table.startswith("packed")}
+    if sketches == "all":
+        assert packed == set()
+        assert f"rollup_{resolution}" in tables or resolution == "1day"  # the day is not over
+    elif sketches == "open":
+        assert packed <= {f"packed_{resolution}"}
+    if sketches != "all" and resolution in ("1min", "5min"):
+        assert f"packed_{resolution}" in packed
+    # A level's own few rows of today may be read from end to end; what is large may not.
+    large = {"packed_1min", "rollup_1min", "rollup_5min", "raw_samples"}
+    assert {kind for kind, table in found if table in large} & {"Seq Scan"} == set()
+
+
+def test_packed_points_are_planned_once_for_every_window(loaded_day: psycopg.Connection[Any]) -> None:
+    """A generic plan leaves partitions out when it runs: with a year of them each question reads its own day's."""
+    loaded_day.execute("select store_ensure_partitions('rollup_1min', %s, %s)", (UNTIL - timedelta(days=40), UNTIL))
+    found = read_by(loaded_day, "1min", 3.0, "all")
+    assert ("Index Scan", "rollup_1min") in found
+    plans = statements_within(
+        loaded_day,
+        "reads_points",
+        {**COMMON, "resolution": "1min", "since": UNTIL - timedelta(hours=3), "until": UNTIL, "sketches": "all"},
+    )
+    read = {table for plan in plans for _, table in scans(plan) if table.startswith("rollup_1min")}
+    assert read == {"rollup_1min_20261120"}
 
 
 @pytest.mark.parametrize("name", QUERIES)
@@ -125,8 +180,3 @@ def test_a_query_prepares_and_says_why(loaded_day: psycopg.Connection[Any], name
     plain = re.sub(r"%\((\w+)\)s", lambda match: numbers.setdefault(match[1], f"${len(numbers) + 1}"), text)
     loaded_day.execute(f"prepare {name} as {plain.replace('%%', '%')}".encode())
     loaded_day.execute(f"deallocate {name}".encode())
-
-
-def test_the_trend_queries_differ_in_their_resolution_only() -> None:
-    texts = {query_text(f"reads_trend_{name}").replace(name, "RESOLUTION") for name in _WIDTHS}
-    assert len(texts) == 1

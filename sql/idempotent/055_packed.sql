@@ -1,0 +1,185 @@
+-- Packed buckets: made of rollup rows once a span is refreshed whole, made anew when a late sample changes them, read
+-- by read_points() together with what is not packed yet.
+
+-- One bucket as eight-byte words, big-endian: bucket (microseconds since 2000), sample_count, sum_value, min_value,
+-- max_value, p95. muninn/reads/points.py reads them.
+create or replace function packed_point(
+  bucket timestamptz, sample_count int8, sum_value float8, min_value float8, max_value float8, p95 float8
+) returns bytea
+language sql immutable parallel safe as
+$$ select timestamptz_send(bucket) || int8send(sample_count) || float8send(sum_value) || float8send(min_value)
+          || float8send(max_value) || float8send(p95) $$;
+
+-- Make the packed rows of one resolution over whole spans anew, of some series or (null) of all.
+create or replace procedure packed_fill(resolution text, since timestamptz, until timestamptz, series_ids int4[])
+language plpgsql set work_mem = '64MB' as $$
+declare
+  span interval := (select state.span from packed_state state where state.resolution = packed_fill.resolution);
+  -- So that sorting stays in memory however long the window is.
+  slice interval := greatest(span, interval '1 hour');
+  start timestamptz := since;
+  mine text := case when series_ids is null then '' else ' and series_id = any($3)' end;
+begin
+  execute format('delete from %I where since >= $1 and since < $2', 'packed_' || resolution) || mine
+    using since, until, series_ids;
+  while start < until loop
+    execute format($sql$
+      insert into %I (since, series_id, points)
+      select date_bin(%L, bucket, 'epoch'::timestamptz), series_id,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value,
+                                     sketch_quantile(sketch, 0.95, min_value, max_value)), '' order by bucket)
+      from %I where bucket >= $1 and bucket < $2 %s group by 1, 2$sql$,
+      'packed_' || resolution, span, 'rollup_' || resolution, mine)
+      using start, least(start + slice, until), series_ids;
+    start := start + slice;
+  end loop;
+end $$;
+
+-- Pack every span that ends at or before its watermark; nothing is done before a span is whole. A table without rows
+-- has nothing to pack before its watermark.
+create or replace procedure packed_extend()
+language plpgsql as $$
+declare
+  one record;
+  start timestamptz;
+begin
+  for one in
+    select state.resolution, packed_until, date_bin(span, watermark, 'epoch'::timestamptz) as target, span
+    from packed_state state join rollup_state using (resolution)
+    where packed_until < date_bin(span, watermark, 'epoch'::timestamptz)
+  loop
+    start := one.packed_until;
+    if start = 'epoch' then
+      execute format('select date_bin(%L, min(bucket), ''epoch''::timestamptz) from %I',
+                     one.span, 'rollup_' || one.resolution) into start;
+    end if;
+    call packed_fill(one.resolution, coalesce(start, one.target), one.target, null);
+    update packed_state set packed_until = one.target where resolution = one.resolution;
+  end loop;
+end $$;
+
+-- Rollup rows of a window were computed anew: so are the packed rows that hold them.
+create or replace procedure packed_renew(of_resolution text, since timestamptz, until timestamptz, series_ids int4[])
+language plpgsql as $$
+declare
+  state record;
+begin
+  select span, date_bin(span, since, 'epoch'::timestamptz) as first,
+         least(packed_until, date_bin(span, until - interval '1 microsecond', 'epoch'::timestamptz) + span) as last
+    into state from packed_state where resolution = of_resolution;
+  if found and state.first < state.last then
+    call packed_fill(of_resolution, state.first, state.last, series_ids);
+  end if;
+end $$;
+
+-- Retention took the rollup rows before an instant.
+create or replace procedure packed_drop(rollup text, before timestamptz)
+language plpgsql as $$
+declare
+  packed text := replace(rollup, 'rollup_', 'packed_');
+begin
+  if packed <> rollup and to_regclass(packed) is not null then
+    execute format('delete from %I where since < $1', packed) using before;
+  end if;
+end $$;
+
+-- The points of some series over a window of whole buckets, up to this second; several rows a series, each in order of
+-- time, and none overlapping another. Above its watermark a resolution continues with finer buckets.
+-- sketches: 'none': packed where possible, p95 of a bucket that is not packed is NaN. 'open': likewise, with the
+-- sketches of what is not packed. 'all': nothing packed, with all sketches.
+-- Each statement is planned once a session, for any window: partitions that a window does not need are left out when it
+-- runs, and all of them see one instant.
+create or replace function read_points(
+  resolution text, ids int4[], since timestamptz, until timestamptz, sketches text
+) returns table (series_id int4, points bytea, sketch_length bytea, sketch bytea)
+language plpgsql stable parallel safe set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+  none bool := sketches = 'none';
+  start timestamptz := since;
+  stop timestamptz;
+  marks timestamptz[] := (select array_agg(watermark order by width) from rollup_state);
+  -- By level: 1 is a minute, 4 is a day. Beside 'none' only the asked level's own buckets may be packed: a step of
+  -- several needs their sketches.
+  packed timestamptz[] := (
+    select array_agg(case when sketches <> 'all' and (none or state.resolution = read_points.resolution)
+                          then coalesce(packed_until, 'epoch') else 'epoch' end order by width)
+    from rollup_state state left join packed_state using (resolution));
+  level int := (select count(*) from rollup_state where width <=
+                 (select width from rollup_state state where state.resolution = read_points.resolution));
+begin
+  if level = 4 and start < least(until, marks[4]) then
+    stop := least(until, marks[4]);
+    return query
+      select r.series_id, string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
+             array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
+             string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
+      from rollup_1day r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
+    start := stop;
+  end if;
+  if level >= 3 and start < least(until, packed[3]) then
+    stop := least(until, packed[3]);
+    return query
+      select p.series_id, string_agg(p.points, '' order by p.since), null::bytea, null::bytea
+      from packed_1hour p where p.series_id = any(ids) and p.since > start - interval '24 hours' and p.since < stop
+      group by p.series_id;
+    start := stop;
+  end if;
+  if level >= 3 and start < least(until, marks[3]) then
+    stop := least(until, marks[3]);
+    return query
+      select r.series_id, string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
+             array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
+             string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
+      from rollup_1hour r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
+    start := stop;
+  end if;
+  if level >= 2 and start < least(until, packed[2]) then
+    stop := least(until, packed[2]);
+    return query
+      select p.series_id, string_agg(p.points, '' order by p.since), null::bytea, null::bytea
+      from packed_5min p where p.series_id = any(ids) and p.since > start - interval '3 hours' and p.since < stop
+      group by p.series_id;
+    start := stop;
+  end if;
+  if level >= 2 and start < least(until, marks[2]) then
+    stop := least(until, marks[2]);
+    return query
+      select r.series_id, string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
+             array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
+             string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
+      from rollup_5min r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
+    start := stop;
+  end if;
+  if start < least(until, packed[1]) then
+    stop := least(until, packed[1]);
+    return query
+      select p.series_id, string_agg(p.points, '' order by p.since), null::bytea, null::bytea
+      from packed_1min p where p.series_id = any(ids) and p.since > start - interval '15 minutes' and p.since < stop
+      group by p.series_id;
+    start := stop;
+  end if;
+  if start < least(until, marks[1]) then
+    stop := least(until, marks[1]);
+    return query
+      select r.series_id, string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
+             array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
+             string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
+      from rollup_1min r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
+    start := stop;
+  end if;
+  if start < until then
+    return query
+      with live as (
+        select raw.series_id, date_bin('1 minute', at, 'epoch'::timestamptz) as bucket, count(*) as sample_count,
+               sum(value) as sum_value, min(value) as min_value, max(value) as max_value,
+               sketch_of(array_agg(value) filter (where not none)) as sketch
+        from raw_samples raw where raw.series_id = any(ids) and at >= start and at < until
+        group by 1, 2
+      )
+      select live.series_id, string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
+             array_send(array_agg(cardinality(live.sketch)::int8 order by bucket) filter (where not none)),
+             string_agg(array_send(live.sketch), '' order by bucket) filter (where not none)
+      from live group by live.series_id;
+  end if;
+end $$;

@@ -1,0 +1,22 @@
+-- Closed rollup buckets as reads want them: a row holds all buckets of one series over one span, in order of time,
+-- 48 bytes each (docs/decisions/0040-packed-rollups.md). Rollup rows stay what is true; sql/idempotent/055_packed.sql
+-- keeps these equal to them.
+
+create table packed_state (
+  resolution text primary key,
+  span interval not null,
+  packed_until timestamptz not null default 'epoch'
+);
+comment on column packed_state.packed_until is 'what begins before it is packed, as far as there are rows';
+-- A row stays below 2 kB, where PostgreSQL would begin to compress it.
+insert into packed_state (resolution, span) values ('1min', '15 minutes'), ('5min', '3 hours'), ('1hour', '24 hours');
+
+create table packed_1min (
+  since timestamptz not null,
+  series_id int4 not null,
+  points bytea not null,
+  primary key (series_id, since)
+);
+create index packed_1min_since on packed_1min (since);
+create table packed_5min (like packed_1min including indexes);
+create table packed_1hour (like packed_1min including indexes);

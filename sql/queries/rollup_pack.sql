@@ -1,0 +1,2 @@
+-- Pack the spans that the watermark has passed.
+call packed_extend()

@@ -1,0 +1,146 @@
+"""What is packed equals the rollup rows that it was made of, whatever came late, on every engine."""
+
+import numpy as np
+import pytest
+import stores
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stores import NOW_US, entry
+
+from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, ManualClock
+from muninn.meter import Meter
+from muninn.model import RESOLUTIONS, SeriesKey, Window
+from muninn.model.window import as_us
+from muninn.reads import points
+from muninn.reads.asking import Asker
+from muninn.store import partitions
+
+KEYS = [SeriesKey.of("m", {"host": str(number)}) for number in range(3)]
+SPANS_US = {"1min": 15 * MINUTE_US, "5min": 3 * HOUR_US, "1hour": DAY_US}
+
+ages_us = st.one_of(
+    st.integers(0, 3 * HOUR_US), st.integers(0, 4 * DAY_US), st.integers(0, 5).map(lambda n: n * HOUR_US)
+)
+samples = st.tuples(st.integers(0, len(KEYS) - 1), ages_us, st.floats(-1e6, 1e6).map(lambda value: round(value, 1)))
+loads = st.lists(samples, min_size=1, max_size=40)
+# None: a refresh. A number: hours pass.
+actions = st.lists(st.one_of(loads, st.none(), st.integers(1, 30)), min_size=2, max_size=10)
+
+Rows = dict[tuple[int, int], tuple[float, ...]]
+
+
+@pytest.fixture
+def store(any_store: stores.Postgres) -> stores.Postgres:
+    return any_store
+
+
+def ask(store: stores.Postgres) -> Asker:
+    return Asker(store.database, Meter(), ManualClock(NOW_US))
+
+
+def packed_rows(store: stores.Postgres, resolution: str) -> Rows:
+    """(series, bucket) -> count, sum, min, max, p95 of everything that is packed."""
+    found: Rows = {}
+    for series_id, since, held in store.connection.execute(f"select series_id, since, points from packed_{resolution}"):
+        for bucket, *figures in decoded(held):
+            assert as_us(since) <= bucket < as_us(since) + SPANS_US[resolution]
+            assert (series_id, bucket) not in found
+            found[series_id, bucket] = tuple(figures)
+    return found
+
+
+def decoded(held: bytes) -> list[tuple[float, ...]]:
+    words = np.frombuffer(held, ">i8").reshape(-1, 6)
+    figures = words.view(">f8")
+    return [
+        (int(word[0]) + 946_684_800_000_000, int(word[1]), *map(float, row[2:]))
+        for word, row in zip(words, figures, strict=True)
+    ]
+
+
+def rollup_rows(store: stores.Postgres, resolution: str) -> Rows:
+    """The same of the rollup's rows that should be packed."""
+    rows = store.connection.execute(
+        f"""select series_id, bucket, sample_count, sum_value, min_value, max_value,
+                   sketch_quantile(sketch, 0.95, min_value, max_value)
+            from rollup_{resolution} where bucket < (select packed_until from packed_state where resolution = %s)""",
+        (resolution,),
+    ).fetchall()
+    return {(series_id, as_us(bucket)): tuple(figures) for series_id, bucket, *figures in rows}
+
+
+def check(store: stores.Postgres) -> None:
+    """What is packed is what the rows say, and reads give the same with it as without."""
+    states = dict(store.connection.execute("select resolution, packed_until from packed_state").fetchall())
+    for name, watermark in store.connection.execute("select resolution, watermark from rollup_state").fetchall():
+        if name in SPANS_US:
+            assert as_us(states[name]) == as_us(watermark) // SPANS_US[name] * SPANS_US[name]
+            assert packed_rows(store, name) == rollup_rows(store, name)
+    series = [row[0] for row in store.connection.execute("select series_id from series").fetchall()]
+    now_us = store.clock.now_us()
+    for resolution in RESOLUTIONS:
+        for span_us in (3 * HOUR_US, 30 * HOUR_US, 5 * DAY_US):
+            window = Window(now_us - span_us, now_us + MINUTE_US).aligned(resolution.width_us)
+            step = [
+                points.merge(found, found.series, found.at_us // resolution.width_us * resolution.width_us)
+                for sketches in ("open", "all")
+                for found in [points.read(ask(store), resolution.name, series, window, sketches)]
+            ]
+            for column in ("group", "at_us", "count", "low", "high"):
+                np.testing.assert_array_equal(getattr(step[0], column), getattr(step[1], column))
+            np.testing.assert_allclose(step[0].total, step[1].total, rtol=1e-9, atol=1e-6)
+            np.testing.assert_allclose(step[0].p95, step[1].p95, rtol=1e-12)
+
+
+def test_what_is_packed_equals_the_rows_whatever_the_order(store: stores.Postgres) -> None:
+    @settings(max_examples=8, deadline=None)
+    @given(actions)
+    def property(chosen: list[list[tuple[int, int, float]] | int | None]) -> None:
+        store.empty()
+        for number, action in enumerate(chosen):
+            now_us = store.clock.now_us()
+            if action is None:
+                store.refresh()
+            elif isinstance(action, int):
+                store.clock.advance(action * 3600)
+            else:
+                rows = [(KEYS[series], now_us - age_us, value) for series, age_us, value in action]
+                store.load([entry(rows, f"{number}-0")])
+        store.refresh()
+        check(store)
+
+    property()
+
+
+def test_a_late_sample_changes_what_is_packed(store: stores.Postgres) -> None:
+    store.load([entry([(KEYS[0], NOW_US - n * 7 * MINUTE_US, float(n)) for n in range(600)], "1-0")])
+    store.refresh()
+    before = packed_rows(store, "1hour")
+    late_us = NOW_US - 40 * HOUR_US
+    store.load([entry([(KEYS[0], late_us + 1, 1e6), (KEYS[1], late_us, -3.0)], "2-0")])
+    store.refresh()
+    check(store)
+    after = packed_rows(store, "1hour")
+    changed = {key for key in after if before.get(key) != after[key]}
+    assert {bucket for _, bucket in changed} == {late_us // HOUR_US * HOUR_US}
+    assert len(changed) == 2
+
+
+def test_history_older_than_all_that_is_packed_is_packed_too(store: stores.Postgres) -> None:
+    store.load([entry([(KEYS[0], NOW_US - n * MINUTE_US, float(n)) for n in range(60)], "1-0")])
+    store.refresh()
+    store.load([entry([(KEYS[0], NOW_US - 20 * DAY_US + n * SECOND_US, float(n)) for n in range(200)], "2-0")])
+    store.refresh()
+    assert min(bucket for _, bucket in packed_rows(store, "1min")) == NOW_US - 20 * DAY_US
+    check(store)
+
+
+def test_retention_takes_what_is_packed_with_the_rows(store: stores.Postgres) -> None:
+    store.load([entry([(KEYS[0], NOW_US - n * HOUR_US, float(n)) for n in range(24 * 12)], "1-0")])
+    store.refresh()
+    days = {"raw_days": 2, "rollup_1min_days": 3, "rollup_5min_days": 3650, "rollup_1hour_days": 3650}
+    partitions.drop_expired(store.database, store.clock.now_us(), **days)
+    oldest = min(bucket for _, bucket in packed_rows(store, "1min"))
+    assert oldest > NOW_US - 5 * DAY_US
+    assert min(bucket for _, bucket in packed_rows(store, "5min")) == NOW_US - (24 * 12 - 1) * HOUR_US
+    check(store)
