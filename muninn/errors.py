@@ -1,6 +1,6 @@
 """The one error tree. A message says what to do; it never carries a secret.
 
-Belongs here: the four kinds of trouble that every room tells apart. Does not: HTTP codes, retries.
+Belongs here: the kinds of trouble that rooms tell apart. Does not: HTTP codes, retries.
 """
 
 
@@ -26,6 +26,14 @@ class Invalid(MuninnError):
 
 class Unavailable(MuninnError):
     """A server that we need is away: the same call may go through later."""
+
+
+class Unnamed(Unavailable):
+    """Entries of the buffer at `places` hold series that nobody can name now; the others could be loaded."""
+
+    def __init__(self, places: tuple[int, ...]):
+        super().__init__(f"{len(places)} entries of the buffer hold series that the store does not know, unnamed")
+        self.places = places
 
 
 class Misconfigured(MuninnError):

@@ -9,6 +9,8 @@ from typing import Literal
 
 GROUP = "loaders"
 DEAD_LETTERS = "muninn:deadletter"
+# Grows whenever somebody needs the names of all series again; see ingest.buffer.roster.
+NAMES_EPOCH = "muninn:names"
 HOST_AGENT = "host-collector"
 OWN_AGENT = "muninn"
 STATSD_AGENT = "statsd"

@@ -9,9 +9,10 @@ import redis
 
 from muninn.clock import ManualClock
 from muninn.ingest.buffer.contract import BufferLimits, IngestBuffer
+from muninn.ingest.buffer.roster import Roster
 from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.model import SampleBatch, SeriesKey
-from muninn.names import DEAD_LETTERS
+from muninn.names import DEAD_LETTERS, NAMES_EPOCH
 
 KEY = SeriesKey.of("cpu", {"host": "a"})
 
@@ -40,11 +41,13 @@ class valkey_rig:  # noqa: N801 - used as a context manager
         self._client = redis.Redis.from_url(url)
 
     def __enter__(self) -> Rig:
-        self._client.delete(DEAD_LETTERS)
+        self._client.delete(DEAD_LETTERS, NAMES_EPOCH)
         return Rig(self._make, lambda fields: self._client.xadd(self._stream, dict(fields)) and None, self._clock)
 
-    def _make(self, **limits: Any) -> ValkeyBroker:
-        broker = ValkeyBroker(self._url, limits=BufferLimits(**limits), clock=self._clock, stream=self._stream)
+    def _make(self, roster: Roster | None = None, **limits: Any) -> ValkeyBroker:
+        broker = ValkeyBroker(
+            self._url, limits=BufferLimits(**limits), clock=self._clock, stream=self._stream, roster=roster
+        )
         self._opened.append(broker)
         return broker
 

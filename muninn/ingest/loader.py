@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from muninn.clock import SECOND_US, Clock, SystemClock
-from muninn.errors import Invalid, Unavailable
+from muninn.errors import Invalid, Unavailable, Unnamed
 from muninn.ingest.buffer.contract import IngestBuffer, place_of
 from muninn.meter import Meter
 from muninn.model import BatchHandle, SeriesKey
@@ -25,6 +25,8 @@ from muninn.model.window import as_datetime
 log = logging.getLogger(__name__)
 
 _CLAIM_ENTRIES = 8
+# Entries that wait for names of their series, and for how long; then they are dead letters.
+_MAX_NAMELESS, _NAMING_S = 64, 120.0
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 5.0
 _PRUNE_EVERY_S = 60.0
 # A server that lost its last writes may hand out entries again that it had deleted.
@@ -103,6 +105,8 @@ class Loader:
         self._meter = meter or Meter()
         # What was read before a crash, or before a server went away, comes first.
         self._recovering = True
+        self._nameless: list[BatchHandle] = []
+        self._naming, self._naming_until = _Every(1.0, self._clock), 0.0
         self._claiming = _Every(self._limits.takeover_s / 2, self._clock)
         self._pruning = _Every(_PRUNE_EVERY_S, self._clock)
 
@@ -126,6 +130,7 @@ class Loader:
             handles = self._next()
         for part in _transactions(handles, self._limits.max_rows):
             self._load(part)
+        self._retry_nameless()
         if not handles:
             self._meter.gauge("muninn_loader_lag_s", 0.0)
         self._prune()
@@ -133,29 +138,71 @@ class Loader:
 
     def _next(self) -> Sequence[BatchHandle]:
         if self._recovering:
-            handles = self._buffer.pending(self._consumer, self._limits.max_entries)
-            if handles:
-                return handles
+            room = self._limits.max_entries + len(self._nameless)
+            if left := self._not_waiting(self._buffer.pending(self._consumer, room)):
+                return left
             self._recovering = False
         if self._claiming.due():
             idle_ms = round(self._limits.takeover_s * 1000)
-            handles = self._buffer.claim(self._consumer, idle_ms, _CLAIM_ENTRIES)
-            if handles:
+            room = _CLAIM_ENTRIES + len(self._nameless)
+            if handles := self._not_waiting(self._buffer.claim(self._consumer, idle_ms, room)):
                 log.info("took over %d entries that another loader had left", len(handles))
                 self._claiming.again()
                 return handles
         return self._buffer.read(self._consumer, self._limits.max_entries, self._limits.block_ms)
 
+    def _not_waiting(self, handles: Sequence[BatchHandle]) -> Sequence[BatchHandle]:
+        """Those that do not wait for names."""
+        waiting = {(handle.stream, handle.entry_id) for handle in self._nameless}
+        return [handle for handle in handles if (handle.stream, handle.entry_id) not in waiting]
+
     def _load(self, handles: Sequence[BatchHandle]) -> None:
         try:
             with self._stage("load"):
                 loaded = self._sink.load(handles)
+        except Unnamed as error:
+            self._wait_for_names(handles, error)
+            return
         except Invalid as error:
             self._isolate(handles, error)
             return
         self._count(handles, loaded)
         with self._stage("acknowledge"):
             self._buffer.acknowledge(handles)
+
+    def _wait_for_names(self, handles: Sequence[BatchHandle], error: Unnamed) -> None:
+        """Load the others, and those that hold series without a name when a later entry has named them.
+
+        It takes a store that forgot series, which is one that was restored: the door is asked for all names.
+        """
+        nameless = [handles[place] for place in error.places]
+        if len(self._nameless) + len(nameless) > _MAX_NAMELESS:
+            raise error
+        if not self._nameless:
+            log.warning("the store does not know series that it knew: asking for all names again")
+            self._buffer.want_names()
+            self._naming_until = self._clock.monotonic() + _NAMING_S
+        self._nameless += nameless
+        others = [handle for place, handle in enumerate(handles) if place not in set(error.places)]
+        if others:
+            self._load(others)
+
+    def _retry_nameless(self) -> None:
+        if not self._nameless or not self._naming.due():
+            return
+        waiting, self._nameless = self._nameless, []
+        for handle in waiting:
+            try:
+                loaded = self._sink.load([handle])
+            except Unnamed as error:
+                if self._clock.monotonic() < self._naming_until:
+                    self._nameless.append(handle)
+                else:
+                    self._meter.count("muninn_loader_dead_letters_total")
+                    self._buffer.bury(handle, str(error))
+            else:
+                self._count([handle], loaded)
+                self._buffer.acknowledge([handle])
 
     def _isolate(self, handles: Sequence[BatchHandle], error: Invalid) -> None:
         """Find the entry that cannot be loaded by halving; it alone goes to the dead letters."""

@@ -207,4 +207,4 @@ def without_unused_keys(batch: SampleBatch) -> SampleBatch:
         return batch
     place = np.zeros(len(batch.keys), np.int32)
     place[used] = np.arange(len(used), dtype=np.int32)
-    return SampleBatch(batch.at_us, batch.value, place[batch.key_index], tuple(batch.keys[i] for i in used))
+    return SampleBatch(batch.at_us, batch.value, place[batch.key_index], batch.keys.take(used))

@@ -5,6 +5,7 @@ from muninn.model.protocols import BatchHandle, BatchSource, Broker
 from muninn.model.resolution import RESOLUTIONS, Resolution, resolution_for
 from muninn.model.scores import ScoreBatch, ScoreHandle, ScoreLog
 from muninn.model.series import SeriesKey
+from muninn.model.series_set import SeriesSet
 from muninn.model.window import Window
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ScoreHandle",
     "ScoreLog",
     "SeriesKey",
+    "SeriesSet",
     "Window",
     "resolution_for",
 ]

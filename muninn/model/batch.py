@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from muninn.errors import Invalid
 from muninn.model.series import SeriesKey
+from muninn.model.series_set import SeriesSet, fingerprints_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,15 +18,28 @@ class SampleBatch:
     at_us: int64[n], microseconds since the epoch, UTC.
     value: float64[n], finite.
     key_index: int32[n], each in [0, k).
-    keys: the k distinct series.
+    keys: the k series; any sequence of keys is taken.
     """
 
     at_us: NDArray[np.int64]
     value: NDArray[np.float64]
     key_index: NDArray[np.int32]
-    keys: tuple[SeriesKey, ...]
+    keys: SeriesSet
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        at_us: NDArray[np.int64],
+        value: NDArray[np.float64],
+        key_index: NDArray[np.int32],
+        keys: Sequence[SeriesKey],
+    ):
+        for name, column in (
+            ("at_us", at_us),
+            ("value", value),
+            ("key_index", key_index),
+            ("keys", SeriesSet.of(keys)),
+        ):
+            object.__setattr__(self, name, column)
         if not len(self.at_us) == len(self.value) == len(self.key_index):
             raise Invalid("a batch's columns differ in length")
 
@@ -56,16 +70,38 @@ class SampleBatch:
             return batches[0]
         if not batches:
             return cls.empty()
-        index: dict[SeriesKey, int] = {}
+        index: dict[bytes, int] = {}
+        names: list[bytes | None] = []
         remapped = []
         for batch in batches:
-            table = np.array([index.setdefault(key, len(index)) for key in batch.keys], np.int32)
+            table = np.empty(len(batch.keys), np.int32)
+            for number, digest in enumerate(batch.keys.fingerprints.tolist()):
+                table[number] = place = index.setdefault(digest, len(index))
+                if place == len(names):
+                    names.append(batch.keys.name(number))
+                elif names[place] is None:
+                    names[place] = batch.keys.name(number)
             remapped.append(table[batch.key_index] if len(batch) else batch.key_index)
         return cls(
             np.concatenate([b.at_us for b in batches]),
             np.concatenate([b.value for b in batches]),
             np.concatenate(remapped),
-            tuple(index),
+            SeriesSet(fingerprints_of([*index]), names.__getitem__),
+        )
+
+    @classmethod
+    def stacked(cls, batches: Sequence["SampleBatch"]) -> "SampleBatch":
+        """One batch with all samples in order, each with the series of its own batch: `keys` may repeat themselves."""
+        if len(batches) == 1:
+            return batches[0]
+        if not batches:
+            return cls.empty()
+        starts = np.cumsum([0, *(len(batch.keys) for batch in batches)], dtype=np.int32)
+        return cls(
+            np.concatenate([batch.at_us for batch in batches]),
+            np.concatenate([batch.value for batch in batches]),
+            np.concatenate([batch.key_index + start for batch, start in zip(batches, starts, strict=False)]),
+            SeriesSet.stacked([batch.keys for batch in batches]),
         )
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> "SampleBatch":

@@ -36,9 +36,14 @@ class SeriesKey:
         return hash(self.canonical)
 
     @cached_property
+    def digest(self) -> bytes:
+        """128 bits of BLAKE2b over `canonical`: stands for the series wherever its text would be too long."""
+        return digest_of(self.canonical)
+
+    @property
     def fingerprint(self) -> uuid.UUID:
-        """128 bits of BLAKE2b over `canonical`: what the `series` table is unique by."""
-        return uuid.UUID(bytes=hashlib.blake2b(self.canonical, digest_size=16).digest())
+        """`digest` as the `series` table is unique by it."""
+        return uuid.UUID(bytes=self.digest)
 
     @classmethod
     def parse(cls, canonical: bytes) -> "SeriesKey":
@@ -48,3 +53,8 @@ class SeriesKey:
             return cls(metric, tuple(sorted(labels.items())), agent, instance)
         except (ValueError, TypeError, AttributeError) as error:
             raise Invalid(f"not a series key: {canonical[:80]!r}") from error
+
+
+def digest_of(canonical: bytes) -> bytes:
+    """16 bytes that stand for a canonical form."""
+    return hashlib.blake2b(canonical, digest_size=16).digest()

@@ -37,10 +37,20 @@ def main() -> int:
 
 def compile_scanners() -> None:
     """Seconds that the first Prometheus or Telegraf that sends would wait otherwise."""
+    import numpy as np
+
     from muninn.ingest.decode import _lines, _wire
+    from muninn.ingest.decode.label_table import LabelTable
+    from muninn.ingest.decode.remote_write import parse_labels
+    from muninn.model.series_set import FINGERPRINT
+    from muninn.numerics.fingerprints import FingerprintTable
 
     _lines.scan(b"measurement,tag=a field=1.5 1\n")
     _wire.scan(b"")
+    LabelTable(parse_labels).resolve(b"", np.zeros(1, np.int64), np.zeros(1, np.int64))
+    table = FingerprintTable()
+    table.put(np.zeros(1, FINGERPRINT), np.zeros(1, np.int32))
+    table.find(np.zeros(1, FINGERPRINT))
 
 
 if __name__ == "__main__":

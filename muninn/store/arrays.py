@@ -19,6 +19,8 @@ _OIDS: dict[type, tuple[int, int]] = {
     np.float64: (1022, 701),
     np.void: (2951, 2950),  # 16 bytes each: uuid
 }
+# Stands for "not there" in an array of ids.
+MISSING = -2
 # Dimensions, a flag for nulls, the element's oid, its count, where counting starts.
 _HEADER_BYTES = 20
 

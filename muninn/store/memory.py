@@ -114,7 +114,7 @@ class MemoryStore:
         today = self._clock.now_us() // DAY_US * DAY_US
         since_us = max(today - self._raw_days * DAY_US, self._horizon_us)
         window = Window(since_us, max(since_us, today + (self._ahead_days + 1) * DAY_US))
-        ids = np.array([UNKEEPABLE if holds_nul(key) else 0 for key in batch.keys], np.int32)
+        ids = np.array([UNKEEPABLE if holds_nul(key.canonical) else 0 for key in batch.keys], np.int32)
         good, refused = admit(batch, window, ids)
         for row in np.flatnonzero(good):
             key = batch.keys[batch.key_index[row]]

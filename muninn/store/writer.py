@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
+from muninn.errors import Unnamed
 from muninn.model import BatchHandle, SampleBatch, Window
 from muninn.model.window import as_datetime
 from muninn.store import arrays, binary_copy, partitions
@@ -58,7 +59,8 @@ class StoreWriter:
     def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
         """Load the entries that are not in yet, in one transaction; the others are skipped.
 
-        Unavailable when the database is away or others hold locks too long: nothing was written.
+        Unavailable when the database is away or others hold locks too long, Unnamed when entries hold series that
+        nobody can name: nothing was written.
         """
         try:
             return self._load(handles)
@@ -71,8 +73,8 @@ class StoreWriter:
         return self._database.execute("store_prune_entries", stream=stream, before_id=before_id)
 
     def _load(self, handles: Sequence[BatchHandle]) -> LoadResult:
-        batch = SampleBatch.concat([handle.batch for handle in handles])
-        ids = self._series.resolve(batch.keys)
+        batch = SampleBatch.stacked([handle.batch for handle in handles])
+        ids = self._resolve(handles, batch)
         window = self._kept_window()
         self._ensure_partitions(batch, window)
         with self._database.transaction(statement_timeout_s=_STATEMENT_TIMEOUT_S) as transaction:
@@ -87,6 +89,13 @@ class StoreWriter:
             late=written.late,
             refused=refused,
         )
+
+    def _resolve(self, handles: Sequence[BatchHandle], batch: SampleBatch) -> NDArray[np.int32]:
+        try:
+            return self._series.resolve(batch.keys)
+        except Unnamed as error:
+            ends = np.cumsum([len(handle.batch.keys) for handle in handles])
+            raise Unnamed(tuple(np.unique(np.searchsorted(ends, error.places, "right")).tolist())) from None
 
     def _kept_window(self) -> Window:
         today = self._clock.now_us() // DAY_US * DAY_US

@@ -14,6 +14,7 @@ from muninn.errors import Rejected
 from muninn.ingest.buffer import codec
 from muninn.ingest.buffer.contract import MAX_DEAD_LETTERS, BufferLimits, place_of
 from muninn.ingest.buffer.memory import MemoryBroker
+from muninn.ingest.buffer.roster import Roster
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 
 
@@ -23,8 +24,8 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     if request.param == "memory":
         kept: dict[str, MemoryBroker] = {}
 
-        def make(**limits: Any) -> MemoryBroker:
-            kept["broker"] = MemoryBroker(limits=BufferLimits(**limits), clock=clock)
+        def make(roster: Roster | None = None, **limits: Any) -> MemoryBroker:
+            kept["broker"] = MemoryBroker(limits=BufferLimits(**limits), clock=clock, roster=roster)
             return kept["broker"]
 
         yield Rig(make, lambda fields: kept["broker"].append_fields(fields) and None, clock)
@@ -226,7 +227,10 @@ def test_a_read_takes_about_the_bytes_it_may(rig: Rig) -> None:
 DAMAGED: list[dict[bytes, bytes]] = [
     {b"something": b"else"},
     {**codec.encode(batch(1.0)), b"v": b"9"},
-    {**codec.encode(batch(1.0)), b"at": b"123"},
+    {**codec.encode(batch(1.0)), b"at0": b"123"},
+    {**codec.encode(batch(1.0)), b"dt": b"12345678"},
+    {**codec.encode(batch(1.0)), b"fp": bytes(16)},
+    {**codec.encode(batch(1.0)), b"named": np.array([1], "<i4").tobytes()},
     {**codec.encode(batch(1.0)), b"value": b""},
     {**codec.encode(batch(1.0)), b"key": np.array([7], "<i4").tobytes()},
     {**codec.encode(batch(1.0)), b"key": np.array([-1], "<i4").tobytes()},
@@ -321,3 +325,33 @@ def test_a_read_gives_up_after_its_block(rig: Rig) -> None:
     assert broker.read("a", 10, 30) == []
     assert broker.follow(broker.last_id(), 30) == []
     assert time.monotonic() - started < 5
+
+
+def test_names_are_left_out_once_the_store_knows_the_series_and_come_again_when_wanted(rig: Rig) -> None:
+    stored: set[bytes] = set()
+    roster = Roster(lambda wanted: np.array([digest in stored for digest in wanted.tolist()], np.bool_))
+    door, reader = rig.make(roster=roster), rig.make()
+    if isinstance(door, MemoryBroker):
+        reader = door
+    before = reader.last_id()
+    both = SampleBatch.of([(KEY, 1, 1.0), (SeriesKey("other"), 1, 2.0)])
+
+    def named() -> list[bool]:
+        door.append(both)
+        (handle,) = reader.read("a", 10, 0)
+        assert handle.batch.keys.fingerprints.tolist() == [KEY.digest, SeriesKey("other").digest]
+        return [handle.batch.keys.name(place) is not None for place in (0, 1)]
+
+    assert named() == [True, True]
+    stored.add(KEY.digest)
+    assert roster.refresh() == 1
+    assert named() == [False, True]
+    reader.want_names()
+    assert named() == [True, True]
+    assert named() == [True, True]
+    roster.refresh()
+    assert named() == [False, True]
+    # Who follows without a store has seen every name by now.
+    seen = reader.follow(before, 0)
+    assert [handle.batch.keys for handle in seen] == [both.keys] * 5
+    assert seen[2].batch.keys[0] == KEY

@@ -59,6 +59,10 @@ class IngestBuffer(Broker, BatchSource, Protocol):
         """Move an entry to the dead letters; it counts as acknowledged."""
         ...
 
+    def want_names(self) -> None:
+        """Let every entry from now on carry the names of its series, until the store has confirmed them again."""
+        ...
+
     def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The newest dead letters, newest first."""
         ...

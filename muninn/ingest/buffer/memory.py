@@ -18,6 +18,8 @@ from muninn.ingest.buffer.contract import (
     DeadLetter,
     place_of,
 )
+from muninn.ingest.buffer.names import Names
+from muninn.ingest.buffer.roster import Roster
 from muninn.model import BatchHandle, SampleBatch
 from muninn.names import ingest_stream
 
@@ -40,12 +42,23 @@ class _State:
     dead: list[DeadLetter] = field(default_factory=list)
     last: tuple[int, int] = (0, 0)
     delivered: tuple[int, int] = (0, 0)
+    epoch: int = 0
 
 
 class MemoryBroker:
     """An IngestBuffer without a server. Safe to share between threads."""
 
-    def __init__(self, *, limits: BufferLimits | None = None, clock: Clock | None = None, stream: str | None = None):
+    def __init__(
+        self,
+        *,
+        limits: BufferLimits | None = None,
+        clock: Clock | None = None,
+        stream: str | None = None,
+        roster: Roster | None = None,
+        names: Names | None = None,
+    ):
+        self._roster = Roster() if roster is None else roster
+        self._names = Names() if names is None else names
         self._limits = limits or BufferLimits()
         self._clock = clock or SystemClock()
         self._stream = stream or ingest_stream()
@@ -57,7 +70,11 @@ class MemoryBroker:
 
     def append(self, batch: SampleBatch, idempotency_key: str | None = None) -> str:
         """Keep the batch; see model.Broker."""
-        return self.append_fields(codec.encode(batch), idempotency_key)
+        named, epoch = self._roster.wanting(batch.keys.fingerprints)
+        if named is not None and not named.all() and epoch != str(self._state.epoch):
+            self._roster.forget(str(self._state.epoch))
+            named = None
+        return self.append_fields(codec.encode(batch, named), idempotency_key)
 
     def append_fields(self, fields: Mapping[bytes, bytes], idempotency_key: str | None = None) -> str:
         """Keep an entry of these fields, whatever they hold."""
@@ -118,6 +135,11 @@ class MemoryBroker:
         """Move an entry to the dead letters; it counts as acknowledged."""
         self._bury(handle.entry_id, reason)
 
+    def want_names(self) -> None:
+        """Let every entry from now on carry the names of its series, until the store has confirmed them again."""
+        with self._lock:
+            self._state.epoch += 1
+
     def depth(self) -> int:
         """How many entries are not acknowledged yet."""
         with self._lock:
@@ -155,7 +177,7 @@ class MemoryBroker:
         found = self._after(after)
         if not found and block_ms > 0 and self._clock.wait(block_ms / 1000, self._arrived):
             found = self._after(after)
-        return found
+        return self._names.complete(found)
 
     def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The newest dead letters, newest first."""

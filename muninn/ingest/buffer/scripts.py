@@ -19,8 +19,9 @@ end
 return 1
 """
 
-# KEYS stream unacked bytes idempotency; ARGV max_bytes, seconds to remember the key ("0": no key), then the fields.
-# Returns the id, or the bytes held (an integer) when the buffer is full.
+# KEYS stream unacked bytes idempotency names; ARGV max_bytes, seconds to remember the key ("0": no key), the epoch of
+# the names that are left out ("": none is), then the fields. Returns the id, or the bytes held (an integer) when the
+# buffer is full, or "names:" and the epoch when all names are wanted.
 APPEND = """
 local remember = tonumber(ARGV[2])
 if remember > 0 then
@@ -30,11 +31,15 @@ if remember > 0 then
     return known
   end
 end
+if ARGV[3] ~= '' then
+  local epoch = redis.call('GET', KEYS[5]) or '0'
+  if epoch ~= ARGV[3] then return 'names:' .. epoch end
+end
 local size = 0
-for i = 3, #ARGV do size = size + #ARGV[i] end
+for i = 4, #ARGV do size = size + #ARGV[i] end
 local held = tonumber(redis.call('HGET', KEYS[3], 'held') or '0')
 if held > 0 and held + size > tonumber(ARGV[1]) then return held end
-local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 3))
+local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 4))
 redis.call('ZADD', KEYS[2], string.match(id, '^%d+'), id .. ' ' .. size)
 redis.call('HINCRBY', KEYS[3], 'held', size)
 if remember > 0 then redis.call('SET', KEYS[4], id, 'EX', remember) end

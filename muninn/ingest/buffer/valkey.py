@@ -8,7 +8,9 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import redis
+from numpy.typing import NDArray
 
 from muninn.clock import SECOND_US, Clock, SystemClock
 from muninn.errors import Invalid, Rejected
@@ -21,12 +23,15 @@ from muninn.ingest.buffer.contract import (
     DeadLetter,
     place_of,
 )
+from muninn.ingest.buffer.names import Names
+from muninn.ingest.buffer.roster import Roster
 from muninn.model import BatchHandle, SampleBatch
-from muninn.names import DEAD_LETTERS, GROUP, idempotency_key, ingest_stream
+from muninn.names import DEAD_LETTERS, GROUP, NAMES_EPOCH, idempotency_key, ingest_stream
 
 log = logging.getLogger(__name__)
 
 _FOLLOW_ENTRIES = 64
+_NAMES_WANTED = b"names:"
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -46,11 +51,15 @@ class ValkeyBroker:
         clock: Clock | None = None,
         stream: str | None = None,
         timeout_s: float = 10.0,
+        roster: Roster | None = None,
+        names: Names | None = None,
     ):
         self._limits = limits or BufferLimits()
         self._clock = clock or SystemClock()
         self._connection = Connection(url, durability, timeout_s)
         self._codec = codec.Decoder()
+        self._roster = Roster() if roster is None else roster
+        self._names = Names() if names is None else names
         self._stream = stream or ingest_stream()
         self._unacked = f"{self._stream}:unacked"
         self._kept = f"{self._stream}:kept"
@@ -60,19 +69,27 @@ class ValkeyBroker:
 
     def append(self, batch: SampleBatch, idempotency_key: str | None = None) -> str:
         """Keep the batch as durably as the setting says; see model.Broker."""
-        fields = codec.encode(batch)
-        remember = self._limits.idempotency_s if idempotency_key else 0
-        flat = [part for pair in fields.items() for part in pair]
-        found = self._connection.write(
-            scripts.APPEND,
-            [self._stream, self._unacked, self._bytes, _idempotency(idempotency_key)],
-            [self._limits.max_bytes, remember, *flat],
-        )
+        found = self._append(batch, idempotency_key, *self._roster.wanting(batch.keys.fingerprints))
+        if isinstance(found, bytes) and found.startswith(_NAMES_WANTED):
+            self._roster.forget(found.removeprefix(_NAMES_WANTED).decode())
+            found = self._append(batch, idempotency_key)
         if isinstance(found, int):
             raise Rejected(
                 f"the buffer is full: {found} bytes wait to be loaded, {self._limits.max_bytes} are allowed", 2.0
             )
         return str(found.decode())
+
+    def _append(
+        self, batch: SampleBatch, idempotency_key: str | None, named: NDArray[np.bool_] | None = None, epoch: str = ""
+    ) -> Any:
+        fields = codec.encode(batch, named)
+        remember = self._limits.idempotency_s if idempotency_key else 0
+        flat = [part for pair in fields.items() for part in pair]
+        return self._connection.write(
+            scripts.APPEND,
+            [self._stream, self._unacked, self._bytes, _idempotency(idempotency_key), NAMES_EPOCH],
+            [self._limits.max_bytes, remember, epoch if b"named" in fields else "", *flat],
+        )
 
     def read(self, consumer: str, max_entries: int, block_ms: int) -> Sequence[BatchHandle]:
         """New entries, about `limits.read_bytes` of them; a damaged one goes to the dead letters."""
@@ -122,6 +139,10 @@ class ValkeyBroker:
         """Move an entry to the dead letters; it counts as acknowledged."""
         self._bury(handle.entry_id, reason)
 
+    def want_names(self) -> None:
+        """Let every entry from now on carry the names of its series, until the store has confirmed them again."""
+        self._ask(lambda client: client.incr(NAMES_EPOCH))
+
     def depth(self) -> int:
         """How many entries are not acknowledged yet."""
         return int(self._ask(lambda client: client.zcard(self._unacked)))
@@ -164,7 +185,7 @@ class ValkeyBroker:
                 return client.xread({self._stream: after}, _FOLLOW_ENTRIES, self._block(block_ms))
 
             entries = _entries(self._ask(ask))
-            handles = [*self._decoded(entries, _leave_out)]
+            handles = self._names.complete([*self._decoded(entries, _leave_out)])
             if handles or not entries:
                 return handles
             after_id = entries[-1][0].decode()

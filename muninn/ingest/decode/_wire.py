@@ -11,6 +11,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from muninn.ingest.decode._octets import eight
+
 _LENGTH_DELIMITED = 2
 
 
@@ -69,7 +71,7 @@ def _field(body, at, end):  # type: ignore[no-untyped-def]
     return number, kind, at, stop if stop <= end else -1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _count(body):  # type: ignore[no-untyped-def]
     """(series, samples, fault): how much room the columns need."""
     series = samples = 0
@@ -92,27 +94,25 @@ def _count(body):  # type: ignore[no-untyped-def]
     return series, samples, -1
 
 
-@numba.njit(cache=True)
-def _sample(body, at, end, eight):  # type: ignore[no-untyped-def]
-    """(value, timestamp ms, fault) of one Sample message; `eight` is scratch room of 8 bytes."""
-    value, at_ms = 0.0, np.int64(0)
+@numba.njit(cache=True, inline="always")
+def _sample(body, at, end):  # type: ignore[no-untyped-def]
+    """(bits of the value, timestamp ms, fault) of one Sample message."""
+    bits, at_ms = np.uint64(0), np.int64(0)
     while at < end:
         number, kind, start, stop = _field(body, at, end)
         if stop < 0:
-            return value, at_ms, at
+            return bits, at_ms, at
         if number == 1 and kind == 1:
-            eight[:] = body[start:stop]
-            value = eight.view(np.float64)[0]
+            bits = eight(body, start)
         elif number == 2 and kind == 0:
             at_ms, _ = _varint(body, start, end)
         at = stop
-    return value, at_ms, -1
+    return bits, at_ms, -1
 
 
-@numba.njit(cache=True)
-def _fill(body, label_start, label_end, series, at_ms, value, skipped):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _fill(body, label_start, label_end, series, at_ms, bits, skipped):  # type: ignore[no-untyped-def]
     """Fill the columns; the fault or -1. The message was counted before, so its frames fit."""
-    eight = np.empty(8, np.uint8)
     at, end, s, n = 0, len(body), 0, 0
     while at < end:
         number, kind, start, stop = _field(body, at, end)
@@ -128,7 +128,7 @@ def _fill(body, label_start, label_end, series, at_ms, value, skipped):  # type:
                         label_start[s], seen = inner, True
                     label_end[s] = inner_stop
                 elif inner_number == 2:
-                    value[n], at_ms[n], fault = _sample(body, inner_start, inner_stop, eight)
+                    bits[n], at_ms[n], fault = _sample(body, inner_start, inner_stop)
                     if fault >= 0:
                         return fault
                     series[n] = s
@@ -153,7 +153,7 @@ def scan(body: bytes) -> Scanned:
     series, at_ms = np.zeros(sample_count, np.int32), np.zeros(sample_count, np.int64)
     value, skipped = np.zeros(sample_count, np.float64), np.zeros(3, np.int64)
     if fault < 0:
-        fault = _fill(octets, label_start, label_end, series, at_ms, value, skipped)
+        fault = _fill(octets, label_start, label_end, series, at_ms, value.view(np.uint64), skipped)
     return Scanned(
         label_start, label_end, series, at_ms, value, (int(skipped[0]), int(skipped[1]), int(skipped[2])), int(fault)
     )

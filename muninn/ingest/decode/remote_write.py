@@ -16,12 +16,12 @@ from muninn.errors import Invalid
 from muninn.ingest.body import TooLarge
 from muninn.ingest.decode import Count
 from muninn.ingest.decode._wire import Scanned, scan
+from muninn.ingest.decode.label_table import LabelTable
 from muninn.ingest.validate import Decoded, Rules, Screening, series_key
 from muninn.model import SampleBatch, SeriesKey
 
 # The bits of the NaN that Prometheus writes when a series ends (model/value/value.go, StaleNaN).
 STALE_MARKER = 0x7FF0000000000002
-_CACHED_LABEL_SETS = 200_000
 _US_PER_MS = 1000
 # Beyond year 9999 either way; keeps the product with 1000 within 64 bits.
 _FURTHEST_MS = 253_402_300_800_000
@@ -31,7 +31,7 @@ class RemoteWriteDecoder:
     """Decodes write requests and remembers label sets between them; safe for many threads."""
 
     def __init__(self) -> None:
-        self._keys: dict[bytes, SeriesKey | str] = {}
+        self._labels = LabelTable(parse_labels)
 
     def decode(self, body: bytes, rules: Rules, now_us: int, max_bytes: int, count: Count) -> Decoded:
         """A request's samples; Invalid when it is not snappy or not a WriteRequest, TooLarge beyond `max_bytes`.
@@ -46,41 +46,26 @@ class RemoteWriteDecoder:
         for kind, skipped in zip(("exemplar", "native_histogram", "metadata"), scanned.skipped, strict=True):
             if skipped:
                 count(kind, skipped)
-        keys, ordinal, reasons = self._series(message, scanned)
-        fresh = np.isfinite(scanned.value)
-        if not fresh.all():
-            stale = int((scanned.value.view(np.uint64) == STALE_MARKER).sum())
-            for kind, left in (("stale_marker", stale), ("not_finite", int((~fresh).sum()) - stale)):
-                if left:
-                    count(kind, left)
-        series = scanned.series[fresh]
-        at_us = np.clip(scanned.at_ms[fresh], -_FURTHEST_MS, _FURTHEST_MS) * _US_PER_MS
-        key_index = ordinal[series]
+        labels = self._labels.resolve(message, scanned.label_start, scanned.label_end)
+        series, at_ms, value = _with_values(scanned, count)
+        at_us = np.clip(at_ms, -_FURTHEST_MS, _FURTHEST_MS) * _US_PER_MS
+        key_index = labels.ordinal[series]
         screening = Screening(len(series))
-        screening.refuse(key_index < 0, lambda row: reasons[int(series[row])])
-        return screening.decoded(SampleBatch(at_us, scanned.value[fresh], key_index, keys), rules, now_us)
+        if labels.reasons:
+            screening.refuse(key_index < 0, lambda row: labels.reasons[int(series[row])])
+        return screening.decoded(SampleBatch(at_us, value, key_index, labels.keys), rules, now_us)
 
-    def _series(
-        self, message: bytes, scanned: Scanned
-    ) -> tuple[tuple[SeriesKey, ...], NDArray[np.int32], dict[int, str]]:
-        """Distinct keys, each series' place among them (-1: unusable), and why a series is unusable."""
-        if len(self._keys) > _CACHED_LABEL_SETS:
-            self._keys.clear()
-        places: dict[SeriesKey, int] = {}
-        ordinal = np.empty(len(scanned.label_start), np.int32)
-        reasons: dict[int, str] = {}
-        known = self._keys
-        spans = zip(scanned.label_start.tolist(), scanned.label_end.tolist(), strict=True)
-        for series, (start, end) in enumerate(spans):
-            raw = message[start:end]
-            key = known.get(raw)
-            if key is None:
-                key = known[raw] = parse_labels(raw)
-            if isinstance(key, str):
-                ordinal[series], reasons[series] = -1, key
-            else:
-                ordinal[series] = places.setdefault(key, len(places))
-        return tuple(places), ordinal, reasons
+
+def _with_values(scanned: Scanned, count: Count) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
+    """(series, at_ms, value) of the samples that are finite; the others are counted."""
+    fresh = np.isfinite(scanned.value)
+    if fresh.all():
+        return scanned.series, scanned.at_ms, scanned.value
+    stale = int((scanned.value.view(np.uint64) == STALE_MARKER).sum())
+    for kind, left in (("stale_marker", stale), ("not_finite", int((~fresh).sum()) - stale)):
+        if left:
+            count(kind, left)
+    return scanned.series[fresh], scanned.at_ms[fresh], scanned.value[fresh]
 
 
 def parse_labels(raw: bytes) -> SeriesKey | str:

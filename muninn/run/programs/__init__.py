@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -101,16 +102,38 @@ class Context:
         self.cleanup.callback(client.close)
         return client
 
-    def broker(self) -> Any:
-        """The buffer."""
+    def broker(self, *, names: bool = False, roster: bool = False) -> Any:
+        """The buffer. names: for those who follow it: the store is asked for what entries leave out.
+
+        roster: for those who append to it: the store is asked, in a thread, which names can be left out.
+        """
         from muninn.ingest.buffer.contract import BufferLimits
         from muninn.ingest.buffer.valkey import ValkeyBroker
 
         chosen = self.settings.buffer
         limits = BufferLimits(chosen.max_bytes, chosen.live_s, chosen.idempotency_s)
         return ValkeyBroker(
-            self.settings.require_redis_url(), limits=limits, durability=chosen.durability, clock=self.clock
+            self.settings.require_redis_url(),
+            limits=limits,
+            durability=chosen.durability,
+            clock=self.clock,
+            names=self._names() if names else None,
+            roster=self._roster() if roster else None,
         )
+
+    def _names(self) -> Any:
+        from muninn.ingest.buffer.names import Names
+        from muninn.store import series_index
+
+        return Names(partial(series_index.names, self.database()))
+
+    def _roster(self) -> Any:
+        from muninn.ingest.buffer.roster import Roster
+        from muninn.store import series_index
+
+        roster = Roster(partial(series_index.registered, self.database()))
+        threading.Thread(target=roster.run, args=(self.stop, self.clock), name="roster", daemon=True).start()
+        return roster
 
 
 def run(name: str, number: int = 1) -> int:

@@ -19,7 +19,7 @@ _KEEP_ALIVE_S = 75
 def main(context: Context) -> None:
     """Serve until stopped."""
     config = context.settings.gateway
-    broker = context.broker()
+    broker = context.broker(roster=True)
     asked = context.cleanup.enter_context(reads.connect(context.settings, meter=context.meter))
     door = IngestDoor(
         broker,

@@ -8,6 +8,6 @@ from muninn.stream.server import Sidecar
 def main(context: Context) -> None:
     """Stream until stopped."""
     seeder = context.cleanup.enter_context(reads.connect(context.settings, meter=context.meter))
-    sidecar = Sidecar(context.settings.sidecar, context.broker(), seeder, context.clock, context.meter)
+    sidecar = Sidecar(context.settings.sidecar, context.broker(names=True), seeder, context.clock, context.meter)
     context.start_heartbeat()
     sidecar.run(context.stop)

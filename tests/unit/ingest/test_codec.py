@@ -26,13 +26,13 @@ def test_there_and_back(rows: list[tuple[SeriesKey, int, float]]) -> None:
 
 @given(
     fields=st.dictionaries(
-        st.sampled_from([b"v", b"at", b"value", b"key", b"keys", b"x"]),
-        st.sampled_from([b"", b"1"]) | st.binary(max_size=24),
+        st.sampled_from([b"v", b"at", b"at0", b"dt", b"value", b"key", b"fp", b"named", b"keys", b"x"]),
+        st.sampled_from([b"", b"2"]) | st.binary(max_size=24),
     )
 )
 def test_anything_else_is_invalid(fields: dict[bytes, bytes]) -> None:
     with pytest.raises(Invalid):
-        Decoder().decode({b"v": b"1", **fields, b"keys": b"x" + fields.get(b"keys", b"")})
+        Decoder().decode({b"v": b"2", **fields, b"keys": b"x" + fields.get(b"keys", b"")})
     with pytest.raises(Invalid):
         Decoder().decode(fields)
 

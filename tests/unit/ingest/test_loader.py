@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muninn.clock import ManualClock
-from muninn.errors import Invalid, Unavailable
+from muninn.errors import Invalid, Unavailable, Unnamed
 from muninn.ingest.buffer.contract import BufferLimits
 from muninn.ingest.buffer.memory import MemoryBroker
 from muninn.ingest.loader import Loader, LoaderLimits, measure
@@ -48,6 +48,7 @@ class MemorySink:
     pruned: list[str] = field(default_factory=list)
     crash_after_commit: bool = False
     refuse: tuple[Refused, ...] = ()
+    nameless: set[float] = field(default_factory=set)
 
     def load(self, handles: Sequence[BatchHandle]) -> Result:
         if self.away:
@@ -57,6 +58,8 @@ class MemorySink:
         values = [value for handle in new for value in handle.batch.value.tolist()]
         if bad := self.poison & set(values):
             raise Invalid(f"poison {bad}")
+        if places := [place for place, each in enumerate(handles) if self.nameless & set(each.batch.value.tolist())]:
+            raise Unnamed(tuple(places))
         self.loads.append(len(handles))
         self.rows += values
         self.known |= {handle.entry_id for handle in new}
@@ -245,3 +248,51 @@ def test_the_buffers_gauges_are_read_from_it() -> None:
     assert found["muninn_buffer_held_bytes"] == rig.buffer.held_bytes() > 0
     assert found["muninn_buffer_dead_letters"] == 0
     assert found["muninn_buffer_lag_s"] == pytest.approx(3, abs=0.01)
+
+
+def test_entries_that_nobody_can_name_wait_for_it_and_hold_nobody_up() -> None:
+    rig = Rig()
+    rig.fill(1, 1, 1)
+    rig.sink.nameless = {1.0}
+    loader = rig.loader()
+    loader.step()
+    assert rig.sink.rows == [0, 2]
+    assert rig.buffer.depth() == 1
+    rig.fill(1)
+    loader.step()
+    assert rig.sink.rows == [0, 2, 0]
+    rig.sink.nameless = set()
+    rig.clock.advance(1)
+    loader.step()
+    assert rig.sink.rows == [0, 2, 0, 1]
+    assert rig.buffer.depth() == 0
+
+
+def test_a_loader_that_starts_again_meets_entries_without_names_again() -> None:
+    rig = Rig()
+    rig.fill(1, 1)
+    rig.sink.nameless = {0.0}
+    rig.loader().step()
+    again = rig.loader()
+    again.step()
+    again.step()
+    assert (rig.sink.rows, rig.buffer.depth()) == ([1], 1)
+    rig.sink.nameless = set()
+    rig.clock.advance(1)
+    again.step()
+    assert (rig.sink.rows, rig.buffer.depth()) == ([1, 0], 0)
+
+
+def test_what_nobody_names_in_time_is_a_dead_letter() -> None:
+    rig = Rig()
+    rig.fill(1)
+    rig.sink.nameless = {0.0}
+    loader = rig.loader()
+    loader.step()
+    rig.clock.advance(119)
+    loader.step()
+    assert rig.buffer.dead_letter_count() == 0
+    rig.clock.advance(2)
+    loader.step()
+    assert rig.buffer.dead_letter_count() == 1
+    assert rig.buffer.depth() == 0

@@ -4,7 +4,6 @@ import math
 import struct
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -158,15 +157,6 @@ def test_a_bad_sample_is_named_and_the_others_count(
 def test_a_body_that_would_unpack_too_large_is_refused_before_it_is_unpacked() -> None:
     with pytest.raises(Invalid, match="at most"):
         RemoteWriteDecoder().decode(snap(b"\0" * 10_000), RULES, NOW_US, 1000, lambda kind, by: None)
-
-
-def test_a_label_set_is_parsed_once() -> None:
-    decoder = RemoteWriteDecoder()
-    message = snap(time_series({"__name__": "m", "a": "b"}, [(NOW_MS, 1.0)]))
-    first = decoder.decode(message, RULES, NOW_US, 1 << 20, lambda kind, by: None).batch
-    second = decoder.decode(message, RULES, NOW_US, 1 << 20, lambda kind, by: None).batch
-    assert first.keys[0] is second.keys[0]
-    assert np.array_equal(first.value, second.value)
 
 
 def test_a_request_of_a_real_prometheus() -> None:

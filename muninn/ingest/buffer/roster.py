@@ -1,0 +1,104 @@
+"""Which series the store knows for certain: entries of the buffer go without their names.
+
+A series that is not on the roster goes with its name in every entry, so entries can always be loaded, whoever dies.
+The roster asks the store, behind the requests; while the store is away names go along, which takes room and no harm.
+
+Belongs here: that memory. Does not: the store (a function), the layout (codec).
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muninn.clock import Clock, SystemClock
+from muninn.errors import MuninnError
+from muninn.model.series_set import FINGERPRINT, Fingerprints
+from muninn.numerics.fingerprints import FingerprintTable
+
+log = logging.getLogger(__name__)
+
+# fingerprints V16[k] -> bool[k], whether the store has the series; MuninnError while it is away.
+Registered = Callable[[Fingerprints], NDArray[np.bool_]]
+MAX_SERIES = 2 << 20
+_ASK_AT_ONCE = 20_000
+_MAX_ASKED = 1 << 20
+_EVERY_S = 0.5
+
+
+@dataclass
+class Roster:
+    """For many threads. `registered` is None where nobody can be asked: every name goes along then.
+
+    max_series: beyond it everything is asked anew. epoch: of the last time that somebody wanted all names again.
+    """
+
+    registered: Registered | None = None
+    max_series: int = MAX_SERIES
+    epoch: str = "0"
+    _known: FingerprintTable = field(default_factory=FingerprintTable)
+    _asked: FingerprintTable = field(default_factory=FingerprintTable)
+    _waiting: list[Fingerprints] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def wanting(self, fingerprints: Fingerprints) -> tuple[NDArray[np.bool_] | None, str]:
+        """(bool[k], which series must go with their names, None: all; the epoch that this is true of)."""
+        if self.registered is None:
+            return None, self.epoch
+        with self._lock:
+            unknown = self._known.find(fingerprints) < 0
+            if unknown.any():
+                self._ask(fingerprints[unknown])
+            return unknown, self.epoch
+
+    def forget(self, epoch: str) -> None:
+        """Somebody could not name a series: let all names go along until the store has confirmed them again."""
+        with self._lock:
+            if epoch != self.epoch:
+                self.epoch = epoch
+                self._known.clear()
+
+    def refresh(self) -> int:
+        """Ask the store about series that went with their names; how many it knows now. MuninnError if it is away."""
+        if self.registered is None:
+            return 0
+        with self._lock:
+            wanted = np.concatenate([np.empty(0, FINGERPRINT), *self._waiting])
+            epoch = self.epoch
+            self._waiting.clear()
+            self._asked.clear()
+        found = 0
+        for start in range(0, len(wanted), _ASK_AT_ONCE):
+            some = wanted[start : start + _ASK_AT_ONCE]
+            there = some[self.registered(some)]
+            found += len(there)
+            with self._lock:
+                if epoch == self.epoch:
+                    self._remember(there)
+        return found
+
+    def run(self, stop: threading.Event, clock: Clock | None = None) -> None:
+        """Refresh twice a second until `stop`."""
+        clock = clock or SystemClock()
+        while not clock.wait(_EVERY_S, stop):
+            try:
+                self.refresh()
+            except MuninnError as error:
+                log.debug("names go along: %s", error)
+
+    def _ask(self, fingerprints: Fingerprints) -> None:
+        new = fingerprints[self._asked.find(fingerprints) < 0]
+        if len(self._asked) + len(new) <= _MAX_ASKED:
+            self._asked.put(new, np.zeros(len(new), np.int32))
+            self._waiting.append(new)
+
+    def _remember(self, fingerprints: Fingerprints) -> None:
+        if len(self._known) + len(fingerprints) > self.max_series:
+            self._known.clear()
+        self._known.put(fingerprints, np.zeros(len(fingerprints), np.int32))
