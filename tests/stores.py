@@ -119,15 +119,22 @@ class Postgres:
     def buckets(self, resolution: Resolution, window: Window = ALL_TIME) -> list[Bucket]:
         rows = self.connection.execute(
             f"""select metric_name, tags, source_agent_id, instance_id, bucket, sample_count, sum_value, min_value,
-                       max_value, sketch
+                       max_value, sketch, first_at, last_at, first_value, last_value, increase
                 from live_{resolution.name} join series using (series_id)
                 where bucket >= %s and bucket < %s""",
             (window.since, window.until),
         )
         found = [
-            Bucket(SeriesKey.of(*identity), as_us(bucket), *figures, np.array(entries, np.int64))
-            for *identity, bucket, count, total, least, most, entries in rows
-            for figures in [(count, total, least, most)]
+            Bucket(
+                SeriesKey.of(*row[:4]),
+                as_us(row[4]),
+                *row[5:9],
+                np.array(row[9], np.int64),
+                as_us(row[10]),
+                as_us(row[11]),
+                *row[12:],
+            )
+            for row in rows
         ]
         return sorted(found, key=lambda each: (each.key.canonical, each.bucket_us))
 

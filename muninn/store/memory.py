@@ -3,7 +3,7 @@
 Belongs here: what a store means, written as simply as it can be. Does not: speed, more than one process.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
 from muninn.model import RESOLUTIONS, BatchHandle, Resolution, SampleBatch, SeriesKey, Window
-from muninn.numerics import sketch
+from muninn.numerics import counters, sketch
 from muninn.store.admission import Refused, admit
 from muninn.store.series_index import UNKEEPABLE, holds_nul
 from muninn.store.writer import LoadResult
@@ -19,7 +19,10 @@ from muninn.store.writer import LoadResult
 
 @dataclass(frozen=True, eq=False)
 class Bucket:
-    """One rollup row. sketch: int64[b], see muninn.numerics.sketch."""
+    """One rollup row. sketch: int64[b], see muninn.numerics.sketch. increase: see muninn.numerics.counters.
+
+    first_value, last_value, increase are those of single samples: None where all are distributions.
+    """
 
     key: SeriesKey
     bucket_us: int
@@ -28,10 +31,17 @@ class Bucket:
     min_value: float
     max_value: float
     sketch: NDArray[np.int64]
+    first_us: int
+    last_us: int
+    first_value: float | None
+    last_value: float | None
+    increase: float | None
 
     @classmethod
-    def of(cls, key: SeriesKey, bucket_us: int, values: NDArray[np.float64]) -> "Bucket":
-        """The bucket of these samples, at least one."""
+    def of(cls, key: SeriesKey, bucket_us: int, samples: Mapping[int, float]) -> "Bucket":
+        """The bucket of these samples by instant, at least one."""
+        instants = sorted(samples)
+        values = np.array([samples[at] for at in instants])
         return cls(
             key,
             bucket_us,
@@ -40,6 +50,11 @@ class Bucket:
             float(values.min()),
             float(values.max()),
             sketch.sketch_of(values),
+            instants[0],
+            instants[-1],
+            float(values[0]),
+            float(values[-1]),
+            counters.increase(values),
         )
 
     def quantile(self, q: float) -> float:
@@ -128,11 +143,11 @@ class MemoryStore:
 
     def _live(self, resolution: Resolution) -> Iterator[Bucket]:
         for key, samples in self._samples.items():
-            groups: dict[int, list[float]] = {}
+            groups: dict[int, dict[int, float]] = {}
             for at, value in samples.items():
-                groups.setdefault(at // resolution.width_us * resolution.width_us, []).append(value)
-            for bucket_us, values in groups.items():
-                yield Bucket.of(key, bucket_us, np.array(values))
+                groups.setdefault(at // resolution.width_us * resolution.width_us, {})[at] = value
+            for bucket_us, inside in groups.items():
+                yield Bucket.of(key, bucket_us, inside)
 
 
 def _by_reason(refused: Sequence[Refused]) -> tuple[Refused, ...]:

@@ -28,6 +28,19 @@ do $$ begin
   end if;
 end $$;
 
+do $$ begin
+  if to_regprocedure('sketch_cat(int8[])') is null then
+    create aggregate sketch_cat(int8[]) (sfunc = array_cat, stype = int8[], combinefunc = array_cat, parallel = safe);
+  end if;
+end $$;
+
+-- Single samples and the entries of distributions, either of which may be null, as one sketch.
+create or replace function sketch_with(samples float8[], entries int8[]) returns int8[]
+language sql immutable parallel safe
+return case when entries is null then sketch_of(samples)
+            when samples is null then sketch_compact(entries)
+            else sketch_compact(sketch_of(samples) || entries) end;
+
 -- The value of a bin: its harmonic middle; the limit keeps exp() from overflowing in the last bin.
 create or replace function sketch_value(key int8) returns float8
 language sql immutable parallel safe as

@@ -4,35 +4,60 @@
 
 create materialized view if not exists rollup_1min
 with (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false) as
-select time_bucket(interval '1 minute', at) as bucket, series_id, count(*) as sample_count, sum(value) as sum_value,
-       min(value) as min_value, max(value) as max_value, sketch_of(array_agg(value)) as sketch
+select time_bucket(interval '1 minute', at) as bucket, series_id,
+       count(*) + coalesce(sum(sample_count - 1), 0)::int8 as sample_count,
+       sum(value * coalesce(sample_count, 1)) as sum_value, min(coalesce(min_value, value)) as min_value,
+       max(coalesce(max_value, value)) as max_value,
+       sketch_with(array_agg(value order by at) filter (where sketch is null), sketch_cat(sketch)) as sketch,
+       min(at) as first_at, max(at) as last_at,
+       (array_agg(value order by at) filter (where sketch is null))[1] as first_value,
+       (array_agg(value order by at) filter (where sketch is null))[count(*) - count(sketch)] as last_value,
+       counter_increase(array_agg(value order by at) filter (where sketch is null)) as increase
 from raw_samples
 group by 1, 2
 with no data;
 
 create materialized view if not exists rollup_5min
 with (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false) as
-select time_bucket(interval '5 minutes', bucket) as bucket, series_id, sum(sample_count)::int8 as sample_count,
-       sum(sum_value) as sum_value, min(min_value) as min_value, max(max_value) as max_value,
-       sketch_merge(sketch) as sketch
+select time_bucket(interval '5 minutes', bucket) as bucket, series_id,
+       sum(sample_count)::int8 as sample_count, sum(sum_value) as sum_value,
+       min(min_value) as min_value, max(max_value) as max_value, sketch_merge(sketch) as sketch,
+       min(first_at) as first_at, max(last_at) as last_at,
+       (array_agg(first_value order by bucket) filter (where first_value is not null))[1] as first_value,
+       (array_agg(last_value order by bucket) filter (where first_value is not null))[count(first_value)] as last_value,
+       sum(increase) + counter_between(
+         array_agg(first_value order by bucket) filter (where first_value is not null),
+         array_agg(last_value order by bucket) filter (where first_value is not null)) as increase
 from rollup_1min
 group by 1, 2
 with no data;
 
 create materialized view if not exists rollup_1hour
 with (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false) as
-select time_bucket(interval '1 hour', bucket) as bucket, series_id, sum(sample_count)::int8 as sample_count,
-       sum(sum_value) as sum_value, min(min_value) as min_value, max(max_value) as max_value,
-       sketch_merge(sketch) as sketch
+select time_bucket(interval '1 hour', bucket) as bucket, series_id,
+       sum(sample_count)::int8 as sample_count, sum(sum_value) as sum_value,
+       min(min_value) as min_value, max(max_value) as max_value, sketch_merge(sketch) as sketch,
+       min(first_at) as first_at, max(last_at) as last_at,
+       (array_agg(first_value order by bucket) filter (where first_value is not null))[1] as first_value,
+       (array_agg(last_value order by bucket) filter (where first_value is not null))[count(first_value)] as last_value,
+       sum(increase) + counter_between(
+         array_agg(first_value order by bucket) filter (where first_value is not null),
+         array_agg(last_value order by bucket) filter (where first_value is not null)) as increase
 from rollup_5min
 group by 1, 2
 with no data;
 
 create materialized view if not exists rollup_1day
 with (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false) as
-select time_bucket(interval '1 day', bucket) as bucket, series_id, sum(sample_count)::int8 as sample_count,
-       sum(sum_value) as sum_value, min(min_value) as min_value, max(max_value) as max_value,
-       sketch_merge(sketch) as sketch
+select time_bucket(interval '1 day', bucket) as bucket, series_id,
+       sum(sample_count)::int8 as sample_count, sum(sum_value) as sum_value,
+       min(min_value) as min_value, max(max_value) as max_value, sketch_merge(sketch) as sketch,
+       min(first_at) as first_at, max(last_at) as last_at,
+       (array_agg(first_value order by bucket) filter (where first_value is not null))[1] as first_value,
+       (array_agg(last_value order by bucket) filter (where first_value is not null))[count(first_value)] as last_value,
+       sum(increase) + counter_between(
+         array_agg(first_value order by bucket) filter (where first_value is not null),
+         array_agg(last_value order by bucket) filter (where first_value is not null)) as increase
 from rollup_1hour
 group by 1, 2
 with no data;

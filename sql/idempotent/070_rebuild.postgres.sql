@@ -25,18 +25,31 @@ begin
     return 0;
   end if;
   perform store_ensure_partitions(target, since, until);
+  fill := format($sql$
+    insert into %I (bucket, series_id, sample_count, sum_value, min_value, max_value, sketch,
+                    first_at, last_at, first_value, last_value, increase) $sql$, target);
   if source = 'raw_samples' then
-    fill := format($sql$
-      insert into %I (bucket, series_id, sample_count, sum_value, min_value, max_value, sketch)
-      select date_bin(%L, at, 'epoch'::timestamptz) as bucket, series_id, count(*), sum(value), min(value), max(value),
-             sketch_of(array_agg(value))
-      from raw_samples where at >= $1 and at < $2 %s group by 1, 2$sql$, target, width, mine);
+    fill := fill || format($sql$
+      select date_bin(%L, at, 'epoch'::timestamptz), series_id, count(*) + coalesce(sum(sample_count - 1), 0)::int8,
+             sum(value * coalesce(sample_count, 1)), min(coalesce(min_value, value)),
+             max(coalesce(max_value, value)),
+             sketch_with(array_agg(value order by at) filter (where sketch is null), sketch_cat(sketch)),
+             min(at), max(at),
+             (array_agg(value order by at) filter (where sketch is null))[1],
+             (array_agg(value order by at) filter (where sketch is null))[count(*) - count(sketch)],
+             counter_increase(array_agg(value order by at) filter (where sketch is null))
+      from raw_samples where at >= $1 and at < $2 %s group by 1, 2$sql$, width, mine);
   else
-    fill := format($sql$
-      insert into %I (bucket, series_id, sample_count, sum_value, min_value, max_value, sketch)
-      select date_bin(%L, bucket, 'epoch'::timestamptz) as bucket, series_id, sum(sample_count)::int8, sum(sum_value),
-             min(min_value), max(max_value), sketch_merge(sketch)
-      from %I where bucket >= $1 and bucket < $2 %s group by 1, 2$sql$, target, width, source, mine);
+    fill := fill || format($sql$
+      select date_bin(%L, bucket, 'epoch'::timestamptz), series_id, sum(sample_count)::int8, sum(sum_value),
+             min(min_value), max(max_value), sketch_merge(sketch),
+             min(first_at), max(last_at),
+             (array_agg(first_value order by bucket) filter (where first_value is not null))[1],
+             (array_agg(last_value order by bucket) filter (where first_value is not null))[count(first_value)],
+             sum(increase) + counter_between(
+               array_agg(first_value order by bucket) filter (where first_value is not null),
+               array_agg(last_value order by bucket) filter (where first_value is not null))
+      from %I where bucket >= $1 and bucket < $2 %s group by 1, 2$sql$, width, source, mine);
   end if;
   while start < until loop
     execute fill using start, least(start + slice, until), series_ids;

@@ -1,9 +1,15 @@
 -- Raw samples as a hypertable. Rollups are continuous aggregates: sql/idempotent/035_rollups.timescaledb.sql.
 
+-- sample_count to sketch: only of a sample that is a distribution, whose value is its mean. Where they are null
+-- they take no room: the bitmap of nulls fits into the row's header.
 create table raw_samples (
   at timestamptz not null,
   series_id int4 not null,
-  value float8 not null
+  value float8 not null,
+  sample_count int8,
+  min_value float8,
+  max_value float8,
+  sketch int8[]
 );
 -- The width of later chunks is a setting: store_tune() sets it.
 select create_hypertable('raw_samples', by_range('at', interval '1 hour'), create_default_indexes => false);

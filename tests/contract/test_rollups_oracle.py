@@ -66,11 +66,14 @@ def oracle(held: Samples, resolution: Resolution) -> dict[tuple[int, int], dict[
         {
             "series": [series for series, _ in held],
             "bucket": [at // resolution.width_us * resolution.width_us for _, at in held],
+            "at": [at for _, at in held],
             "value": list(held.values()),
         },
-        schema={"series": pl.Int64, "bucket": pl.Int64, "value": pl.Float64},
-    )
+        schema={"series": pl.Int64, "bucket": pl.Int64, "at": pl.Int64, "value": pl.Float64},
+    ).sort("at")
     ranked = pl.col("value").sort()
+    before = pl.col("value").shift(1)
+    growth = pl.when(pl.col("value") < before).then(pl.col("value")).otherwise(pl.col("value") - before)
     rank = [((q * pl.len()).ceil().clip(1) - 1).cast(pl.Int64) for q in (0.5, 0.95, 0.99)]
     made = frame.group_by("series", "bucket").agg(
         count=pl.len(),
@@ -81,6 +84,11 @@ def oracle(held: Samples, resolution: Resolution) -> dict[tuple[int, int], dict[
         p50=ranked.get(rank[0]),
         p95=ranked.get(rank[1]),
         p99=ranked.get(rank[2]),
+        first_at=pl.col("at").first(),
+        last_at=pl.col("at").last(),
+        first=pl.col("value").first(),
+        last=pl.col("value").last(),
+        increase=growth.sum(),
     )
     return {(row.pop("series"), row.pop("bucket")): row for row in made.to_dicts()}
 
@@ -91,15 +99,20 @@ def check_views(store: stores.Postgres, held: Samples) -> None:
         found = {}
         rows = store.connection.execute(
             f"""select tags->>'host', bucket, sample_count, sum_value, avg_value, min_value, max_value,
-                       p50_value, p95_value, p99_value from {resolution.view}"""
+                       p50_value, p95_value, p99_value, first_at, last_at, first_value, last_value, increase
+                from {resolution.view}"""
         )
         for host, bucket, *figures in rows:
             key = (int(host), as_us(bucket))
             assert key not in found, "one row per bucket and series"
             found[key] = figures
         assert found.keys() == expected.keys()
-        for key, (count, total, mean, least, most, *quantiles) in found.items():
+        for key, (count, total, mean, least, most, *rest) in found.items():
             exact = expected[key]
+            quantiles, (first_at, last_at, first, last, increase) = rest[:3], rest[3:]
+            assert (as_us(first_at), as_us(last_at)) == (exact["first_at"], exact["last_at"])
+            assert (first, last) == (exact["first"], exact["last"])
+            assert math.isclose(increase, exact["increase"], rel_tol=1e-9, abs_tol=1e-9 * exact["size"])
             # A sum of both signs is as exact as what it is a sum of.
             tolerance = 1e-9 * max(abs(exact["sum"]), 1e-3 * exact["size"])
             assert count == exact["count"]

@@ -146,7 +146,7 @@ def test_buckets_are_there_before_and_after_a_refresh(store: Store) -> None:
     store.refresh()
     after = [[_figures(each) for each in store.buckets(resolution)] for resolution in RESOLUTIONS]
     assert before == after
-    assert [sum(figures[2] for figures in level) for level in after] == [600] * 4
+    assert [sum(each.sample_count for each in store.buckets(resolution)) for resolution in RESOLUTIONS] == [600] * 4
 
 
 def test_old_buckets_stand_after_their_samples_were_dropped(store: Store) -> None:
@@ -163,7 +163,7 @@ def test_old_buckets_stand_after_their_samples_were_dropped(store: Store) -> Non
     assert [[_figures(each) for each in store.buckets(resolution)] for resolution in RESOLUTIONS] == before
 
 
-def _figures(bucket: stores.Bucket) -> tuple[SeriesKey, int, int, float, float, float, list[int]]:
+def _figures(bucket: stores.Bucket) -> tuple[object, ...]:
     # Samples are summed in any order: the last digits may differ.
     total = float(f"{bucket.sum_value:.9g}")
     return (
@@ -174,4 +174,6 @@ def _figures(bucket: stores.Bucket) -> tuple[SeriesKey, int, int, float, float, 
         bucket.min_value,
         bucket.max_value,
         bucket.sketch.tolist(),
+        (bucket.first_us, bucket.last_us),
+        (bucket.first_value, bucket.last_value, bucket.increase),
     )

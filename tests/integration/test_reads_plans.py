@@ -30,8 +30,9 @@ order by at;
 insert into latest_samples select series_id, %(until)s, 50 from series;
 """
 _ROLLUP = """
-insert into rollup_{name} (bucket, series_id, sample_count, sum_value, min_value, max_value, sketch)
-select bucket, series_id, 6, 300, 49, 51, sketch_of(array[49, 50, 51])
+insert into rollup_{name} (bucket, series_id, sample_count, sum_value, min_value, max_value, sketch,
+  first_at, last_at, first_value, last_value, increase)
+select bucket, series_id, 6, 300, 49, 51, sketch_of(array[49, 50, 51]), bucket, bucket + '50 s', 49, 51, 2
 from generate_series(date_bin('{width}', %(since)s, 'epoch'), %(until)s - interval '{width}', '{width}') bucket,
   generate_series(1, %(series)s) series_id
 order by bucket;
