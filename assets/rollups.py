@@ -12,6 +12,7 @@ from assets.lineage import Counts
 from assets.partitions import DAILY, HOURLY, day_key, hour_key, window_of
 from assets.raw import raw_samples
 from assets.resources import MuninnResource
+from muninn.analytics.cold_thaw import ColdThaw
 from muninn.model import RESOLUTIONS, Resolution
 from muninn.model.window import as_datetime
 from muninn.rollups.refresh import RefreshResult, refresh_window, state
@@ -51,7 +52,7 @@ def hourly_rollups(context: dg.AssetExecutionContext, muninn: MuninnResource) ->
     """Rebuild all levels of the hours from raw samples, in one pass. The day's bucket follows its hours."""
     window = window_of(context.partition_time_window)
     with muninn.database() as database:
-        result = refresh_window(database, window)
+        result = refresh_window(database, window, thaw=ColdThaw(muninn.settings.cold_folder))
         watermarks = {row.resolution: row.watermark_us for row in state(database)}
     context.log.info("rebuilt %s to %s in %.1f s", window.since, window.until, result.seconds)
     for resolution in HOURS:
@@ -65,7 +66,7 @@ def daily_rollups(context: dg.AssetExecutionContext, muninn: MuninnResource) -> 
     """Rebuild the buckets of whole days from those of their hours."""
     window = window_of(context.partition_time_window)
     with muninn.database() as database:
-        result = refresh_window(database, window, only=DAY)
+        result = refresh_window(database, window, only=DAY, thaw=ColdThaw(muninn.settings.cold_folder))
         watermarks = {row.resolution: row.watermark_us for row in state(database)}
     return dg.MaterializeResult(metadata=_rebuilt(result, DAY, watermarks[DAY.name]))
 

@@ -10,7 +10,7 @@ import dagster as dg
 from assets.cache import hot_answers
 from assets.checks import days_match_raw, hours_match_raw
 from assets.landing import landing_files
-from assets.lifecycle import dagster_history, retention
+from assets.lifecycle import cold_files_verified, cold_rows_match, cold_samples, dagster_history, retention
 from assets.pulse import pulse
 from assets.raw import raw_samples
 from assets.resources import MuninnResource
@@ -29,11 +29,12 @@ def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Def
             landing_files,
             hourly_rollups,
             daily_rollups,
+            cold_samples,
             retention,
             dagster_history,
             hot_answers,
         ],
-        asset_checks=[hours_match_raw, days_match_raw, pulse],
+        asset_checks=[hours_match_raw, days_match_raw, pulse, cold_files_verified, cold_rows_match],
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=[closed_hours, late_samples, dropped_files],

@@ -8,7 +8,7 @@ import dagster as dg
 from assets.cache import hot_answers
 from assets.checks import days_match_raw, hours_match_raw
 from assets.landing import landing_files
-from assets.lifecycle import dagster_history, retention
+from assets.lifecycle import cold_files_verified, cold_rows_match, cold_samples, dagster_history, retention
 from assets.pulse import pulse
 
 # What made a sensor ask for a run, in words.
@@ -36,8 +36,9 @@ take_pulse = dg.define_asset_job(
 )
 keep_house = dg.define_asset_job(
     "keep_house",
-    (dg.AssetSelection.assets(retention, dagster_history)).without_checks(),
-    description="Make partitions ahead, drop what has expired, prune Dagster's own history.",
+    dg.AssetSelection.assets(cold_samples, retention, dagster_history).without_checks()
+    | dg.AssetSelection.checks(cold_files_verified, cold_rows_match),
+    description="Export closed days, make partitions ahead, drop what has expired, prune Dagster's own history.",
 )
 
 JOBS = (take_in_file, verify_hours, verify_days, take_pulse, keep_house)

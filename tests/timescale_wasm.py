@@ -138,8 +138,10 @@ def empty(connection: Any) -> None:
         connection.execute(sql.SQL("truncate {}").format(sql.Identifier(table)))
     connection.execute(
         """truncate late_rows, late_refreshes, loaded_entries, series, latest_samples;
+           truncate cold_changes, cold_days, cold_files;
            update rollup_state set closing = 'epoch', watermark = 'epoch', refreshed_at = null;
            update retention_state set horizon = 'epoch';
            truncate packed_1min, packed_5min, packed_1hour;
-           update packed_state set packed_until = 'epoch'"""
+           update packed_state set packed_until = 'epoch';
+           update cold_tier set announced = 'epoch'"""
     )

@@ -7,6 +7,7 @@ a sample, a byte-stream split of the same integers 1.06, a dictionary of doubles
 """
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 from muninn.analytics.scaled import Scaled, scale, unscale
 from muninn.errors import Invalid
+from muninn.model import Window
+from muninn.model.window import as_us
 
 SCHEMA = pa.schema(
     [
@@ -34,6 +37,7 @@ _ENCODINGS = {
     "value": "BYTE_STREAM_SPLIT",
 }
 _ROW_GROUP = 1_000_000
+_WORD = (1 << 64) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,13 @@ class Columns:
         order = np.lexsort((self.at_us, self.series_id))
         return Columns(self.series_id[order], self.at_us[order], self.value[order])
 
+    def __len__(self) -> int:
+        return len(self.at_us)
+
+    def take(self, where: NDArray[np.bool_]) -> "Columns":
+        """The samples at a mask."""
+        return Columns(self.series_id[where], self.at_us[where], self.value[where])
+
     def checksum(self) -> int:
         """64 bits that do not depend on the order of the rows, and on every bit of every row."""
         words = self.series_id.astype(np.int64).view(np.uint64)
@@ -56,33 +67,126 @@ class Columns:
         return int(np.add.reduce(mixed, dtype=np.uint64)) if len(mixed) else 0
 
 
-def write(path: Path, columns: Columns) -> int:
-    """Write the samples to `path` (made whole before it bears that name) and return its size in bytes."""
-    ordered = columns.sorted()
-    temporary = path.with_name(f".{path.name}.partial")
-    pq.write_table(
-        _to_table(ordered),
-        temporary,
-        compression="zstd",
-        use_dictionary=["exponent"],
-        column_encoding=_ENCODINGS,
-        row_group_size=_ROW_GROUP,
-        write_page_index=True,
-    )
+@dataclass(frozen=True)
+class Written:
+    """What a file holds. checksum: as `Columns.checksum`, over all of its rows."""
+
+    rows: int
+    series: int
+    bytes: int
+    checksum: int
+
+
+class Writer:
+    """Writes a file piece by piece: each piece in order of series and time, and after the one before it.
+
+    The file bears its name only when it is whole and on disk.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.partial")
+        self._file = pq.ParquetWriter(
+            self._temporary,
+            SCHEMA,
+            compression="zstd",
+            use_dictionary=["exponent"],
+            column_encoding=_ENCODINGS,
+            write_page_index=True,
+        )
+        self._rows = self._series = self._checksum = 0
+
+    def add(self, ordered: Columns) -> None:
+        """Append samples; whole series only, so that each has one scale."""
+        self._file.write_table(_to_table(ordered), row_group_size=_ROW_GROUP)
+        self._rows += len(ordered.series_id)
+        self._series += len(np.unique(ordered.series_id))
+        self._checksum = (self._checksum + ordered.checksum()) & _WORD
+
+    def close(self) -> Written:
+        """Give the file its name."""
+        self._file.close()
+        publish(self._temporary, self._path)
+        return Written(self._rows, self._series, self._path.stat().st_size, self._checksum)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give a whole file its name, for good: it and its folder are on disk afterwards."""
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.replace(path)
-    return path.stat().st_size
-
-
-def read(path: Path) -> Columns:
-    """All samples of a file; Invalid if it is not one of ours."""
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write(path: Path, columns: Columns) -> int:
+    """Write the samples to `path` (made whole before it bears that name) and return its size in bytes."""
+    writer = Writer(path)
+    writer.add(columns.sorted())
+    return writer.close().bytes
+
+
+def read(path: Path, series: NDArray[np.int32] | None = None, window: Window | None = None) -> Columns:
+    """The samples of a file, in order; of some series or a window only. Invalid if it is not one of ours."""
+    return concat(list(scan(path, series, window)))
+
+
+def scan(path: Path, series: NDArray[np.int32] | None = None, window: Window | None = None) -> Iterator[Columns]:
+    """As `read`, a row group at a time; those that hold nothing asked for are not read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            if file.schema_arrow.names != SCHEMA.names:
+                raise Invalid(f"{path.name} has the columns {file.schema_arrow.names}, not {SCHEMA.names}")
+            for number in range(file.num_row_groups):
+                if _may_hold(file.metadata.row_group(number), series, window):
+                    yield _chosen(_columns_of(file.read_row_group(number)), series, window)
+    except (pa.ArrowException, OSError) as error:
         raise Invalid(f"{path.name} is not a readable Parquet file: {error}") from error
-    if table.schema.names != SCHEMA.names:
-        raise Invalid(f"{path.name} has the columns {table.schema.names}, not {SCHEMA.names}")
+
+
+def concat(parts: Sequence[Columns]) -> Columns:
+    """All samples of the parts, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Columns(
+        np.concatenate([np.empty(0, np.int32), *(part.series_id for part in parts)]),
+        np.concatenate([np.empty(0, np.int64), *(part.at_us for part in parts)]),
+        np.concatenate([np.empty(0, np.float64), *(part.value for part in parts)]),
+    )
+
+
+def overlaid(old: Columns, new: Columns) -> Columns:
+    """Both in order; of the same series and instant, the sample of `new`."""
+    both = concat([old, new]).sorted()  # stable: of a pair, the new one comes last
+    same = (both.series_id[1:] == both.series_id[:-1]) & (both.at_us[1:] == both.at_us[:-1])
+    return both.take(np.append(~same, True)) if same.any() else both
+
+
+def _may_hold(group: pq.RowGroupMetaData, series: NDArray[np.int32] | None, window: Window | None) -> bool:
+    if not group.num_rows:
+        return False
+    first, last = (group.column(place).statistics for place in (0, 1))
+    if series is not None and first is not None and first.has_min_max:
+        wanted = np.searchsorted(np.sort(series), [first.min, first.max + 1])
+        if wanted[0] == wanted[1]:
+            return False
+    if window is not None and last is not None and last.has_min_max:
+        return bool(as_us(last.min) < window.until_us and as_us(last.max) >= window.since_us)
+    return True
+
+
+def _chosen(columns: Columns, series: NDArray[np.int32] | None, window: Window | None) -> Columns:
+    if series is not None:
+        columns = columns.take(np.isin(columns.series_id, series))
+    if window is not None:
+        columns = columns.take((columns.at_us >= window.since_us) & (columns.at_us < window.until_us))
+    return columns
+
+
+def _columns_of(table: pa.Table) -> Columns:
     mantissa = table["mantissa"].combine_chunks()
     scaled = Scaled(
         mantissa.fill_null(0).to_numpy(),

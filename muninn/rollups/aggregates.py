@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from muninn.clock import HOUR_US
 from muninn.model import Resolution, Window
 from muninn.rollups import plan
+from muninn.rollups.cold import Thaw, bring_back
 from muninn.store.database import Database, Session, Transaction
 
 _REFRESH_TIMEOUT_S = 900.0
@@ -30,8 +31,9 @@ class Aggregates:
 
     join_us = HOUR_US  # a pass computes the hours and the day that it touches anyway
 
-    def __init__(self, database: Database):
+    def __init__(self, database: Database, thaw: Thaw | None = None):
         self._database = database
+        self._thaw = thaw
 
     def close(self, piece: Window) -> Counter[str]:
         with self._alone() as session:
@@ -52,6 +54,7 @@ class Aggregates:
             if not session.execute("timescale_claim_late", **bounds):
                 return 0, Counter()
             steps = _steps(session, window, _watermark_us(session))
+            bring_back(session, steps, self._thaw)
             rows = _refresh(session, steps)
             with session.transaction() as transaction:
                 _pack_again(transaction, steps)
@@ -65,6 +68,7 @@ class Aggregates:
                 session.execute("timescale_claim_late", **bounds)
             found = _steps(session, piece, _watermark_us(session))
             steps = [step for step in found if only in (None, step.resolution)]
+            bring_back(session, steps, self._thaw)
             rows = _refresh(session, steps)
             with session.transaction() as transaction:
                 _pack_again(transaction, steps)

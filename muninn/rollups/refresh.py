@@ -10,6 +10,7 @@ committed before the announcement, and is seen by the computation, or is in late
 next one. Late rows are taken out of the log before their samples are read, never after.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -17,12 +18,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from muninn.clock import DAY_US, MINUTE_US
+from muninn.errors import Unavailable
 from muninn.model import Resolution, Window
 from muninn.rollups import plan
 from muninn.rollups.aggregates import Aggregates
+from muninn.rollups.cold import Thaw
 from muninn.rollups.tables import Tables
 from muninn.store.database import Database
 from muninn.store.partitions import horizons_us, list_partitions
+
+log = logging.getLogger(__name__)
 
 # A load that does not end within this time holds the announcement up; others wait behind it meanwhile.
 _CLOSE_TIMEOUT_S = 10.0
@@ -79,36 +84,41 @@ def state(database: Database) -> list[ResolutionState]:
     return [ResolutionState(*row) for row in database.fetch("rollup_state")]
 
 
-def refresh_fresh(database: Database, now_us: int, settle_s: float) -> RefreshResult:
+def refresh_fresh(database: Database, now_us: int, settle_s: float, thaw: Thaw | None = None) -> RefreshResult:
     """Close every bucket that ended `settle_s` before now, then recompute what late samples made stale.
 
+    thaw: for late samples of days whose raw rows left the database; without it they wait.
     Unavailable when a load holds the announcement up or the database is away: what was done stays done.
     """
     started = time.perf_counter()
     rows: Counter[str] = Counter()
     closing_us = _announce(database, (now_us - round(settle_s * 1_000_000)) // MINUTE_US * MINUTE_US)
     window = Window(min(_start(database, closing_us), closing_us), closing_us)
-    rollups = _of(database)
+    rollups = _of(database, thaw)
     for piece in plan.days(window):
         rows += rollups.close(piece)
     late_buckets, late_windows = _refresh_late(database, rollups, rows)
     return RefreshResult(window, dict(rows), late_buckets, late_windows, time.perf_counter() - started)
 
 
-def refresh_window(database: Database, window: Window, *, only: Resolution | None = None) -> RefreshResult:
+def refresh_window(
+    database: Database, window: Window, *, only: Resolution | None = None, thaw: Thaw | None = None
+) -> RefreshResult:
     """Recompute every bucket that touches the window, at every resolution, from raw rows.
 
     only: this resolution alone, from the next finer one as it stands. Days whose raw rows retention has
     dropped are left as they are, and so is what lies above the watermark.
+    thaw: for days whose raw rows left the database; Unavailable where there is none and they are needed.
     """
     started = time.perf_counter()
     rows: Counter[str] = Counter()
     whole = window.aligned(MINUTE_US)
     first_us = max(whole.since_us, horizons_us(database)[plan.RAW])
     until_us = max(first_us, min(whole.until_us, state(database)[0].watermark_us))
-    rollups = _of(database)
+    rollups = _of(database, thaw)
     for piece in plan.days(Window(first_us, until_us)):
         rows += rollups.rebuild(piece, only)
+        database.execute("cold_note_rebuilt", **_whole_days(piece))
     return RefreshResult(Window(first_us, until_us), dict(rows), seconds=time.perf_counter() - started)
 
 
@@ -138,7 +148,12 @@ def _refresh_late(database: Database, rollups: Rollups, rows: Counter[str]) -> t
     stale = [minute_us for minute_us in minutes if minute_us < watermark_us]
     windows: list[Window] = []
     for window in plan.late_windows(stale, rollups.join_us):
-        taken, written = rollups.take_late(window)
+        try:
+            taken, written = rollups.take_late(window)
+        except Unavailable as error:
+            # Of the cold tier, or a lock: the others need not wait for it, and these stay in the log.
+            log.warning("late samples from %s on wait: %s", window.since, error)
+            continue
         if taken:  # else another refresh was faster
             buckets += taken
             rows += written
@@ -146,5 +161,10 @@ def _refresh_late(database: Database, rollups: Rollups, rows: Counter[str]) -> t
     return buckets, tuple(windows)
 
 
-def _of(database: Database) -> Rollups:
-    return Aggregates(database) if database.engine == "timescaledb" else Tables(database)
+def _whole_days(window: Window) -> dict[str, int]:
+    days = window.aligned(DAY_US)
+    return {"since_us": days.since_us, "until_us": days.until_us}
+
+
+def _of(database: Database, thaw: Thaw | None) -> Rollups:
+    return Aggregates(database, thaw) if database.engine == "timescaledb" else Tables(database, thaw)

@@ -4,11 +4,13 @@ Belongs here: one piece closed, one late window, one window again. Does not: whi
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from muninn.clock import MINUTE_US
 from muninn.model import Resolution, Window
 from muninn.rollups import plan
+from muninn.rollups.cold import Thaw, bring_back
 from muninn.store.database import Database, Transaction
 
 _REBUILD_TIMEOUT_S = 900.0
@@ -21,8 +23,9 @@ class Tables:
 
     join_us = 10 * MINUTE_US
 
-    def __init__(self, database: Database):
+    def __init__(self, database: Database, thaw: Thaw | None = None):
         self._database = database
+        self._thaw = thaw
 
     def close(self, piece: Window) -> Counter[str]:
         with self._database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
@@ -36,7 +39,7 @@ class Tables:
         return rows
 
     def take_late(self, window: Window) -> tuple[int, Counter[str]]:
-        with self._database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
+        with self._with_raw(window) as transaction:
             watermark_us, horizons = _locked_state(transaction)
             taken = transaction.fetch("rollup_take_late", since_us=window.since_us, until_us=window.until_us)[0]
             if not taken.buckets:
@@ -45,17 +48,32 @@ class Tables:
             return taken.buckets, _rebuild(transaction, plan.steps(window, watermark_us, horizons), series_ids)
 
     def rebuild(self, piece: Window, only: Resolution | None) -> Counter[str]:
-        with self._database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
+        with self._with_raw(piece, only) as transaction:
             watermark_us, horizons = _locked_state(transaction)
             steps = plan.steps(piece, watermark_us, horizons)
             if only is None:
                 transaction.execute("rollup_forget_late", since_us=piece.since_us, until_us=piece.until_us)
             return _rebuild(transaction, [step for step in steps if only in (None, step.resolution)], None)
 
+    @contextmanager
+    def _with_raw(self, window: Window, only: Resolution | None = None) -> Iterator[Transaction]:
+        """A transaction in which no raw row is missing that this window, or one level of it, is computed from."""
+        with self._database.session(statement_timeout_s=_REBUILD_TIMEOUT_S) as session:
+            session.fetch("store_hold_refresh_lock")
+            watermark_us, horizons = _state(session)
+            steps = plan.steps(window, watermark_us, horizons)
+            bring_back(session, [step for step in steps if only in (None, step.resolution)], self._thaw)
+            with session.transaction() as transaction:
+                yield transaction
+
 
 def _locked_state(transaction: Transaction) -> tuple[int, Mapping[str, int]]:
     """(watermark, horizons), which nobody else moves until this transaction ends."""
     transaction.execute("store_refresh_lock")
+    return _state(transaction)
+
+
+def _state(transaction: Transaction) -> tuple[int, Mapping[str, int]]:
     watermark_us = transaction.fetch("rollup_state")[0].watermark_us
     return watermark_us, {row.table_name: row.horizon_us for row in transaction.fetch("store_horizons")}
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, ValidationError
 
 from muninn.errors import Misconfigured
+from muninn.settings.cold import Cold
 from muninn.settings.section import Section
 from muninn.settings.servers import Access, Dagster, Database, Redis, Sidecar, Streamlit
 from muninn.settings.sources import Collector, Gateway, Scraper, Statsd
@@ -22,6 +23,7 @@ from muninn.settings.storage import Buffer, Loader, Rollups, Store
 __all__ = [
     "Access",
     "Buffer",
+    "Cold",
     "Collector",
     "Dagster",
     "Database",
@@ -65,6 +67,7 @@ class Settings(Section):
     buffer: Buffer = Buffer()
     loader: Loader = Loader()
     store: Store = Store()
+    cold: Cold = Cold()
     rollups: Rollups = Rollups()
     collector: Collector = Collector()
     scraper: Scraper = Scraper()
@@ -74,6 +77,11 @@ class Settings(Section):
     def landing_folder(self) -> Path:
         """Where dropped files are taken from."""
         return self.landing or self.home / "landing"
+
+    @property
+    def cold_folder(self) -> Path:
+        """Where the files of the cold tier lie."""
+        return self.cold.folder or self.home / "cold"
 
     @property
     def gateway_url(self) -> str:

@@ -69,6 +69,11 @@ class Transaction:
             for piece in copy:
                 write(memoryview(piece))
 
+    def stream(self, name: str, /, **params: object) -> Iterator[Any]:
+        """The query's rows one after the other, never all in memory; nothing else may run until the last."""
+        with self._connection.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+            yield from cursor.stream(query_text(name), params, binary=True)
+
     def script(self, text: str) -> None:
         """Run a file of statements as it is: for migrations."""
         self._connection.execute(text)
@@ -78,9 +83,11 @@ class Session(Transaction):
     """One connection outside any transaction: every statement commits by itself, and locks outlast it."""
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """A transaction of this session."""
+    def transaction(self, *, lock_timeout_s: float | None = None) -> Iterator[Transaction]:
+        """A transaction of this session; the limit holds for it only."""
         with self._connection.transaction():
+            if lock_timeout_s is not None:
+                self._connection.execute(sql.SQL("set local lock_timeout = {}").format(round(lock_timeout_s * 1000)))
             yield Transaction(self._connection)
 
 

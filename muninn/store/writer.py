@@ -147,15 +147,16 @@ class _Load:
         good, refused = admit(self._batch, window, self._ids)
         kept = self._batch if good.all() else self._batch.take(good)
         rows = last_of_each(self._ids[kept.key_index], kept.at_us, kept.value)
-        return (self._write(rows, limits.closing_us) if len(rows) else _Written()), refused
+        return (self._write(rows, limits.closing_us, limits.announced_us) if len(rows) else _Written()), refused
 
-    def _write(self, rows: Rows, closing_us: int) -> _Written:
+    def _write(self, rows: Rows, closing_us: int, announced_us: int) -> _Written:
         latest = self._lock_latest(rows)
         slow = np.flatnonzero(rows.at_us <= rows.spread(latest))
         there, same = self._existing(rows, slow)
         fresh = rows.take(~same) if len(slow) else rows
         self._copy(fresh)
         self._keep_latest(fresh)
+        self._note_exported(fresh, announced_us)
         late = self._invalidate(fresh, closing_us)
         return _Written(rows=len(rows) - int(there.sum()), late=late)
 
@@ -210,6 +211,12 @@ class _Load:
                 at_us=newest.at_us,
                 values=newest.value,
             )
+
+    def _note_exported(self, rows: Rows, announced_us: int) -> None:
+        """Record which days are no longer what the files of the cold tier say."""
+        days_us = np.unique(rows.at_us[rows.at_us < announced_us] // DAY_US * DAY_US)
+        if len(days_us):
+            self._transaction.execute("cold_note_changes", days_us=days_us)
 
     def _invalidate(self, rows: Rows, closing_us: int) -> int:
         """Record which minutes of which series are stale now; returns how many samples make them so."""

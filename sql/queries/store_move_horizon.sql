@@ -1,7 +1,10 @@
--- Move a table's horizon to the end of its last partition before the limit, never past what awaits a refresh.
+-- Move a table's horizon to the end of its last partition (or exported day) before the limit, never past what awaits
+-- a refresh.
 update retention_state state
 set horizon = greatest(state.horizon, (
-  select max(part.until) from store_partitions() part
+  select max(part.until)
+  from (select table_name, until from store_partitions()
+        union all select 'raw_samples', day + interval '24 hours' from cold_days) part
   where part.table_name = state.table_name
     and part.until <= least(
       %(limit)s::timestamptz,

@@ -1,6 +1,7 @@
 """Retention, the hot answers, the checks of now, and Dagster's own history."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -44,6 +45,30 @@ def test_retention_makes_partitions_ahead_and_drops_what_has_expired(world: Worl
     assert "| raw_samples | 2025-02-03 | 2025-02-04 |" in dropped["dropped"]
     assert world.sql("select count(*) from raw_samples") == [(0,)]
     assert world.sql("select sum(sample_count)::int8 from rollup_1hour") == [(1080,)]
+
+
+def test_closed_days_go_into_the_cold_tier_and_are_verified(world: World) -> None:
+    rows = world.fill(hour(TEN), 3600)
+    world.refresh(hour("2025-02-12-00:20"))
+    checks = world.run("keep_house").get_asset_check_evaluations()
+    (event,) = world.events("cold_samples")[None]
+    assert event["days_exported"] == event["days_moved"] == 1
+    assert event["rows_exported"] == rows
+    assert 0 < event["bytes_after"] < event["bytes_before"] / 2
+    assert "| 2025-02-03 | 1,080 |" in event["exported"]
+    assert world.sql("select count(*) from raw_samples") == [(0,)]
+    assert {check.check_name: check.passed for check in checks} == {
+        "files_hold_what_was_recorded": True,
+        "rows_match_rollups": True,
+    }
+    # Days that left are rebuilt from their files, and need no raw rows to be compared.
+    assert world.materialise(["metrics_1min", "metrics_5min", "metrics_1hour"], TEN).success
+    world.sql("update rollup_1day set sample_count = 1")
+    world.sql("delete from cold_changes")
+    (file,) = set(Path(world.environ["MUNINN_HOME"]).rglob("raw/*/*/*.parquet"))
+    file.write_bytes(b"nothing")
+    checks = world.run("keep_house").get_asset_check_evaluations()
+    assert [check.passed for check in checks] == [False, False]
 
 
 def test_hot_answers_are_laid_into_the_cache(world: World) -> None:

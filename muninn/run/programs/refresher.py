@@ -2,6 +2,7 @@
 
 import logging
 
+from muninn.analytics.cold_thaw import ColdThaw
 from muninn.errors import Unavailable
 from muninn.rollups.refresh import refresh_fresh
 from muninn.run.programs import Context
@@ -34,7 +35,9 @@ def main(context: Context) -> None:
 
 
 def _refresh(context: Context, database: Database) -> None:
-    result = refresh_fresh(database, context.clock.now_us(), context.settings.rollups.settle_s)
+    settings = context.settings
+    thaw = ColdThaw(settings.cold_folder)
+    result = refresh_fresh(database, context.clock.now_us(), settings.rollups.settle_s, thaw)
     context.meter.duration("muninn_refresh", result.seconds)
     for resolution, rows in result.rows_by_resolution.items():
         context.meter.count("muninn_refresh_rows_total", rows, resolution=resolution)

@@ -9,9 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from muninn.analytics.cold_file import Columns, read, write
+from muninn.analytics import cold_file
+from muninn.analytics.cold_file import Columns, overlaid, read, write
 from muninn.analytics.scaled import scale, unscale
 from muninn.errors import Invalid
+from muninn.model import Window
 
 DOUBLES = st.one_of(st.floats(width=64), st.sampled_from([0.0, -0.0, 5e-324, 1.7976931348623157e308]))
 DECIMALS = st.builds(lambda m, e: m / 10.0**e, st.integers(-(10**9), 10**9), st.integers(0, 9))
@@ -84,10 +86,43 @@ def test_an_unfinished_file_never_bears_the_name(tmp_path: Path, monkeypatch: py
     def fails(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(pq, "write_table", fails)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fails)
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path / "day.parquet", columns_of([(1, 1, 1.0)]))
     assert not (tmp_path / "day.parquet").exists()
+
+
+def test_a_question_reads_the_series_and_the_time_that_it_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold_file, "_ROW_GROUP", 100)
+    at = np.tile(np.arange(50, dtype=np.int64) * 1_000_000, 20)
+    columns = Columns(np.repeat(np.arange(20, dtype=np.int32), 50), at, np.arange(1000.0))
+    write(tmp_path / "day.parquet", columns)
+    read_groups: list[int] = []
+    whole = pq.ParquetFile.read_row_group
+
+    def counted(self: pq.ParquetFile, number: int) -> object:
+        read_groups.append(number)
+        return whole(self, number)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    found = read(tmp_path / "day.parquet", np.array([3, 7], np.int32), Window(10_000_000, 12_000_000))
+    assert found.value.tolist() == [160.0, 161.0, 360.0, 361.0]
+    assert read_groups == [1, 3]
+    assert len(read(tmp_path / "day.parquet", window=Window(60_000_000, 61_000_000))) == 0
+    assert read_groups == [1, 3]
+
+
+def test_of_the_same_instant_the_newer_value_stands() -> None:
+    old, new = columns_of([(1, 1, 1.0), (1, 2, 2.0), (2, 1, 3.0)]), columns_of([(2, 1, -3.0), (1, 3, 9.0)])
+    both = overlaid(old, new)
+    assert list(zip(both.series_id.tolist(), both.at_us.tolist(), both.value.tolist(), strict=True)) == [
+        (1, 1, 1.0),
+        (1, 2, 2.0),
+        (1, 3, 9.0),
+        (2, 1, -3.0),
+    ]
 
 
 def test_a_file_that_is_not_ours_is_invalid(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""Rollups of a day as a Parquet file: a copy for analysts, in order of series and time, sketches included.
+
+Belongs here: that file. Does not: raw samples (cold_file).
+"""
+
+import tempfile
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from muninn.analytics import cold_file
+from muninn.analytics.csv_rows import copied
+from muninn.errors import Invalid
+from muninn.model import Resolution, Window
+from muninn.store.database import Transaction
+
+
+def write(snapshot: Transaction, resolution: Resolution, window: Window, path: Path) -> cold_file.Written:
+    """The buckets of a window as the snapshot sees them."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as session:
+        rows = copied(session, snapshot, resolution.name, window, Path(folder))
+        session.execute(
+            f"copy (select make_timestamptz(bucket_us) as bucket, * exclude (bucket_us) from {rows}"  # noqa: S608
+            " order by series_id, bucket) to $path (format parquet, compression zstd)",
+            {"path": str(temporary)},
+        )
+        count, series = session.table(rows).aggregate("count(*), count(distinct series_id)").fetchall()[0]
+    cold_file.publish(temporary, path)
+    return cold_file.Written(count, series, path.stat().st_size, 0)
+
+
+def rows(path: Path) -> int:
+    """How many there are; Invalid where the file can not be read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            return sum(batch.num_rows for batch in file.iter_batches(columns=["series_id"]))
+    except (pa.ArrowException, OSError) as error:
+        raise Invalid(f"{path.name} is not a readable Parquet file: {error}") from error
