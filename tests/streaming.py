@@ -16,6 +16,7 @@ from servers import eventually, free_port
 
 from muninn import settings
 from muninn.clock import Clock, SystemClock
+from muninn.guard.judge import Judge
 from muninn.meter import Meter
 from muninn.model import BatchSource
 from muninn.stream.channel import Limits
@@ -56,12 +57,13 @@ def running(
     seeder: Seeder | None = None,
     clock: Clock | None = None,
     limits: Limits | None = None,
+    judge: Judge | None = None,
     **config: object,
 ) -> Iterator[RunningSidecar]:
     """Run a sidecar on `source`; `config` are fields of settings.Sidecar."""
     section = settings.Sidecar.model_validate({"port": free_port(), **config})
     meter, stop = Meter(), threading.Event()
-    sidecar = Sidecar(section, source, seeder, clock or SystemClock(), meter, limits)
+    sidecar = Sidecar(section, source, seeder, clock or SystemClock(), meter, limits, judge)
     thread = threading.Thread(target=sidecar.run, args=(stop,), name="sidecar")
     thread.start()
     handle = RunningSidecar(section, meter, stop)

@@ -18,7 +18,9 @@ MAX_ID_CHARS = 64
 MAX_NAME_CHARS = 256
 MAX_LABELS = 32
 
-ErrorCode = Literal["bad_json", "bad_message", "unknown_op", "unknown_id", "too_many_channels", "internal"]
+ErrorCode = Literal[
+    "unauthenticated", "bad_json", "bad_message", "unknown_op", "unknown_id", "too_many_channels", "internal"
+]
 Points = tuple[int, list[int], list[float]]
 
 
@@ -82,7 +84,14 @@ class Ping:
     id: str | None
 
 
-Message = Subscribe | Unsubscribe | Ping
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Who I am: a ticket from a dashboard, or a token that may read."""
+
+    token: str
+
+
+Message = Subscribe | Unsubscribe | Ping | Authenticate
 
 
 class Assembler:
@@ -129,9 +138,14 @@ def parse(text: bytes) -> Message:
             return Unsubscribe(_id(said))
         case "ping":
             return Ping(_id(said) if said.get("id") is not None else None)
+        case "authenticate":
+            token = said.get("token")
+            if not isinstance(token, str):
+                raise ProtocolError("bad_message", "token is a string: a dashboard's ticket, or a token that may read")
+            return Authenticate(token)
         case op:
             given = repr(op[:MAX_ID_CHARS]) if isinstance(op, str) else "that"
-            known = "subscribe, unsubscribe or ping"
+            known = "subscribe, unsubscribe, ping or authenticate"
             raise ProtocolError("unknown_op", f"op is {known}, not {given}", _id_or_none(said))
 
 

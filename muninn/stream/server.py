@@ -6,6 +6,7 @@ Belongs here: sockets, waiting and threads. Does not: what is sent (hub, session
 import asyncio
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,14 +30,16 @@ from muninn import settings
 from muninn.clock import SECOND_US, Clock
 from muninn.errors import Misconfigured, MuninnError
 from muninn.guard import origin
+from muninn.guard.judge import Judge, Refusal
 from muninn.meter import Meter
 from muninn.model import BatchHandle, BatchSource, Window
 from muninn.reads.values import Recent, RecentSeries, UnknownMetric
 from muninn.stream.channel import Channel, Limits
+from muninn.stream.entry import Entry
 from muninn.stream.feed import Feed
 from muninn.stream.hub import Hub
 from muninn.stream.protocol import MAX_MESSAGE_BYTES
-from muninn.stream.session import Session
+from muninn.stream.session import NOT_ALLOWED, Session
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +70,9 @@ class Seeder(Protocol):
 class Connection(WSListener):
     """One client's socket: picows' listener and the session's Wire."""
 
-    def __init__(self, sidecar: "Sidecar"):
+    def __init__(self, sidecar: "Sidecar", headers: Mapping[str, str]):
         self._sidecar = sidecar
+        self.headers = headers
         self._transport: WSTransport | None = None
         self._session: Session | None = None
 
@@ -98,6 +102,7 @@ class Connection(WSListener):
         """The socket is closed."""
         if self._session is not None:
             self._session.close()
+            self._sidecar.waiting.discard(self._session)
             self._session = None  # they name each other: do not leave them to the garbage collector
 
     def pause_writing(self) -> None:
@@ -109,6 +114,12 @@ class Connection(WSListener):
         """The write buffer has drained."""
         if self._session is not None:
             self._session.drained()
+
+    @property
+    def peer(self) -> str | None:
+        """The address of the other end; None for a Unix socket."""
+        found = self._transport and self._transport.underlying_transport.get_extra_info("peername")
+        return str(found[0]) if isinstance(found, tuple) else None
 
     def send(self, message: bytes) -> None:
         """See Wire."""
@@ -149,6 +160,7 @@ class Sidecar:
     """The streaming sidecar of one process.
 
     source: every batch, in order. seeder: stored points for a channel that opens; None: charts start empty.
+    judge: who may watch; None: everybody. tls: what to encrypt with; None: nothing is.
     """
 
     def __init__(
@@ -159,7 +171,12 @@ class Sidecar:
         clock: Clock,
         meter: Meter,
         limits: Limits | None = None,
+        judge: Judge | None = None,
+        tls: ssl.SSLContext | None = None,
     ):
+        self._tls = tls
+        self._entry = Entry(judge, clock)
+        self.waiting: set[Session] = set()
         self._config = config
         self._clock = clock
         self._meter = meter
@@ -216,6 +233,7 @@ class Sidecar:
                 read_buffer_init_size=READ_BUFFER_BYTES,
                 backlog=BACKLOG,
                 start_serving=False,
+                ssl=self._tls,
             )
         except OSError as error:
             raise Misconfigured(
@@ -240,15 +258,22 @@ class Sidecar:
         if not origin.allowed(page, request.headers.get("Host"), self._origins):
             self._meter.count("muninn_stream_refused_total", reason="origin")
             return _refusal(403, f"pages of {page} may not read this stream: add it to MUNINN_SIDECAR_ORIGINS\n")
-        return Connection(self)
+        return Connection(self, {name.lower(): value for name, value in request.headers.items()})
 
     def admit(self, wire: Connection) -> Session | None:
         """A session for a new connection; None where there are too many: it is closed with 1013."""
-        if self._hub.viewers >= self._config.max_clients:
+        if self._hub.viewers + len(self.waiting) >= self._config.max_clients:
             self._meter.count("muninn_stream_refused_total", reason="full")
             wire.close(TRY_AGAIN_LATER.value, f"this sidecar takes {self._config.max_clients} viewers: try again later")
             return None
-        session = Session(wire, self._hub, self._clock)
+        who = self._entry.knock(wire.peer, wire.headers)
+        if isinstance(who, Refusal):
+            self._meter.count("muninn_stream_refused_total", reason=who.reason)
+            wire.close(NOT_ALLOWED, who.detail)
+            return None
+        session = Session(wire, self._hub, self._clock, self._entry, who)
+        if session.waits:
+            self.waiting.add(session)
         session.open(round(TICK_S * 1000))
         return session
 
@@ -298,7 +323,8 @@ class Sidecar:
         self._meter.count("muninn_stream_dropped_total", held)
 
     async def _check(self) -> None:
-        for count, subscriber in enumerate(self._hub.subscribers(), 1):
+        self.waiting = {session for session in self.waiting if session.waits}
+        for count, subscriber in enumerate((*self.waiting, *self._hub.subscribers()), 1):
             why = subscriber.check()
             if why is not None:
                 self._meter.count("muninn_stream_cut_total", reason=why)

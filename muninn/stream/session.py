@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from muninn.clock import Clock
+from muninn.guard.judge import Refusal
 from muninn.stream import protocol
 from muninn.stream.channel import Channel, Phase
+from muninn.stream.entry import NOBODY, Entry, Waiting
 from muninn.stream.hub import Hub
-from muninn.stream.protocol import Assembler, MessageTooLong, Ping, ProtocolError, Subscribe, Unsubscribe
+from muninn.stream.protocol import Assembler, Authenticate, MessageTooLong, Ping, ProtocolError, Subscribe, Unsubscribe
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ STALL_S = 15.0
 PING_AFTER_S = 20.0
 SILENT_S = 60.0
 GOING_AWAY = 1001
+NOT_ALLOWED = 1008
 MESSAGE_TOO_BIG = 1009
 
 
@@ -60,19 +63,25 @@ class Session:
         "_assembler",
         "_blocked_at",
         "_clock",
+        "_entry",
         "_heard_at",
         "_hub",
         "_missed",
         "_owed",
         "_queued",
         "_subs",
+        "_tick_ms",
+        "_who",
         "_wire",
     )
 
-    def __init__(self, wire: Wire, hub: Hub, clock: Clock):
+    def __init__(self, wire: Wire, hub: Hub, clock: Clock, entry: Entry | None = None, who: int | Waiting = NOBODY):
         self._wire = wire
         self._hub = hub
         self._clock = clock
+        self._entry = entry
+        self._who = who
+        self._tick_ms = 0
         self._assembler = Assembler()
         self._subs: dict[str, Channel] = {}
         self._owed: dict[int, None] = {}
@@ -86,11 +95,21 @@ class Session:
         """Whether the client has not read what was written."""
         return self._blocked_at is not None
 
+    @property
+    def waits(self) -> bool:
+        """Whether the client has yet to say who it is."""
+        return isinstance(self._who, Waiting)
+
     def open(self, tick_ms: int) -> None:
-        """Join the hub and say hello."""
+        """Join the hub and say hello; where the client has yet to say who it is, that comes first."""
+        self._tick_ms = tick_ms
+        if not self.waits:
+            self._join()
+
+    def _join(self) -> None:
         hub = self._hub
         hub.join(self)
-        self._send([protocol.hello(hub.now_ms, hub.limits.window_s, tick_ms, hub.live, hub.reason)])
+        self._send([protocol.hello(hub.now_ms, hub.limits.window_s, self._tick_ms, hub.live, hub.reason)])
 
     def close(self) -> None:
         """The connection is gone."""
@@ -167,6 +186,8 @@ class Session:
     def check(self) -> str | None:
         """Ping a silent client; cut one that is stalled or gone, and return why."""
         now = self._clock.monotonic()
+        if (why := self._check_who()) is not None:
+            return why
         queued = self._wire.queued()
         if queued > HARD_LIMIT_BYTES:
             return self._cut("too much queued")
@@ -181,6 +202,20 @@ class Session:
             self._wire.ping()
         return None
 
+    def _check_who(self) -> str | None:
+        """Turn out who has not said who it is, or whose token is no more."""
+        if self._entry is None:
+            return None
+        if isinstance(self._who, Waiting):
+            if not self._entry.too_long(self._who):
+                return None
+            self._wire.close(NOT_ALLOWED, "nothing was said of who you are: send authenticate first")
+            return "unauthenticated"
+        if self._entry.still(self._who):
+            return None
+        self._wire.close(NOT_ALLOWED, "the token that you came in with was revoked or is over")
+        return "revoked"
+
     def _cut(self, why: str) -> str:
         self._wire.abort()
         return why
@@ -189,13 +224,29 @@ class Session:
         self._wire.send(protocol.message(frames))
 
     def _carry_out(self, said: protocol.Message) -> None:
+        if self.waits and not isinstance(said, Authenticate):
+            raise ProtocolError("unauthenticated", 'say who you are first: {"op": "authenticate", "token": …}')
         match said:
+            case Authenticate():
+                self._authenticate(said.token)
             case Subscribe():
                 self._subscribe(said)
             case Unsubscribe():
                 self._unsubscribe(said.id)
             case Ping():
                 self._send([protocol.pong(said.id, self._hub.now_ms)])
+
+    def _authenticate(self, token: str) -> None:
+        """Let in who waits; who is in already stays in as whom it came."""
+        if self._entry is None or not self.waits:
+            return
+        found = self._entry.present(token)
+        if isinstance(found, Refusal):
+            self._send([protocol.error(ProtocolError("unauthenticated", found.detail))])
+            self._wire.close(NOT_ALLOWED, found.detail)
+            return
+        self._who = found
+        self._join()
 
     def _subscribe(self, said: Subscribe) -> None:
         if said.id in self._subs:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from muninn.errors import MuninnError
+from muninn.guard.tickets import LIFE_S
 from muninn.reads import MetricInfo
-from streamlit_app import shell
+from streamlit_app import entry, shell
 from streamlit_app.components.live_board import live_board
 from streamlit_app.components.live_board.presets import FIRST_CHOICE, PRESETS, Chart, chart_of, of_host
 
@@ -26,7 +27,16 @@ def render() -> None:
         if not charts:
             st.info("Pick at least one chart above.", icon=":material/sensors:")
             return
-        live_board(charts, shell.current_settings().sidecar, columns, key="live-board")
+        _board(charts, columns)
+
+
+def _board(charts: list[Chart], columns: int) -> None:
+    """The charts; where the sidecar asks for a ticket, it is renewed while the page is open."""
+
+    def draw() -> None:
+        live_board(charts, shell.current_settings().sidecar, columns, key="live-board", ticket=entry.ticket())
+
+    shell.auto_refresh(draw, LIFE_S / 2 if entry.ticket() else None)
 
 
 def _catalogue() -> list[MetricInfo]:

@@ -40,8 +40,11 @@ def windows(window_s: int) -> list[int]:
     return [seconds for seconds in (60, 300, 900, 1800) if seconds < window_s] + [window_s]
 
 
-def live_board(charts: Sequence[Chart], sidecar: settings.Sidecar, columns: int, key: str) -> None:
-    """Show these charts; the same `key` keeps the connection and what it brought when the charts change."""
+def live_board(charts: Sequence[Chart], sidecar: settings.Sidecar, columns: int, key: str, ticket: str = "") -> None:
+    """Show these charts; the same `key` keeps the connection and what it brought when the charts change.
+
+    ticket: what the sidecar is shown, where it asks.
+    """
     data = {
         "charts": [asdict(chart) for chart in charts],
         "columns": columns,
@@ -49,5 +52,6 @@ def live_board(charts: Sequence[Chart], sidecar: settings.Sidecar, columns: int,
         "port": sidecar.port,
         "windows_s": windows(sidecar.window_s),
         "hint": HINT,
+        "ticket": ticket,
     }
     _mount(data=data, key=key)

@@ -57,6 +57,7 @@ class Board {
   update(data) {
     const url = data.url || addressBeside(data.port);
     if (this.stream?.url !== url) this.connect(url);
+    this.stream.ticket = data.ticket;
     this.data = data;
     this.windowMs = this.windowMs ?? data.windows_s[data.windows_s.length - 1] * 1000;
     this.grid.style.setProperty("--columns", data.columns);

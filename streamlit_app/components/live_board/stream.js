@@ -100,6 +100,7 @@ const LONGEST_WAIT_MS = 10_000;
 const QUIET_PING_MS = 5_000;
 const QUIET_LOST_MS = 15_000;
 const TOO_MANY_VIEWERS = 1013;
+const NOT_ALLOWED = 1008;
 
 // The connection. `changed` is called when anything that is shown may have changed.
 class Stream {
@@ -113,6 +114,7 @@ class Stream {
     this.everOpen = false;
     this.problem = "";
     this.live = false;
+    this.ticket = "";
     this.reason = "";
     this.retryAt = 0;
     this.heardAt = 0;
@@ -184,6 +186,7 @@ class Stream {
     this.socket = socket;
     this.heardAt = Date.now();
     socket.onopen = () => {
+      if (this.ticket) this.say({ op: "authenticate", token: this.ticket });
       for (const entry of this.views.values()) this.subscribe(entry);
     };
     socket.onmessage = (event) => {
@@ -195,7 +198,7 @@ class Stream {
   }
 
   lost(event) {
-    this.problem = event.code === TOO_MANY_VIEWERS || event.code === 1001 ? event.reason : "";
+    this.problem = [TOO_MANY_VIEWERS, NOT_ALLOWED, 1001].includes(event.code) ? event.reason : "";
     this.scheduleRetry();
     this.changed();
   }
