@@ -31,6 +31,10 @@ SESSIONS = tuple(URLS)
 ENGINES = ("postgres", WASM, *SESSIONS[1:])
 
 
+# The table that raw samples are copied into: on TimescaleDB, raw_samples is a view of it.
+RAW_TABLE = {"postgres": "raw_samples", "timescaledb": "scaled_samples"}
+
+
 class Store(Protocol):
     """What both stores offer."""
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
+from servers import eventually
 
 from muninn.run.environment import sibling_url
 
@@ -22,7 +23,16 @@ def empty_database(name: str) -> Iterator[str]:
         _run(url, sql.SQL("create extension if not exists timescaledb"))
         yield url
     finally:
+        eventually(lambda: _dropped(name), 60, f"{name} is dropped")
+
+
+def _dropped(name: str) -> bool:
+    """False while a process of the server's own (a vacuum) is in it, which our user must not end."""
+    try:
         _run(URL, sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+    except (errors.InsufficientPrivilege, errors.ObjectInUse):
+        return False
+    return True
 
 
 def _run(url: str, statement: sql.SQL | sql.Composed) -> None:

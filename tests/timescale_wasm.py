@@ -26,10 +26,14 @@ from muninn.store.migrations import migrate
 FOLDER = Path(__file__).parent / "timescale"
 _HEADER_BYTES = 19
 _TRAILER_BYTES = 2
-# What the two COPY queries of a load put in: (table, [(column, type in the COPY, type of the array)]).
+# What the COPY queries of a load put in: (table, [(column, type in the COPY, type of the array)]).
 _COPIED = {
-    "store_copy_raw": (
-        "raw_samples",
+    "timescale_copy_scaled": (
+        "scaled_samples",
+        [("at", ">i8", "int8"), ("series_id", ">i4", "int4"), ("exponent", ">i2", "int2"), ("mantissa", ">i8", "int8")],
+    ),
+    "timescale_copy_doubles": (
+        "scaled_samples",
         [("at", ">i8", "int8"), ("series_id", ">i4", "int4"), ("value", ">f8", "float8")],
     ),
     "store_copy_late": (
@@ -134,7 +138,7 @@ def migrated(wasm: Wasm) -> Uncopied:
 
 def empty(connection: Any) -> None:
     """Take out all rows of Muninn's tables; the schema stays as it is."""
-    for table in ("raw_samples", "rollup_1min", "rollup_5min", "rollup_1hour", "rollup_1day"):
+    for table in ("scaled_samples", "rollup_1min", "rollup_5min", "rollup_1hour", "rollup_1day"):
         connection.execute(sql.SQL("truncate {}").format(sql.Identifier(table)))
     connection.execute(
         """truncate late_rows, late_refreshes, loaded_entries, series, latest_samples;

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from muninn.analytics.scaled import Scaled, scale, unscale
 from muninn.errors import Invalid
 from muninn.model import Window
 from muninn.model.window import as_us
+from muninn.numerics.scaled import Scaled, scale, unscale
 
 SCHEMA = pa.schema(
     [

@@ -8,6 +8,7 @@ compared with the rows that are there (the slow lane): the last write of a (seri
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
 from muninn.errors import Unnamed
 from muninn.model import BatchHandle, SampleBatch, Window
 from muninn.model.window import as_datetime
-from muninn.store import arrays, binary_copy, partitions
+from muninn.store import arrays, binary_copy, partitions, raw_rows
 from muninn.store.admission import Refused, admit
 from muninn.store.database import Database, Transaction
 from muninn.store.lanes import Rows, last_of_each, late_minutes, stretches
@@ -56,6 +57,10 @@ class StoreWriter:
         self._clock = clock or SystemClock()
         self._series = SeriesIndex(database)
 
+    @cached_property
+    def _raw_rows(self) -> raw_rows.RawRows:
+        return raw_rows.of_engine(self._database.engine)
+
     def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
         """Load the entries that are not in yet, in one transaction; the others are skipped.
 
@@ -76,12 +81,14 @@ class StoreWriter:
         batch = SampleBatch.stacked([handle.batch for handle in handles])
         ids = self._resolve(handles, batch)
         window = self._kept_window()
+        raw = self._raw_rows  # asks the database, once: before the transaction takes its connection
         self._ensure_partitions(batch, window)
         with self._database.transaction(statement_timeout_s=_STATEMENT_TIMEOUT_S) as transaction:
             new = _claim(transaction, handles)
             if not new.all():
                 batch = batch.take(np.repeat(new, [len(handle.batch) for handle in handles]))
-            written, refused = _Load(transaction, batch, ids, window).run() if len(batch) else (_Written(), ())
+            load = _Load(transaction, batch, ids, window, raw)
+            written, refused = load.run() if len(batch) else (_Written(), ())
         return LoadResult(
             entries_new=int(new.sum()),
             rows=written.rows,
@@ -133,8 +140,16 @@ def _claim(transaction: Transaction, handles: Sequence[BatchHandle]) -> NDArray[
 class _Load:
     """The rows of one transaction."""
 
-    def __init__(self, transaction: Transaction, batch: SampleBatch, ids: NDArray[np.int32], window: Window):
+    def __init__(
+        self,
+        transaction: Transaction,
+        batch: SampleBatch,
+        ids: NDArray[np.int32],
+        window: Window,
+        rows: raw_rows.RawRows,
+    ):
         self._transaction = transaction
+        self._raw_rows = rows
         self._batch = batch
         self._ids = ids
         self._window = window
@@ -199,8 +214,8 @@ class _Load:
             return
         if np.ptp(rows.at_us) > MINUTE_US:  # a BRIN index needs blocks that are narrow in time
             rows = rows.take(np.argsort(rows.at_us, kind="stable"))
-        columns = (binary_copy.timestamptz(rows.at_us), rows.series_id, rows.value)
-        self._transaction.copy("store_copy_raw", binary_copy.encode(columns))
+        for query, columns in self._raw_rows.copies(rows):
+            self._transaction.copy(query, binary_copy.encode(columns))
 
     def _keep_latest(self, rows: Rows) -> None:
         newest = rows.newest

@@ -10,7 +10,7 @@ language sql stable as $$
   with tables as (
     select state.table_name, state.partition_days * interval '24 hours' as width,
            coalesce(rollup.materialization_hypertable_schema, current_schema()) as schema_name,
-           coalesce(rollup.materialization_hypertable_name, state.table_name) as hypertable_name
+           coalesce(rollup.materialization_hypertable_name, 'scaled_samples') as hypertable_name
     from retention_state state
     left join timescaledb_information.continuous_aggregates rollup
       on rollup.view_schema = current_schema() and rollup.view_name = state.table_name
@@ -37,5 +37,5 @@ declare
   since timestamptz := right(partition, 8)::date::timestamp at time zone 'UTC';
   width interval := (select partition_days * interval '24 hours' from retention_state where table_name = parent);
 begin
-  perform drop_chunks(parent::regclass, older_than => since + width, newer_than => since);
+  perform drop_chunks(case parent when 'raw_samples' then 'scaled_samples' else parent end::regclass, older_than => since + width, newer_than => since);
 end $$;

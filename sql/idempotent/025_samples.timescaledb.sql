@@ -15,7 +15,7 @@ begin
     select series_id, array_agg(instant(at_us)) as instants
     from unnest(series_ids, instants_us) as replaced (series_id, at_us) group by series_id
   loop
-    execute format('delete from raw_samples where series_id = %s and at >= %L and at <= %L and at = any(%L)',
+    execute format('delete from scaled_samples where series_id = %s and at >= %L and at <= %L and at = any(%L)',
                    one.series_id, since, until, one.instants);
     get diagnostics gone = row_count;
     total := total + gone;
@@ -31,11 +31,11 @@ declare
   planned interval := (
     select (config->>'compress_after')::interval from timescaledb_information.jobs
     where proc_name in ('policy_compression', 'policy_columnstore')
-      and hypertable_schema = current_schema() and hypertable_name = 'raw_samples');
+      and hypertable_schema = current_schema() and hypertable_name = 'scaled_samples');
 begin
-  perform set_chunk_time_interval('raw_samples', make_interval(hours => chunk_hours));
+  perform set_chunk_time_interval('scaled_samples', make_interval(hours => chunk_hours));
   if planned is distinct from after then
-    perform remove_compression_policy('raw_samples', if_exists => true);
-    perform add_compression_policy('raw_samples', compress_after => after);
+    perform remove_compression_policy('scaled_samples', if_exists => true);
+    perform add_compression_policy('scaled_samples', compress_after => after);
   end if;
 end $$;

@@ -6,14 +6,18 @@ create materialized view if not exists rollup_1min
 with (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false) as
 select time_bucket(interval '1 minute', at) as bucket, series_id,
        count(*) + coalesce(sum(sample_count - 1), 0)::int8 as sample_count,
-       sum(value * coalesce(sample_count, 1)) as sum_value, min(coalesce(min_value, value)) as min_value,
-       max(coalesce(max_value, value)) as max_value,
-       sketch_with(array_agg(value order by at) filter (where sketch is null), sketch_cat(sketch)) as sketch,
+       sum(sample_value(exponent, mantissa, value) * coalesce(sample_count, 1)) as sum_value,
+       min(coalesce(min_value, sample_value(exponent, mantissa, value))) as min_value,
+       max(coalesce(max_value, sample_value(exponent, mantissa, value))) as max_value,
+       sketch_with(array_agg(sample_value(exponent, mantissa, value) order by at) filter (where sketch is null),
+                   sketch_cat(sketch)) as sketch,
        min(at) as first_at, max(at) as last_at,
-       (array_agg(value order by at) filter (where sketch is null))[1] as first_value,
-       (array_agg(value order by at) filter (where sketch is null))[count(*) - count(sketch)] as last_value,
-       counter_increase(array_agg(value order by at) filter (where sketch is null)) as increase
-from raw_samples
+       (array_agg(sample_value(exponent, mantissa, value) order by at) filter (where sketch is null))[1] as first_value,
+       (array_agg(sample_value(exponent, mantissa, value) order by at) filter (where sketch is null))
+         [count(*) - count(sketch)] as last_value,
+       counter_increase(
+         array_agg(sample_value(exponent, mantissa, value) order by at) filter (where sketch is null)) as increase
+from scaled_samples
 group by 1, 2
 with no data;
 

@@ -95,7 +95,7 @@ def test_a_load_in_flight_holds_the_announcement_up_until_its_rows_are_there(
     with held_up(store, "lock table raw_samples in share mode"):
         # It has read `closing` already, and has not written its rows.
         load = threads.submit(store.load, [entry([(KEY, SETTLED, 1.0)], "1-0")])
-        wait_until_blocked(store, load, "copy raw_samples")
+        wait_until_blocked(store, load, f"copy {stores.RAW_TABLE[store.database.engine]}")
         refreshed = threads.submit(store.refresh)
         wait_until_blocked(store, refreshed, "pg_advisory_xact_lock(8480, 1)")
     assert load.result().late == 0
@@ -168,7 +168,7 @@ def test_a_load_that_hangs_stops_the_announcement_and_nothing_else(
     store.load([entry([(KEY, SETTLED, 1.0)], "1-0")])
     with held_up(store, "lock table raw_samples in share mode"):
         load = threads.submit(store.load, [entry([(KEY, SETTLED + 1, 1.0)], "2-0")])
-        wait_until_blocked(store, load, "copy raw_samples")
+        wait_until_blocked(store, load, f"copy {stores.RAW_TABLE[store.database.engine]}")
         with pytest.raises(Unavailable, match="busy"):
             store.refresh()
     load.result()

@@ -1,7 +1,9 @@
 """What TimescaleDB adds: the columnstore, chunks, refreshes in several transactions; against the store in memory."""
 
+import struct
 from collections.abc import Iterator
 
+import numpy as np
 import psycopg
 import pytest
 import stores
@@ -32,7 +34,7 @@ def compress(store: stores.Postgres) -> int:
     store.connection.execute("call run_job(%s)", policy)
     found = store.connection.execute(
         "select count(*) filter (where is_compressed) from timescaledb_information.chunks"
-        " where hypertable_name = 'raw_samples'"
+        " where hypertable_name = 'scaled_samples'"
     ).fetchone()
     return int(found[0])
 
@@ -73,6 +75,20 @@ def test_late_new_repeated_and_replaced_samples_go_into_the_columnstore(store: s
         assert_same(store, twin)
 
 
+def test_every_double_comes_back_bit_for_bit_from_rows_and_from_the_columnstore(store: stores.Postgres) -> None:
+    random = np.random.default_rng(7)
+    decimals = [mantissa / 10**digits for digits in range(13) for mantissa in random.integers(-(10**9), 10**9, 20)]
+    doubles = [*random.normal(0, 1e-9, 50), *random.normal(0, 1e15, 50), 0.1 + 0.2, 1 / 3, -0.0, 0.0]
+    values = [float(value) for value in (*decimals, *doubles)]
+    rows = [(KEYS[n % 3], NOW_US - n * SECOND_US, value) for n, value in enumerate(values)]
+    store.load([entry(rows, "1-0")])
+    expected = sorted((key.canonical, at, struct.pack("d", value)) for key, at, value in rows)
+    for _ in range(2):
+        found = _listed(store.raw())
+        assert [(key.canonical, at, struct.pack("d", value)) for key, at, value in found] == expected
+        assert compress(store)
+
+
 def test_a_load_may_unpack_more_than_timescaledb_allows_by_itself(store: stores.Postgres) -> None:
     rows = [(key, NOW_US - n * SECOND_US, float(n)) for n in range(200) for key in KEYS]
     store.load([entry(rows, "1-0")])
@@ -80,7 +96,7 @@ def test_a_load_may_unpack_more_than_timescaledb_allows_by_itself(store: stores.
     store.connection.execute("set timescaledb.max_tuples_decompressed_per_dml_transaction = 10")
     limit = (Unavailable, psycopg.errors.ConfigurationLimitExceeded)
     with pytest.raises(limit, match="tuple decompression limit"):
-        store.connection.execute("delete from raw_samples where value = 5")
+        store.connection.execute("delete from scaled_samples where mantissa = 5")
     changed = [(key, at, value + 0.5) for key, at, value in rows]
     assert store.load([entry(changed, "2-0")]).duplicates == len(rows)
     store.connection.execute("reset timescaledb.max_tuples_decompressed_per_dml_transaction")
@@ -150,7 +166,7 @@ def test_chunks_and_the_columnstore_follow_the_settings(store: stores.Postgres) 
             """select extract(epoch from time_interval) / 3600,
                       (select config->>'compress_after' from timescaledb_information.jobs
                        where proc_name = 'policy_compression')
-               from timescaledb_information.dimensions where hypertable_name = 'raw_samples'"""
+               from timescaledb_information.dimensions where hypertable_name = 'scaled_samples'"""
         ).fetchone()
 
     assert settings() == (1, "24:00:00")
@@ -158,6 +174,6 @@ def test_chunks_and_the_columnstore_follow_the_settings(store: stores.Postgres) 
         partitions.tune(store.database, chunk_hours=12, columnstore_after_hours=36)
         assert settings() == (12, "36:00:00")
     store.load([entry([(KEYS[0], TODAY - n * HOUR_US, 1.0) for n in range(1, 25)], "1-0")])
-    assert store.connection.execute("select count(*) from show_chunks('raw_samples')").fetchone() == (2,)
+    assert store.connection.execute("select count(*) from show_chunks('scaled_samples')").fetchone() == (2,)
     partitions.tune(store.database, chunk_hours=1, columnstore_after_hours=24)
     assert settings() == (1, "24:00:00")

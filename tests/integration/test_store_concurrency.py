@@ -19,14 +19,14 @@ from muninn.store.series_index import SeriesIndex
 from muninn.store.writer import StoreWriter
 
 KEY = SeriesKey.of("m", {"host": "a"})
+# The statement in which a load waits for the table of raw samples.
+COPIES = {engine: f"copy {table}" for engine, table in stores.RAW_TABLE.items()}
 
 
 @pytest.fixture
-def store(postgres_url: str) -> Iterator[stores.Postgres]:
-    made = stores.Postgres(postgres_url)
-    partitions.ensure_ahead(made.database, NOW_US, 1)
-    yield made
-    made.close()
+def store(many_sessions: stores.Postgres) -> stores.Postgres:
+    partitions.ensure_ahead(many_sessions.database, NOW_US, 1)
+    return many_sessions
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def test_the_second_writer_takes_the_entry_when_the_first_one_dies(store: stores
     with ThreadPoolExecutor(2) as threads:
         with held_up(store, "lock table raw_samples in share mode"):
             first = threads.submit(store.load, [one])
-            pid = blocked_pid(store, "copy raw_samples")
+            pid = blocked_pid(store, COPIES[store.database.engine])
             second = threads.submit(StoreWriter(store.database, clock=store.clock).load, [one])
             blocked_pid(store, "insert into loaded_entries")
             store.connection.execute("select pg_terminate_backend(%s)", (pid,))
@@ -94,20 +94,21 @@ def test_the_second_writer_takes_the_entry_when_the_first_one_dies(store: stores
     ("lock", "where"),
     [
         ("lock table late_rows in exclusive mode", "copy late_rows"),
-        ("lock table raw_samples in share mode", "copy raw_samples"),
+        ("lock table raw_samples in share mode", COPIES),
         ("select from latest_samples for update", "for no key update"),
     ],
 )
 def test_a_killed_transaction_leaves_nothing_and_can_be_loaded_again(
-    store: stores.Postgres, lock: str, where: str
+    store: stores.Postgres, lock: str, where: str | dict[str, str]
 ) -> None:
+    words = where if isinstance(where, str) else where[store.database.engine]
     store.load([entry([(KEY, NOW_US - 9 * MINUTE_US, 1.0)], "1-0")])
     store.refresh()
     before = counts(store)
     one = entry([(KEY, NOW_US - 5 * MINUTE_US, 2.0), (KEY, NOW_US, 3.0)], "2-0")
     with ThreadPoolExecutor(1) as threads, held_up(store, lock):
         load = threads.submit(store.load, [one])
-        store.connection.execute("select pg_terminate_backend(%s)", (blocked_pid(store, where),))
+        store.connection.execute("select pg_terminate_backend(%s)", (blocked_pid(store, words),))
         with pytest.raises(Unavailable):
             load.result(30)
     assert counts(store) == before == (1, 1, 0, 1)
@@ -188,6 +189,7 @@ def test_a_full_cache_starts_anew(store: stores.Postgres, monkeypatch: pytest.Mo
 
 def test_a_writer_whose_cache_is_of_another_database_learns_anew(store: stores.Postgres) -> None:
     store.load([entry([(KEY, NOW_US, 1.0)], "1-0")])
-    store.connection.execute("truncate series, latest_samples, loaded_entries, raw_samples cascade")
+    raw = stores.RAW_TABLE[store.database.engine]
+    store.connection.execute(f"truncate series, latest_samples, loaded_entries, {raw} cascade")
     assert store.load([entry([(KEY, NOW_US, 2.0)], "1-0")]).rows == 1
     assert store.raw().keys == (KEY,)

@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 from muninn.analytics import cold_file
 from muninn.analytics.cold_file import Columns, overlaid, read, write
-from muninn.analytics.scaled import scale, unscale
 from muninn.errors import Invalid
 from muninn.model import Window
+from muninn.numerics.scaled import scale, unscale
 
 DOUBLES = st.one_of(st.floats(width=64), st.sampled_from([0.0, -0.0, 5e-324, 1.7976931348623157e308]))
 DECIMALS = st.builds(lambda m, e: m / 10.0**e, st.integers(-(10**9), 10**9), st.integers(0, 9))

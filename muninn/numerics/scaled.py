@@ -31,17 +31,26 @@ def scale(value: NDArray[np.float64], series_start: NDArray[np.intp]) -> Scaled:
     n = len(value)
     if n == 0:
         return Scaled(np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.bool_))
-    needed = np.full(n, -1, np.int8)
+    per_series = np.maximum(np.maximum.reduceat(needed_exponent(value), series_start), 0)
+    return scale_by(value, np.repeat(per_series, np.diff(np.append(series_start, n))))
+
+
+def scale_by(value: NDArray[np.float64], exponent: NDArray[np.int8]) -> Scaled:
+    """Scale each value by the exponent that is given for it, where that is lossless."""
+    mantissa, exact = _mantissa(value, exponent)
+    return Scaled(np.where(exact, mantissa, 0.0).astype(np.int64), exponent, exact)
+
+
+def needed_exponent(value: NDArray[np.float64]) -> NDArray[np.int8]:
+    """int8[n]: the smallest exponent by which each value scales without loss; -1 where none does."""
+    needed = np.full(len(value), -1, np.int8)
     for exponent in range(MAX_EXPONENT + 1):
         open_rows = np.flatnonzero(needed < 0)
         if not len(open_rows):
             break
         fits = _mantissa(value[open_rows], exponent)[1]
         needed[open_rows[fits]] = exponent
-    per_series = np.maximum(np.maximum.reduceat(needed, series_start), 0)
-    exponents = np.repeat(per_series, np.diff(np.append(series_start, n)))
-    mantissa, exact = _mantissa(value, exponents)
-    return Scaled(np.where(exact, mantissa, 0.0).astype(np.int64), exponents, exact)
+    return needed
 
 
 def unscale(scaled: Scaled, value: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,2 @@
+-- Binary COPY of samples that no scaled integer holds.
+copy scaled_samples (at, series_id, value) from stdin (format binary)

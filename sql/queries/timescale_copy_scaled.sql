@@ -1,0 +1,2 @@
+-- Binary COPY of samples as scaled integers.
+copy scaled_samples (at, series_id, exponent, mantissa) from stdin (format binary)
