@@ -17,6 +17,9 @@ STATSD_AGENT = "statsd"
 OWN_PREFIX = "muninn_"
 # The metric of a score that is not of one series: the multivariate model of a host or a service.
 MODEL_SCORE = "muninn_model_score"
+# Every open alert, as a series that the alerter sends: what the stream's channel `alerts` shows.
+ALERTS = "muninn_alert_state"
+ALERT_AGENT = "alerter"
 
 Kind = Literal["gauge", "counter"]
 
@@ -138,6 +141,7 @@ _HELP = {
     "muninn_ingest_stage_seconds_total": "time spent at the door, by stage",
     "muninn_buffer_depth_entries": "buffer entries that are not in the store yet",
     "muninn_buffer_held_bytes": "bytes of the buffer entries that are not in the store yet",
+    "muninn_buffer_used_pct": "share of the buffer's bytes in use; at 100 it takes nothing more",
     "muninn_buffer_lag_s": "age of the oldest buffer entry that is not in the store yet",
     "muninn_buffer_dead_letters": "entries in the dead-letter stream",
     "muninn_loader_rows_total": "samples written to the store",
@@ -183,6 +187,24 @@ _HELP = {
     "muninn_stream_tick_count_total": "ticks of the sidecar",
     "muninn_stream_tick_seconds_total": "time that the sidecar's ticks took",
     "muninn_stream_tick_peak_ms": "the longest tick of the last second",
+    "muninn_alert_state": "an open alert: 1 pending, 2 firing, 3 firing and silenced, inhibited or under maintenance",
+    "muninn_alerts": "open alerts, by state",
+    "muninn_alerts_flapping": "alerts that came and went so often that they are damped",
+    "muninn_alert_rules": "rules that are judged",
+    "muninn_alert_rule_faults": "rules, routes and receivers that are left out because something is wrong in them",
+    "muninn_alert_series": "series that rules look at",
+    "muninn_alert_series_left_out": "series that rules would look at, beyond MUNINN_ALERTING_MAX_SERIES",
+    "muninn_alert_changes_total": "alerts that came, changed or went, by rule",
+    "muninn_alert_notifications_total": "attempts to notify, by receiver and how they ended",
+    "muninn_alert_notifications_waiting": "notifications that are not sent yet",
+    "muninn_alert_notify_latency_s": "from the decision to notify until the receiver took it, last notification",
+    "muninn_alert_backlog": "changes of alerts that are not in the store yet",
+    "muninn_alert_precision_ratio": "share of the alerts of the last 30 days with feedback that were useful",
+    "muninn_alert_evaluation_count_total": "judgements of a rule",
+    "muninn_alert_evaluation_seconds_total": "time spent judging rules",
+    "muninn_alert_evaluation_peak_ms": "the longest judgement of a rule of the last second",
+    "muninn_part_up": "1 where a part of the platform answers the alerter, else 0",
+    "muninn_rollup_behind_s": "for how long the next bucket of a resolution should have been closed",
     "muninn_heartbeat_age_s": "time since a program last told how it is",
 }
 

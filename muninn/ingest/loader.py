@@ -281,8 +281,8 @@ def consumer_name(host: str, number: int) -> str:
     return f"{host}:{number}"
 
 
-def measure(buffer: IngestBuffer, meter: Meter) -> None:
-    """Set the gauges of a buffer; Unavailable when its server is away."""
+def measure(buffer: IngestBuffer, meter: Meter, max_bytes: int | None = None) -> None:
+    """Set the gauges of a buffer that holds at most `max_bytes`; Unavailable when its server is away."""
     gauges: dict[str, Callable[[], float]] = {
         "muninn_buffer_depth_entries": buffer.depth,
         "muninn_buffer_held_bytes": buffer.held_bytes,
@@ -290,4 +290,6 @@ def measure(buffer: IngestBuffer, meter: Meter) -> None:
         "muninn_buffer_dead_letters": buffer.dead_letter_count,
     }
     for name, read in gauges.items():
-        meter.gauge(name, read())
+        meter.gauge(name, value := read())
+        if name == "muninn_buffer_held_bytes" and max_bytes:
+            meter.gauge("muninn_buffer_used_pct", 100 * value / max_bytes)

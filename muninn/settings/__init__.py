@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, ValidationError
 
 from muninn.errors import Misconfigured
+from muninn.settings.alerting import Alerting
 from muninn.settings.cold import Cold
 from muninn.settings.section import Section
 from muninn.settings.servers import Access, Dagster, Database, Redis, Sidecar, Streamlit
@@ -22,6 +23,7 @@ from muninn.settings.storage import Buffer, Loader, Rollups, Store
 
 __all__ = [
     "Access",
+    "Alerting",
     "Buffer",
     "Cold",
     "Collector",
@@ -72,6 +74,7 @@ class Settings(Section):
     collector: Collector = Collector()
     scraper: Scraper = Scraper()
     statsd: Statsd = Statsd()
+    alerting: Alerting = Alerting()
 
     @property
     def landing_folder(self) -> Path:

@@ -26,6 +26,7 @@ PARTS = [
     "loader",
     "refresher",
     "sidecar",
+    "alerter",
     "collector",
     "dagster-code",
     "dagster-web",

@@ -65,6 +65,12 @@ def statsd(number: Number = 1) -> None:
     _program("statsd", number)
 
 
+@app.command()
+def alerter(number: Number = 1) -> None:
+    """Run the alerter alone: judges alert rules, keeps alerts, notifies."""
+    _program("alerter", number)
+
+
 def _program(name: str, number: int) -> None:
     from muninn.run.programs import run
 

@@ -32,7 +32,7 @@ def main(context: Context) -> None:
     app = Starlette(routes=[*door.routes(), *reads_http.routes(asked), *watch])
     kept = access.Doorkeeper(app, context.judge("gateway"), door.paths(), context.meter)
     tls = listening.files_of_tls(context.settings)
-    context.start_heartbeat(lambda: measure(broker, context.meter))
+    context.start_heartbeat(lambda: measure(broker, context.meter, context.settings.buffer.max_bytes))
     server = uvicorn.Server(
         uvicorn.Config(
             kept,

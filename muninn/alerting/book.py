@@ -1,0 +1,187 @@
+"""The book: every rule, receiver, route, inhibition and maintenance window, from YAML files, checked.
+
+Belongs here: text to values, and what is wrong where. Does not: finding files (operations.alerts), using the book.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from muninn.alerting.inhibit import Inhibition
+from muninn.alerting.receivers import Receiver, receiver_type
+from muninn.alerting.route import Route
+from muninn.alerting.rules import Rule
+from muninn.alerting.silence import Maintenance
+from muninn.errors import Invalid, Misconfigured
+
+P = TypeVar("P", bound=BaseModel)
+SECTIONS = ("rules", "receivers", "routes", "inhibit", "maintenance")
+DEFAULT_ROUTE = Route(receivers=())
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong: in which file, of which entry ("rules[3] cpu_high"), in which field."""
+
+    file: str
+    entry: str
+    field: str
+    problem: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.file, self.entry, self.field, self.problem) if part)
+
+
+@dataclass(frozen=True)
+class Book:
+    """Everything that is said about alerts. `sources`: rule name -> the file (or "API") that it came from."""
+
+    rules: tuple[Rule, ...] = ()
+    receivers: tuple[Receiver, ...] = ()
+    routes: tuple[Route, ...] = ()
+    inhibitions: tuple[Inhibition, ...] = ()
+    maintenance: tuple[Maintenance, ...] = ()
+    sources: Mapping[str, str] | None = None
+
+    def rule(self, name: str) -> Rule | None:
+        """A rule by name."""
+        return next((rule for rule in self.rules if rule.name == name), None)
+
+    def receiver(self, name: str) -> Receiver | None:
+        """A receiver by name."""
+        return next((each for each in self.receivers if each.name == name), None)
+
+    @property
+    def active(self) -> tuple[Rule, ...]:
+        """The rules that are switched on."""
+        return tuple(rule for rule in self.rules if rule.enabled)
+
+
+def parse(files: Sequence[tuple[str, str]]) -> tuple[Book, list[Fault]]:
+    """The book of (name, YAML text) files in order, and every fault; a later rule or receiver replaces an earlier.
+
+    Entries with a fault are left out, so that one bad rule does not silence the others.
+    """
+    faults: list[Fault] = []
+    found: dict[str, list[tuple[str, Any]]] = {section: [] for section in SECTIONS}
+    for name, text in files:
+        for section, entries in _sections(name, text, faults).items():
+            found[section] += [(name, each) for each in _entries(name, section, entries, faults)]
+    rules = _last_of_each(found["rules"])
+    receivers = {each.name: each for _, each in found["receivers"]}
+    routes = [(file, route) for file, route in found["routes"] if _known_receivers(file, route, receivers, faults)]
+    return (
+        Book(
+            rules=tuple(rule for _, rule in rules.values()),
+            receivers=tuple(receivers.values()),
+            routes=tuple(route for _, route in routes),
+            inhibitions=tuple(each for _, each in found["inhibit"]),
+            maintenance=tuple(each for _, each in found["maintenance"]),
+            sources={name: file for name, (file, _) in rules.items()},
+        ),
+        faults,
+    )
+
+
+def load(files: Sequence[tuple[str, str]]) -> Book:
+    """The book; Misconfigured lists what is wrong."""
+    book, faults = parse(files)
+    if faults:
+        raise Misconfigured("\n".join(map(str, faults)))
+    return book
+
+
+def rule_of(given: object, where: str = "rule") -> Rule:
+    """One rule from plain values, as the API takes it; Invalid names the field."""
+    faults: list[Fault] = []
+    rule = _one(Rule, where, _label(0, "", given), given, faults)
+    if rule is None:
+        raise Invalid("; ".join(f"{fault.field or 'rule'}: {fault.problem}" for fault in faults), faults[0].field)
+    return rule
+
+
+def _last_of_each(found: Iterable[tuple[str, Rule]]) -> dict[str, tuple[str, Rule]]:
+    rules: dict[str, tuple[str, Rule]] = {}
+    for file, rule in found:
+        rules[rule.name] = (file, rule)
+    return rules
+
+
+def _sections(name: str, text: str, faults: list[Fault]) -> dict[str, Any]:
+    try:
+        said = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}" if mark else ""
+        faults.append(Fault(name, where, "", f"not YAML: {getattr(error, 'problem', None) or error}"))
+        return {}
+    if said is None:
+        return {}
+    if not isinstance(said, dict):
+        faults.append(Fault(name, "", "", f"a rules file is a mapping with {', '.join(SECTIONS)}"))
+        return {}
+    unknown = [str(section) for section in said if section not in (*SECTIONS, "tests")]
+    faults += [Fault(name, section, "", f"not known here; known are {', '.join(SECTIONS)}") for section in unknown]
+    return {section: said[section] for section in SECTIONS if said.get(section) is not None}
+
+
+def _entries(name: str, section: str, entries: Any, faults: list[Fault]) -> list[Any]:
+    if not isinstance(entries, list):
+        faults.append(Fault(name, section, "", "must be a list"))
+        return []
+    found: list[BaseModel] = []
+    for number, given in enumerate(entries):
+        kind = _kind_of(section, given)
+        entry = f"{section}[{number}]{_label(number, ' ', given)}"
+        if isinstance(kind, str):
+            faults.append(Fault(name, entry, "type", kind))
+            continue
+        made = _one(kind, name, entry, given, faults)
+        if made is None:
+            continue
+        if isinstance(made, Rule) and any(isinstance(other, Rule) and made.name == other.name for other in found):
+            faults.append(Fault(name, entry, "name", "there are two rules of this name in the file"))
+            continue
+        found.append(made)
+    return found
+
+
+def _kind_of(section: str, given: object) -> type[BaseModel] | str:
+    if section == "receivers":
+        return receiver_type(given)
+    kinds: dict[str, type[BaseModel]] = {
+        "rules": Rule,
+        "routes": Route,
+        "inhibit": Inhibition,
+        "maintenance": Maintenance,
+    }
+    return kinds[section]
+
+
+def _label(number: int, before: str, given: object) -> str:  # noqa: ARG001 - the number speaks where there is no name
+    name = given.get("name") if isinstance(given, dict) else None
+    return f"{before}{name}" if name else ""
+
+
+def _one(kind: type[P], file: str, entry: str, given: object, faults: list[Fault]) -> P | None:
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        for each in error.errors(include_input=False, include_url=False, include_context=False):
+            field = ".".join(str(part) for part in each["loc"])
+            problem = each["msg"].removeprefix("Value error, ")
+            head, colon, rest = problem.partition(": ")
+            if not field and colon and head.replace("_", "").isalnum():
+                field, problem = head, rest
+            faults.append(Fault(file, entry, field, problem))
+        return None
+
+
+def _known_receivers(file: str, route: Route, receivers: Mapping[str, Receiver], faults: list[Fault]) -> bool:
+    named = [*route.receivers, *(step.receiver for step in route.escalate)]
+    missing = [name for name in named if name not in receivers]
+    faults += [Fault(file, "routes", "receivers", f"there is no receiver {name!r}") for name in missing]
+    return not missing

@@ -1,0 +1,51 @@
+"""Inhibition: while one alert fires, those that follow from it are not told.
+
+Belongs here: which alerts are inhibited, and by which. Does not: silences.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from muninn.alerting.alert import Alert
+from muninn.alerting.matchers import Matchers
+from muninn.alerting.rules import Match, Part
+
+
+class Inhibition(Part):
+    """While an alert that `source` matches fires, alerts that `target` matches and that are `equal` are not told."""
+
+    source: Match
+    target: Match
+    equal: tuple[str, ...] = ()
+
+    @cached_property
+    def sources(self) -> Matchers:
+        """What inhibits."""
+        return Matchers.of(self.source)
+
+    @cached_property
+    def targets(self) -> Matchers:
+        """What is inhibited."""
+        return Matchers.of(self.target)
+
+
+def inhibited(alerts: Iterable[Alert], inhibitions: Sequence[Inhibition]) -> dict[str, str]:
+    """alert id -> id of the alert that inhibits it. An alert never inhibits itself or one that is also a source."""
+    alerts = [alert for alert in alerts if alert.state == "firing"]
+    found: dict[str, str] = {}
+    for rule in inhibitions:
+        heads: dict[tuple[str, ...], str] = {}
+        for alert in alerts:
+            if rule.sources.holds(alert.all_labels):
+                heads.setdefault(_equal(alert, rule), alert.alert_id)
+        for alert in alerts:
+            if rule.targets.holds(alert.all_labels) and not rule.sources.holds(alert.all_labels):
+                head = heads.get(_equal(alert, rule))
+                if head is not None:
+                    found.setdefault(alert.alert_id, head)
+    return found
+
+
+def _equal(alert: Alert, rule: Inhibition) -> tuple[str, ...]:
+    labels = alert.all_labels
+    return tuple(labels.get(name, "") for name in rule.equal)

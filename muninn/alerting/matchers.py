@@ -1,0 +1,103 @@
+"""Label matchers: equal, different, and both as regular expressions over the whole value.
+
+Belongs here: whether labels match. Does not: what is done with those that do.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, cast
+
+from muninn.errors import Invalid
+
+Op = Literal["=", "!=", "=~", "!~"]
+_OPS: tuple[Op, ...] = ("=~", "!~", "!=", "=")
+_MAX_PATTERN_CHARS = 500
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """One condition on a label; a label that is not there has the value ""."""
+
+    name: str
+    op: Op
+    value: str
+
+    def __post_init__(self) -> None:
+        if self.op in ("=~", "!~"):
+            if len(self.value) > _MAX_PATTERN_CHARS:
+                raise Invalid(f"{self.name}: a pattern has at most {_MAX_PATTERN_CHARS} characters")
+            try:
+                re.compile(self.value)
+            except re.error as error:
+                raise Invalid(f"{self.name}: {self.value!r} is no regular expression: {error}") from None
+
+    @cached_property
+    def _pattern(self) -> "re.Pattern[str]":
+        return re.compile(self.value)
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether the labels satisfy it."""
+        found = labels.get(self.name, "")
+        if self.op in ("=", "!="):
+            return (found == self.value) == (self.op == "=")
+        return (self._pattern.fullmatch(found) is not None) == (self.op == "=~")
+
+    def __str__(self) -> str:
+        return f'{self.name}{self.op}"{self.value}"'
+
+
+@dataclass(frozen=True)
+class Matchers:
+    """Conditions that all have to hold; none: everything matches."""
+
+    all: tuple[Matcher, ...] = ()
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> "Matchers":
+        """From {label: "value" | "!=value" | "=~pattern" | "!~pattern"}, as rules files have it."""
+        return cls(tuple(_from_text(name, str(value)) for name, value in given.items()))
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether the labels satisfy all."""
+        return all(matcher.holds(labels) for matcher in self.all)
+
+    def as_mapping(self) -> dict[str, str]:
+        """The inverse of `of`."""
+        return {each.name: each.value if each.op == "=" else f"{each.op}{each.value}" for each in self.all}
+
+    @property
+    def exact(self) -> dict[str, str]:
+        """Labels whose one value is known."""
+        return {each.name: each.value for each in self.all if each.op == "="}
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.all))
+
+
+def _from_text(name: str, text: str) -> Matcher:
+    for op in _OPS:
+        if text.startswith(op):
+            return Matcher(name, op, text[len(op) :])
+    return Matcher(name, "=", text)
+
+
+def alertmanager_matcher(given: Mapping[str, object]) -> Matcher:
+    """From Alertmanager's API: {name, value, isRegex, isEqual}."""
+    try:
+        name, value = str(given["name"]), str(given["value"])
+    except KeyError as error:
+        raise Invalid(f"a matcher has a {error}", "matchers") from None
+    equal, regex = bool(given.get("isEqual", True)), bool(given.get("isRegex", False))
+    return Matcher(name, cast(Op, ("=" if equal else "!") + ("~" if regex else "" if equal else "=")), value)
+
+
+def to_alertmanager(matcher: Matcher) -> dict[str, object]:
+    """The inverse of `alertmanager_matcher`."""
+    return {
+        "name": matcher.name,
+        "value": matcher.value,
+        "isRegex": matcher.op in ("=~", "!~"),
+        "isEqual": matcher.op in ("=", "=~"),
+    }

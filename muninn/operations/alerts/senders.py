@@ -1,0 +1,109 @@
+"""Sending one notification: HTTP, SMTP, a file. Says how it went; never raises, never shows a secret.
+
+Belongs here: one attempt. Does not: whether there is another (alerting.outbox), what is said (alerting.payloads).
+"""
+
+import os
+import smtplib
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+import orjson
+
+from muninn.alerting import payloads
+from muninn.alerting.dispatch import Notification
+from muninn.alerting.outbox import Result
+from muninn.alerting.receivers import Email, LogFile, Receiver
+
+_LONGEST_WAIT_S = 3600.0
+
+
+def send(receiver: Receiver, due: Notification, page_url: str = "") -> Result:
+    """One attempt."""
+    try:
+        if isinstance(receiver, Email):
+            return _mail(receiver, due, page_url)
+        if isinstance(receiver, LogFile):
+            return _log(receiver, due, page_url)
+        return _post(receiver, due, page_url)
+    except Exception as error:
+        # Its text might quote an address with a key in it.
+        return Result(False, f"{type(error).__name__} while it was made")
+
+
+def _post(receiver: Receiver, due: Notification, page_url: str) -> Result:
+    with httpx.Client(timeout=receiver.timeout_s, follow_redirects=False) as client:
+        for request in payloads.requests(receiver, due, page_url):
+            try:
+                answer = client.post(request.url, content=request.body, headers=dict(request.headers))
+            except httpx.HTTPError as error:
+                return Result(False, f"{type(error).__name__}: no answer")
+            if not (answer.is_success or answer.status_code in request.accepts):
+                return _refused(answer)
+    return Result(True)
+
+
+def _refused(answer: httpx.Response) -> Result:
+    code = answer.status_code
+    # What is too much or too early may go later; what is wrong with the request stays wrong.
+    permanent = 300 <= code < 500 and code not in (408, 425, 429)
+    return Result(False, f"HTTP {code}", permanent, _retry_after(answer.headers.get("retry-after")))
+
+
+def _retry_after(header: str | None) -> float | None:
+    if header is None:
+        return None
+    try:
+        wait_s = float(header)
+    except ValueError:
+        try:
+            wait_s = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
+
+
+def _mail(receiver: Email, due: Notification, page_url: str) -> Result:
+    message = payloads.mail(receiver, due, page_url)
+    try:
+        with _smtp(receiver) as server:
+            if receiver.tls == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if receiver.password is not None:
+                server.login(receiver.user, receiver.password.get_secret_value())
+            refused = server.send_message(message)
+    except smtplib.SMTPAuthenticationError as error:
+        return Result(False, f"SMTP {error.smtp_code}: user or password is wrong", permanent=True)
+    except smtplib.SMTPResponseException as error:
+        return Result(False, f"SMTP {error.smtp_code}", permanent=500 <= error.smtp_code < 600)
+    except smtplib.SMTPRecipientsRefused as error:
+        codes = [code for code, _ in error.recipients.values()]
+        return Result(False, f"SMTP {codes[0]}: no recipient was taken", permanent=all(code >= 500 for code in codes))
+    except (smtplib.SMTPException, OSError) as error:
+        return Result(False, f"{type(error).__name__}: no answer")
+    return Result(True, f"{len(refused)} recipients were refused" if refused else "")
+
+
+def _smtp(receiver: Email) -> smtplib.SMTP:
+    opened: Callable[..., Any] = smtplib.SMTP_SSL if receiver.tls == "implicit" else smtplib.SMTP
+    found: smtplib.SMTP = opened(receiver.host, receiver.port, timeout=receiver.timeout_s)
+    return found
+
+
+def _log(receiver: LogFile, due: Notification, page_url: str) -> Result:
+    line = orjson.dumps(payloads.as_json(due, page_url), option=orjson.OPT_APPEND_NEWLINE)
+    try:
+        receiver.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(receiver.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return Result(False, f"{receiver.path}: {error.strerror}")
+    return Result(True)

@@ -1,0 +1,103 @@
+"""The alerter: judges alert rules on what flows, keeps alerts, notifies."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from functools import partial
+
+import httpx
+
+from muninn import cache
+from muninn.errors import MuninnError
+from muninn.operations.alerts import senders
+from muninn.operations.alerts.alerter import SEED_S, Alerter, History, Inputs
+from muninn.operations.alerts.feeds import Parts, Probe, Samples, Scores, seconds_behind
+from muninn.operations.alerts.journal import Journal
+from muninn.operations.alerts.outbox import Outbox
+from muninn.operations.alerts.rulebook import Rulebook
+from muninn.run.programs import Context
+from muninn.store import alert_series
+from muninn.store.alerts import AlertStore
+from muninn.store.database import Database
+
+log = logging.getLogger(__name__)
+
+# While PostgreSQL is away every question waits this long: rules must be judged meanwhile.
+_CONNECT_S = 2.0
+_PROBE_S = 3.0
+_POOL = 3
+
+
+def main(context: Context) -> None:
+    """Judge until stopped."""
+    chosen, clock = context.settings.alerting, context.clock
+    database = _database(context)
+    broker = context.broker(names=True)
+    samples, parts = Samples(broker, clock), _parts(context, database)
+    scores = Scores(cache.RedisScoreLog(cache.connect(context.settings.require_redis_url(), max_connections=2)), clock)
+    outbox = Outbox(partial(senders.send, page_url=chosen.page_url), clock, context.meter)
+    context.cleanup.callback(outbox.stop)
+    journal = Journal(AlertStore(database), outbox, clock)
+    alerter = Alerter(
+        Rulebook(context.settings),
+        journal,
+        outbox,
+        _history(database),
+        clock,
+        context.meter,
+        max_series=chosen.max_series,
+        keep_days=chosen.keep_days,
+    )
+    context.start_heartbeat()
+    for name, work in (("samples", samples.run), ("scores", scores.run), ("parts", parts.run)):
+        threading.Thread(target=work, args=(context.stop,), name=name, daemon=True).start()
+    while not clock.wait(chosen.evaluate_s, context.stop):
+        own = parts.take()
+        alerter.turn(Inputs(samples.take(), scores.take(), own if len(own) else None, samples.heard_us))
+        _show(alerter, broker)
+    journal.flush()
+
+
+def _show(alerter: Alerter, broker: object) -> None:
+    """Open alerts as live series."""
+    states = alerter.states()
+    if len(states):
+        try:
+            broker.append(states)  # type: ignore[attr-defined]
+        except MuninnError as error:
+            log.debug("open alerts are not streamed: %s", error)
+
+
+def _database(context: Context) -> Database:
+    chosen = context.settings.database
+    database = Database(
+        context.settings.require_database_url(),
+        pool_size=_POOL,
+        statement_timeout_s=chosen.statement_timeout_s,
+        application_name="muninn-alerter",
+        connect_timeout_s=_CONNECT_S,
+    )
+    return context.cleanup.enter_context(database)
+
+
+def _history(database: Database) -> History:
+    return History(
+        known=lambda metrics, now_us: alert_series.known(database, metrics, now_us, SEED_S),
+        samples=lambda metrics, window: alert_series.samples(database, metrics, window),
+        buckets=lambda need: alert_series.buckets(database, need.level, need.metrics, need.window),
+    )
+
+
+def _parts(context: Context, database: Database) -> Parts:
+    board = cache.connect(context.settings.require_redis_url(), timeout_s=_PROBE_S, max_connections=2)
+    gateway = f"{context.settings.gateway_url}/healthz"
+
+    def behind() -> Mapping[str, float]:
+        return seconds_behind(database.fetch("alert_rollup_state"), context.clock.now_us())
+
+    probes: dict[str, Probe] = {
+        "postgres": lambda: database.fetch("store_engine"),
+        "redis": board.ping,
+        "gateway": lambda: httpx.get(gateway, timeout=_PROBE_S).raise_for_status(),
+    }
+    return Parts(probes, behind, context.clock)

@@ -1,0 +1,8 @@
+-- How rules did since the last time, added to their hour.
+insert into alert_evaluations as kept (rule, hour, evaluations, instances, fired, resolved, seconds)
+select rule, date_trunc('hour', instant(at_us), 'UTC'), evaluations, instances, fired, resolved, seconds
+from jsonb_to_recordset(%(counts)s::jsonb) as given (
+  rule text, at_us int8, evaluations int8, instances int8, fired int8, resolved int8, seconds float8)
+on conflict (rule, hour) do update set evaluations = kept.evaluations + excluded.evaluations,
+  instances = greatest(kept.instances, excluded.instances), fired = kept.fired + excluded.fired,
+  resolved = kept.resolved + excluded.resolved, seconds = kept.seconds + excluded.seconds
