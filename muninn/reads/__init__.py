@@ -9,6 +9,17 @@ Belongs here: questions and their answers, from cache, then store. Does not: wri
 from muninn.reads.connect import connect
 from muninn.reads.facade import Reads
 from muninn.reads.materialise import Materialised, materialise
+from muninn.reads.rankings import (
+    Compared,
+    Latest,
+    LatestValue,
+    MeanChange,
+    Ranked,
+    Regression,
+    Regressions,
+    Shift,
+    Top,
+)
 from muninn.reads.times import parse_instant, parse_span_us, parse_window
 from muninn.reads.values import (
     Change,
@@ -31,19 +42,28 @@ from muninn.reads.values import (
 
 __all__ = [
     "Change",
+    "Compared",
     "Health",
     "HostLoad",
+    "Latest",
+    "LatestValue",
     "Materialised",
+    "MeanChange",
     "MetricInfo",
     "Overview",
     "PartHealth",
     "PartitionInfo",
     "PipelineState",
     "ProgramState",
+    "Ranked",
     "Reads",
     "Recent",
     "RecentSeries",
+    "Regression",
+    "Regressions",
     "RollupFreshness",
+    "Shift",
+    "Top",
     "Totals",
     "Trend",
     "TrendSeries",

@@ -8,14 +8,28 @@ from dataclasses import replace
 from types import TracebackType
 
 from muninn.cache import Board, HotCache
-from muninn.clock import Clock, SystemClock
-from muninn.errors import Unavailable
+from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
+from muninn.errors import Invalid, Unavailable
 from muninn.meter import Meter
 from muninn.model import Window
-from muninn.reads import catalogue, health, overview, pipeline, recent, times, trend
+from muninn.reads import (
+    catalogue,
+    compare,
+    health,
+    latest,
+    overview,
+    pipeline,
+    recent,
+    regressions,
+    times,
+    top,
+    trend,
+    zones,
+)
 from muninn.reads.asking import Asker
 from muninn.reads.heartbeats import NONE, Heartbeats
 from muninn.reads.memo import Memo, Patience
+from muninn.reads.rankings import Compared, Latest, Regressions, Top
 from muninn.reads.steps import Kept
 from muninn.reads.values import MetricInfo, Overview, PipelineState, Recent, Trend
 from muninn.store.database import Database
@@ -75,15 +89,103 @@ class Reads:
         *,
         max_series: int = 50,
         max_points: int = 1000,
+        by: str | None = None,
+        p95: bool = True,
     ) -> Trend:
         """The metric's series by step over the window.
 
         step_us: None chooses by range; a given one is rounded up to a multiple of what is kept, and
         coarsened where the window would hold more than `max_points` steps.
         labels: exact values, all must match; `source_agent_id` and `instance_id` are reserved names.
+        by: a label (or reserved name) whose values each become one series, percentiles merged from all its samples.
+        p95: without it p95 is NaN, and no sketch is read.
         """
-        question = trend.Question(metric, window, step_us, labels, max_series, max_points)
+        question = trend.Question(metric, window, step_us, labels, max_series, max_points, by, p95)
         return trend.trend(self._ask, question, self.clock.now_us(), self._kept)
+
+    def calendar(
+        self,
+        metric: str,
+        window: Window,
+        period: str,
+        tz: str,
+        labels: Mapping[str, str] | None = None,
+        *,
+        max_series: int = 50,
+        by: str | None = None,
+        p95: bool = True,
+    ) -> Trend:
+        """The same by local days, weeks (from Monday) or months of an IANA zone, exact to the sample.
+
+        The window is the whole periods that it touches; Invalid names `period` or `tz`.
+        """
+        question = trend.Question(metric, window, None, labels, max_series, zones.MAX_PERIODS, by, p95)
+        local = zones.period_of(period), zones.zone(tz)
+        return trend.calendar(self._ask, question, *local, self.clock.now_us(), self._kept)
+
+    def compare(
+        self,
+        metric: str,
+        window: Window,
+        offset_us: int,
+        step_us: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        max_series: int = 50,
+        by: str | None = None,
+    ) -> Compared:
+        """A trend and the same one `offset_us` before, on one axis; a week is 7 times 24 hours."""
+        question = trend.Question(metric, window, step_us, labels, max_series, 1000, by)
+        return compare.compare(self._ask, question, offset_us, self.clock.now_us(), self._kept)
+
+    def top(
+        self,
+        metric: str,
+        window: Window,
+        figure: str = "avg",
+        limit: int = 10,
+        labels: Mapping[str, str] | None = None,
+        *,
+        by: str | None = None,
+        least: bool = False,
+    ) -> Top:
+        """The first `limit` series (or groups, with `by`) by a figure over the window, whole minutes of it.
+
+        figure: "avg", "min", "max", "p95", "sum", "count", or "rate", a counter's growth per second.
+        """
+        question = top.Question(metric, window, figure, limit, labels, by, least)
+        return top.top(self._ask, question, self.clock.now_us(), self._kept)
+
+    def regressions(
+        self, metric: str | None = None, labels: Mapping[str, str] | None = None, limit: int = 50
+    ) -> Regressions:
+        """The last 24 full hours of each series against the 7 days before, the worst first.
+
+        Without a metric: every series but Muninn's own, at most five minutes old.
+        """
+        if not 1 <= limit <= regressions.MAX_LISTED:
+            raise Invalid(f"limit: must be from 1 to {regressions.MAX_LISTED}", "limit")
+        if metric is not None:
+            return regressions.of_metric(self._ask, metric, labels, limit, self.clock.now_us(), self._kept)
+        found, _ = self._memo.answer(regressions.ANSWER, self.fresh_regressions)
+        return replace(found, series=found.series[:limit])
+
+    def fresh_regressions(self) -> Regressions:
+        """Those of every series, from the store."""
+        return regressions.of_all(self._ask, regressions.MAX_LISTED, self.clock.now_us(), self._kept)
+
+    def latest(
+        self,
+        metric: str,
+        labels: Mapping[str, str] | None = None,
+        window: Window | None = None,
+        silent_us: int = 5 * MINUTE_US,
+        limit: int = 1000,
+    ) -> Latest:
+        """The newest value of each series that sent something in the window (the last day), silent ones first."""
+        now_us = self.clock.now_us()
+        chosen = window or Window(now_us - DAY_US, now_us)
+        return latest.latest(self._ask, metric, labels, chosen, silent_us, limit)
 
     def recent(self, metric: str, labels: Mapping[str, str] | None, window: Window, max_series: int = 50) -> Recent:
         """The raw samples of a window of at most an hour: what a live chart starts from."""

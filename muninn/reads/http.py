@@ -1,12 +1,13 @@
-"""The JSON read API: /api/v1/metrics, /api/v1/trend, /api/v1/overview, /api/v1/pipeline.
+"""The JSON read API: its addresses under /api/v1, JSON and problem details out.
 
-Belongs here: parameters in, JSON and problem details out. Does not: the questions themselves, the server.
+Belongs here: routes, refused parameters, errors. Does not: each question's parameters (http_questions), the server.
 """
 
 import difflib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -19,13 +20,11 @@ from muninn.errors import Invalid, MuninnError
 from muninn.ingest.problem import answer_to, problem
 from muninn.model import SeriesKey
 from muninn.reads.facade import Reads
-from muninn.reads.times import parse_span_us
-from muninn.reads.values import Trend, TrendSeries, UnknownMetric
+from muninn.reads.http_questions import ANY_LABEL, LABEL, PARAMETERS, answer
+from muninn.reads.values import UnknownMetric
 
 log = logging.getLogger(__name__)
 
-LABEL = "label."
-ANY_LABEL = "label.NAME"
 Answer = Callable[[QueryParams], Any]
 
 
@@ -33,17 +32,17 @@ def routes(reads: Reads) -> list[Route]:
     """The routes to mount; handlers are plain functions, which starlette runs in its thread pool."""
     return [
         _route("/api/v1/metrics", ("match",), lambda query: _metrics(reads, query)),
-        _route("/api/v1/trend", ("metric", "since", "until", "step", ANY_LABEL), lambda query: _trend(reads, query)),
         _route("/api/v1/overview", (), lambda _: reads.overview()),
         _route("/api/v1/pipeline", (), lambda _: reads.pipeline()),
+        *(_route(path, accepted, partial(answer, reads, path)) for path, accepted in PARAMETERS.items()),
     ]
 
 
-def _route(path: str, accepted: tuple[str, ...], answer: Answer) -> Route:
+def _route(path: str, accepted: tuple[str, ...], ask: Answer) -> Route:
     def handle(request: Request) -> Response:
         try:
             check_parameters(request.query_params, accepted)
-            body = to_json(answer(request.query_params))
+            body = to_json(ask(request.query_params))
         except UnknownMetric as error:
             return problem(404, str(error), more={"parameter": error.parameter, "close_matches": list(error.close)})
         except MuninnError as error:
@@ -82,45 +81,3 @@ def check_parameters(query: QueryParams, accepted: tuple[str, ...]) -> None:
 
 def _metrics(reads: Reads, query: QueryParams) -> dict[str, Any]:
     return {"metrics": reads.catalogue(query.get("match", ""))}
-
-
-def _trend(reads: Reads, query: QueryParams) -> dict[str, Any]:
-    metric = query.get("metric", "").strip()
-    if not metric:
-        raise Invalid("metric: give the name of a metric; GET /api/v1/metrics lists them", "metric")
-    window = reads.window(query.get("since") or "-1h", query.get("until") or "now")
-    step = query.get("step")
-    labels = {name.removeprefix(LABEL): value for name, value in query.items() if name.startswith(LABEL)}
-    found = reads.trend(metric, window, parse_span_us(step, "step") if step else None, labels)
-    return trend_body(found)
-
-
-def trend_body(found: Trend) -> dict[str, Any]:
-    """A trend as JSON: `points` holds one array a column, all of one length; a gap has no point."""
-    return {
-        "metric": found.metric,
-        "kind": found.kind,
-        "unit": found.unit,
-        "since_ms": found.window.since_us // 1000,
-        "until_ms": found.window.until_us // 1000,
-        "step_ms": found.step_us // 1000,
-        "resolution": found.resolution,
-        "truncated": found.truncated,
-        "series": [_series_body(series) for series in found.series],
-    }
-
-
-def _series_body(series: TrendSeries) -> Mapping[str, Any]:
-    return {
-        "labels": dict(series.key.labels),
-        "source_agent_id": series.key.source_agent_id,
-        "instance_id": series.key.instance_id,
-        "points": {
-            "at_ms": series.at_ms,
-            "avg": series.avg,
-            "min": series.min,
-            "max": series.max,
-            "p95": series.p95,
-            "count": series.count,
-        },
-    }

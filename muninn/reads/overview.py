@@ -13,6 +13,7 @@ from muninn.clock import HOUR_US, MINUTE_US
 from muninn.model import SeriesKey
 from muninn.model.window import as_datetime, as_us
 from muninn.reads.asking import Asker
+from muninn.reads.figures import figure
 from muninn.reads.health import StoreSigns, judge
 from muninn.reads.heartbeats import Heartbeats
 from muninn.reads.memo import Answer
@@ -31,8 +32,6 @@ MIN_BEFORE = 10
 MIN_NOW = 5
 # A steady drift over the hour scores 2: its baseline's spread is that of the drift.
 MIN_SCORE = 3.0
-
-_PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
 def overview(ask: Asker, heartbeats: Heartbeats, now_us: int) -> Overview:
@@ -102,15 +101,3 @@ def _sentence(key: SeriesKey, unit: str, before: float, now: float, spread: floa
     verb = "rose" if now > before else "fell"
     wobble = f"it usually varies by {figure(spread, unit)}" if spread else "it was constant before"
     return f"{who} {verb} from {figure(before, unit)} to {figure(now, unit)}; {wobble}."
-
-
-def figure(value: float, unit: str) -> str:
-    """Three significant digits with a decimal prefix and the unit: 12.3 kB/s; percentages stay as they are."""
-    power = 0
-    if unit != "%":
-        while abs(value) >= 999.5 and power < len(_PREFIXES) - 1:
-            value, power = value / 1000, power + 1
-    digits = f"{value:.3g}"
-    if "e" in digits and abs(value) >= 1:
-        digits = f"{value:.0f}"
-    return f"{digits} {_PREFIXES[power]}{unit}".rstrip()

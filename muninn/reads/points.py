@@ -4,16 +4,21 @@ Belongs here: the packed words of sql/idempotent/055_packed.sql, merging counts,
 Does not: which series, which steps, what a group means.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from muninn.clock import HOUR_US
 from muninn.model import Window
+from muninn.model.window import as_us
 from muninn.reads import arrays
 from muninn.reads.asking import Asker
 from muninn.reads.quantiles import grouped
+from muninn.reads.steps import RAW
 
 P95 = 0.95
 Ints = NDArray[np.int64]
@@ -43,6 +48,17 @@ class Points:
 
     def __len__(self) -> int:
         return len(self.at_us)
+
+    @classmethod
+    def concat(cls, some: Sequence["Points"]) -> "Points":
+        """All of them, one after the other."""
+        return cls(*(np.concatenate([getattr(each, field.name) for each in some]) for field in fields(cls)))
+
+    def labelled(self, groups: Mapping[int, int]) -> Ints:
+        """int64[n]: the group of each bucket's series."""
+        ids = np.array(sorted(groups), np.int64)
+        numbers = np.array([groups[int(ident)] for ident in ids], np.int64)
+        return numbers[np.searchsorted(ids, self.series)] if len(ids) else np.empty(0, np.int64)
 
     def take(self, order: NDArray[np.intp] | NDArray[np.bool_]) -> "Points":
         """The buckets at these places."""
@@ -93,12 +109,30 @@ def read(ask: Asker, resolution: str, series: list[int], window: Window, sketche
     rows = (
         ask.fetch("reads_points", resolution=resolution, series=series, sketches=sketches, **limits) if series else []
     )
+    found = _columns(rows)
+    inside = (found.at_us >= window.since_us) & (found.at_us < window.until_us)
+    return found if inside.all() else found.take(inside)
+
+
+def edges(ask: Asker, resolution: str, series: list[int], hours: list[datetime], sketches: Sketches) -> Points:
+    """The buckets ("raw": the samples) of some hours."""
+    if resolution == RAW:
+        return _columns(ask.fetch("reads_edges_raw", series=series, hours=hours))
+    found = _columns(ask.fetch("reads_edges", resolution=resolution, series=series, hours=hours, sketches=sketches))
+    # What is packed comes in whole spans, so that hours may bring each other's buckets.
+    starts_us = np.array([as_us(hour) for hour in hours])
+    found = found.take(np.isin(found.at_us // HOUR_US * HOUR_US, starts_us))
+    _, first = np.unique(np.stack([found.series, found.at_us]), axis=1, return_index=True)
+    return found.take(np.sort(first))
+
+
+def _columns(rows: list[Any]) -> Points:
     words = np.frombuffer(b"".join(row.points for row in rows), ">i8").astype(np.int64).reshape(-1, _WORDS)
     held = np.fromiter((len(row.points) for row in rows), np.int64, len(rows)) // (8 * _WORDS)
     lengths = [_lengths(row.sketch_length, count) for row, count in zip(rows, held, strict=True)]
     bins = [arrays.joined_int64s(row.sketch, some) for row, some in zip(rows, lengths, strict=True) if row.sketch]
     figures = words.view(np.float64)
-    found = Points(
+    return Points(
         np.repeat(np.fromiter((row.series_id for row in rows), np.int64, len(rows)), held),
         words[:, 0] + arrays.POSTGRES_EPOCH_US,
         words[:, 1],
@@ -109,8 +143,6 @@ def read(ask: Asker, resolution: str, series: list[int], window: Window, sketche
         np.concatenate([*lengths, np.empty(0, np.int64)]),
         np.concatenate([*bins, np.empty(0, np.int64)]),
     )
-    inside = (found.at_us >= window.since_us) & (found.at_us < window.until_us)
-    return found if inside.all() else found.take(inside)
 
 
 def _lengths(sent: bytes | None, count: int) -> Ints:

@@ -17,6 +17,8 @@ from muninn.reads.values import UnknownMetric
 # What stands beside the labels and is filtered by the same way.
 RESERVED = ("source_agent_id", "instance_id")
 MAX_SERIES = 1000
+# Where series are merged or ranked, and not shown each by itself.
+MAX_MERGED = 10_000
 
 
 @dataclass(frozen=True)
@@ -32,31 +34,64 @@ class Chosen:
         return self.matching if self.matching > len(self.keys) else None
 
 
-def choose(ask: Asker, metric: str, labels: Mapping[str, str] | None, window: Window, max_series: int) -> Chosen:
+def choose(
+    ask: Asker,
+    metric: str,
+    labels: Mapping[str, str] | None,
+    window: Window,
+    max_series: int,
+    *,
+    at_most: int = MAX_SERIES,
+) -> Chosen:
     """The series that have sent something since the window began.
 
-    Invalid where `max_series` is not from 1 to 1000; UnknownMetric where no series has that name.
+    Invalid where `max_series` is not from 1 to `at_most`; UnknownMetric where no series has that name.
     """
-    if not 1 <= max_series <= MAX_SERIES:
-        raise Invalid(f"max_series must be from 1 to {MAX_SERIES}", "max_series")
+    if not 1 <= max_series <= at_most:
+        raise Invalid(f"max_series must be from 1 to {at_most}", "max_series")
+    rows = ask.fetch(
+        "reads_series", metric=metric, since=window.since, max_series=max_series, **filters(metric, labels)
+    )
+    if not rows:
+        check_known(ask, metric)
+    keys = {row.series_id: SeriesKey.of(metric, row.tags, row.source_agent_id, row.instance_id) for row in rows}
+    return Chosen(keys, rows[0].matching if rows else 0)
+
+
+def filters(metric: str, labels: Mapping[str, str] | None) -> dict[str, str | None]:
+    """The parameters of a query that chooses series: tags, source_agent_id, instance_id. Invalid names the bad one."""
     given = dict(labels or {})
     check_text(metric, "metric")
     for name, value in given.items():
         check_text(name, "label.")
         check_text(value, f"label.{name}")
     reserved = {name: given.pop(name, None) for name in RESERVED}
-    rows = ask.fetch(
-        "reads_series",
-        metric=metric,
-        tags=orjson.dumps(given).decode(),
-        since=window.since,
-        max_series=max_series,
-        **reserved,
-    )
-    if not rows:
-        check_known(ask, metric)
-    keys = {row.series_id: SeriesKey.of(metric, row.tags, row.source_agent_id, row.instance_id) for row in rows}
-    return Chosen(keys, rows[0].matching if rows else 0)
+    return {"tags": orjson.dumps(given).decode(), **reserved}
+
+
+@dataclass(frozen=True)
+class Groups:
+    """of: series id -> its group's number. keys: each group's key, in their order; a series by itself is a group."""
+
+    of: Mapping[int, int]
+    keys: tuple[SeriesKey, ...]
+
+
+def grouped_by(chosen: Chosen, metric: str, by: str | None) -> Groups:
+    """The chosen series by the values of a label (or of what stands beside labels), or each by itself (None)."""
+    if by is None:
+        return Groups({ident: place for place, ident in enumerate(chosen.keys)}, tuple(chosen.keys.values()))
+    check_text(by, "by")
+    values = {ident: _value_of(key, by) for ident, key in chosen.keys.items()}
+    places = {value: place for place, value in enumerate(sorted(set(values.values())))}
+    keys = tuple(SeriesKey(metric, ((by, value),)) for value in places)
+    return Groups({ident: places[value] for ident, value in values.items()}, keys)
+
+
+def _value_of(key: SeriesKey, by: str) -> str:
+    if by in RESERVED:
+        return str(getattr(key, by))
+    return dict(key.labels).get(by, "")
 
 
 def check_text(text: str, parameter: str) -> None:

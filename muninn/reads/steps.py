@@ -49,16 +49,18 @@ class Plan:
     window: Window
 
 
-def plan(window: Window, step_us: int | None, max_points: int, now_us: int, kept: Kept) -> Plan:
+def plan(window: Window, step_us: int | None, max_points: int, now_us: int, kept: Kept, *, raw: bool = True) -> Plan:
     """The finest answer within the budget, from the cheapest rows that give it exactly.
 
-    A given step is rounded up to a multiple of what is read. Invalid names `step` or `max_points`.
+    A given step is rounded up to a multiple of what is read. raw: whether that may be samples. Invalid names `step`
+    or `max_points`.
     """
     if not 1 <= max_points <= _MAX_POINTS:
         raise Invalid(f"max_points must be from 1 to {_MAX_POINTS:,}", "max_points")
     if step_us is not None and step_us <= 0:
         raise Invalid("step must be more than nothing", "step")
     width_us = max(_finest_width(window, step_us, max_points), _kept_width(window.since_us, now_us, kept))
+    width_us = width_us if raw else max(width_us, MINUTE_US)
     step_us = _fitting(window, max(width_us, step_us or 0), width_us, max_points)
     aligned = window.aligned(step_us)
     return Plan(_coarsest_that_divides(step_us, aligned.since_us, now_us, kept), step_us, aligned)

@@ -1,23 +1,29 @@
-"""A metric over time: which rows to read, and buckets merged into steps.
+"""A metric over time: which rows to read, and buckets merged into steps, of each series or of groups of them.
 
-Belongs here: the trend question. Does not: merging buckets (points), time texts, JSON.
+Belongs here: the trend question. Does not: merging buckets (points), local days (zones, spans), time texts, JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from muninn import names
+from muninn.clock import DAY_US
 from muninn.model import RESOLUTIONS, SeriesKey, Window
-from muninn.reads import arrays, points
+from muninn.reads import arrays, points, spans, zones
 from muninn.reads.asking import Asker
 from muninn.reads.points import Merged
-from muninn.reads.series import choose
+from muninn.reads.series import MAX_MERGED, MAX_SERIES, Chosen, Groups, choose, grouped_by
 from muninn.reads.steps import RAW, Kept, Plan, plan
 from muninn.reads.values import Trend, TrendSeries
+from muninn.reads.zones import Period
+
+_NOMINAL_US = {"day": DAY_US, "week": 7 * DAY_US, "month": 30 * DAY_US}
+_WIDTHS_US = {resolution.name: resolution.width_us for resolution in RESOLUTIONS}
 
 
 @dataclass(frozen=True)
@@ -30,54 +36,86 @@ class Question:
     labels: Mapping[str, str] | None
     max_series: int
     max_points: int
+    by: str | None = None
+    p95: bool = True
 
 
 def trend(ask: Asker, question: Question, now_us: int, kept: Kept) -> Trend:
     """Answer it; UnknownMetric, Invalid, Unavailable."""
-    planned = plan(question.window, question.step_us, question.max_points, now_us, kept)
-    chosen = choose(ask, question.metric, question.labels, planned.window, question.max_series)
-    meta = names.describe(question.metric)
-    return Trend(
-        metric=question.metric,
-        kind=meta.kind,
-        unit=meta.unit,
-        window=planned.window,
-        step_us=planned.step_us,
-        resolution=planned.resolution,
-        series=_series(ask, planned, chosen.keys),
-        truncated=chosen.truncated,
+    planned = plan(question.window, question.step_us, question.max_points, now_us, kept, raw=question.by is None)
+    chosen = _chosen(ask, question, planned.window)
+    groups = grouped_by(chosen, question.metric, question.by)
+    series = (
+        _of_samples(ask, planned, groups) if planned.resolution == RAW else _of_buckets(ask, planned, groups, question)
     )
+    return _told(question, planned.window, planned.step_us, planned.resolution, series, chosen)
 
 
-def _series(ask: Asker, planned: Plan, keys: Mapping[int, SeriesKey]) -> tuple[TrendSeries, ...]:
-    """In order of the keys; a series that sent nothing in the window is none."""
-    if planned.resolution == RAW:
-        limits = {"series": list(keys), "since": planned.window.since, "until": planned.window.until}
-        step = timedelta(microseconds=planned.step_us)
-        rows = {row.series_id: row for row in ask.fetch("reads_trend_raw", step=step, **limits)} if keys else {}
-        return tuple(_of_samples(key, rows[ident]) for ident, key in keys.items() if ident in rows)
-    # A bucket that is a step by itself has its p95 packed with it.
-    own = planned.step_us == _WIDTHS_US[planned.resolution]
-    found = points.read(ask, planned.resolution, list(keys), planned.window, "open" if own else "all")
-    merged = points.merge(found, found.series, found.at_us // planned.step_us * planned.step_us)
-    ends = np.append(np.flatnonzero(np.diff(merged.group)) + 1, len(merged.group))
-    pieces = {
-        int(merged.group[end - 1]): slice(start, end) for start, end in zip([0, *ends], ends, strict=False) if end
-    }
-    return tuple(_of_steps(key, merged, pieces[ident]) for ident, key in keys.items() if ident in pieces)
+def calendar(ask: Asker, question: Question, period: Period, tz: ZoneInfo, now_us: int, kept: Kept) -> Trend:
+    """The same by local days, weeks or months; the window is whole ones, each exact to the sample."""
+    bounds_us = zones.bounds_us(question.window, period, tz)
+    window = Window(bounds_us[0], bounds_us[-1])
+    chosen = _chosen(ask, question, window)
+    groups = grouped_by(chosen, question.metric, question.by)
+    merged = spans.read(ask, groups.of, bounds_us, now_us, kept, p95=question.p95)
+    at_us = np.asarray(bounds_us, np.int64)
+    series = _cut(merged, groups, at_us[merged.at_us], question)
+    source = spans.plan(bounds_us, now_us, kept).core
+    return _told(question, window, _NOMINAL_US[period], source, series, chosen)
 
 
-def _of_samples(key: SeriesKey, row: Any) -> TrendSeries:
+def _chosen(ask: Asker, question: Question, window: Window) -> Chosen:
+    merged = question.by is not None
+    at_most = MAX_MERGED if merged else MAX_SERIES
+    max_series = at_most if merged else question.max_series
+    return choose(ask, question.metric, question.labels, window, max_series, at_most=at_most)
+
+
+def _told(
+    question: Question,
+    window: Window,
+    step_us: int,
+    resolution: str,
+    series: Sequence[TrendSeries],
+    chosen: Chosen,
+) -> Trend:
+    meta = names.describe(question.metric)
+    return Trend(question.metric, meta.kind, meta.unit, window, step_us, resolution, tuple(series), chosen.truncated)
+
+
+def _of_samples(ask: Asker, planned: Plan, groups: Groups) -> list[TrendSeries]:
+    """Each series from its samples; one that sent nothing in the window is none."""
+    limits = {"series": list(groups.of), "since": planned.window.since, "until": planned.window.until}
+    step = timedelta(microseconds=planned.step_us)
+    rows = {row.series_id: row for row in ask.fetch("reads_trend_raw", step=step, **limits)} if groups.of else {}
+    return [_sampled(groups.keys[place], rows[ident]) for ident, place in groups.of.items() if ident in rows]
+
+
+def _sampled(key: SeriesKey, row: Any) -> TrendSeries:
     low, high = arrays.float64s(row.min_value), arrays.float64s(row.max_value)
     count = arrays.int64s(row.sample_count)
     mean = np.clip(arrays.float64s(row.sum_value) / count, low, high)
     return TrendSeries(key, arrays.instants_us(row.at) // 1000, mean, low, high, arrays.float64s(row.p95_value), count)
 
 
-def _of_steps(key: SeriesKey, merged: Merged, piece: slice) -> TrendSeries:
-    at_ms = merged.at_us[piece] // 1000
-    low, high, p95 = merged.low[piece], merged.high[piece], merged.p95[piece]
-    return TrendSeries(key, at_ms, merged.mean[piece], low, high, p95, merged.count[piece])
+def _of_buckets(ask: Asker, planned: Plan, groups: Groups, question: Question) -> list[TrendSeries]:
+    # A bucket that is a step of one series by itself has its p95 packed with it.
+    own = question.by is None and planned.step_us == _WIDTHS_US[planned.resolution]
+    sketches: points.Sketches = "none" if not question.p95 else "open" if own else "all"
+    found = points.read(ask, planned.resolution, list(groups.of), planned.window, sketches)
+    merged = points.merge(found, found.labelled(groups.of), found.at_us // planned.step_us * planned.step_us)
+    return _cut(merged, groups, merged.at_us, question)
 
 
-_WIDTHS_US = {resolution.name: resolution.width_us for resolution in RESOLUTIONS}
+def _cut(merged: Merged, groups: Groups, at_us: points.Ints, question: Question) -> list[TrendSeries]:
+    """One answer a group, in their order; one without samples is none."""
+    ends = [*(np.flatnonzero(np.diff(merged.group)) + 1).tolist(), len(merged.group)] if len(merged.group) else []
+    mean, at_ms = merged.mean, at_us // 1000
+    tails = merged.p95 if question.p95 else np.full(len(at_ms), np.nan)
+    found = []
+    for start, end in zip([0, *ends], ends, strict=False):
+        part = slice(start, end)
+        key = groups.keys[int(merged.group[start])]
+        low, high = merged.low[part], merged.high[part]
+        found.append(TrendSeries(key, at_ms[part], mean[part], low, high, tails[part], merged.count[part]))
+    return found

@@ -111,7 +111,8 @@ begin
   if level = 4 and start < least(until, marks[4]) then
     stop := least(until, marks[4]);
     return query
-      select r.series_id, string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
+      select r.series_id,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
              array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
              string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
       from rollup_1day r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
@@ -128,7 +129,8 @@ begin
   if level >= 3 and start < least(until, marks[3]) then
     stop := least(until, marks[3]);
     return query
-      select r.series_id, string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
+      select r.series_id,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
              array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
              string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
       from rollup_1hour r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
@@ -145,7 +147,8 @@ begin
   if level >= 2 and start < least(until, marks[2]) then
     stop := least(until, marks[2]);
     return query
-      select r.series_id, string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
+      select r.series_id,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
              array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
              string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
       from rollup_5min r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
@@ -162,7 +165,8 @@ begin
   if start < least(until, marks[1]) then
     stop := least(until, marks[1]);
     return query
-      select r.series_id, string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
+      select r.series_id,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
              array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
              string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
       from rollup_1min r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
@@ -171,13 +175,17 @@ begin
   if start < until then
     return query
       with live as (
-        select raw.series_id, date_bin('1 minute', at, 'epoch'::timestamptz) as bucket, count(*) as sample_count,
-               sum(value) as sum_value, min(value) as min_value, max(value) as max_value,
-               sketch_of(array_agg(value) filter (where not none)) as sketch
+        select raw.series_id, date_bin('1 minute', at, 'epoch'::timestamptz) as bucket,
+               count(*) + coalesce(sum(sample_count - 1), 0)::int8 as sample_count,
+               sum(value * coalesce(sample_count, 1)) as sum_value, min(coalesce(min_value, value)) as min_value,
+               max(coalesce(max_value, value)) as max_value,
+               sketch_with(array_agg(value) filter (where raw.sketch is null and not none),
+                           sketch_cat(raw.sketch) filter (where not none)) as sketch
         from raw_samples raw where raw.series_id = any(ids) and at >= start and at < until
         group by 1, 2
       )
-      select live.series_id, string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
+      select live.series_id,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
              array_send(array_agg(cardinality(live.sketch)::int8 order by bucket) filter (where not none)),
              string_agg(array_send(live.sketch), '' order by bucket) filter (where not none)
       from live group by live.series_id;

@@ -129,7 +129,12 @@ def test_a_label_that_matches_nothing_gives_no_series(get: Get) -> None:
         ({"metric": "cpu_busy_pct", "step": "-1m"}, 400, "step", "no span"),
         ({"metric": "cpu_busy_pct", "stepp": "1m"}, 400, "stepp", "did you mean step"),
         ({"metric": "cpu_busy_pct", "label__": "1m"}, 400, "label.", "did you mean label.NAME"),
-        ({"metric": "cpu_busy_pct", "limit": "1"}, 400, "limit", "known are: metric, since, until, step, label.NAME"),
+        (
+            {"metric": "cpu_busy_pct", "limit": "1"},
+            400,
+            "limit",
+            "known are: metric, since, until, step, by, period, tz, p95, ",
+        ),
         ({"metric": "a\x00b"}, 400, "metric", "NUL"),
         ({"metric": "cpu_busy_pct", "label__host": "\x00"}, 400, "label.host", "NUL"),
     ],
@@ -190,3 +195,70 @@ def test_a_bug_is_a_problem_too_and_lies_in_the_log(store: Filled, caplog: pytes
     found = problem(getting(Broken(store.database))("/api/v1/overview"), 500, None)
     assert "log" in found["detail"]
     assert "a bug" in caplog.text
+
+
+def test_top_names_the_first(get: Get) -> None:
+    found = body(get("/api/v1/top", metric="cpu_busy_pct", since="-1h", figure="p95", limit="1"))
+    assert (found["metric"], found["unit"], found["figure"], found["of"]) == ("cpu_busy_pct", "%", "p95", 2)
+    (first,) = found["ranked"]
+    assert first["key"]["labels"] == {"host": "a", "cpu": "total"}
+    assert first["value"] == first["p95"] == pytest.approx(94, rel=0.02)
+    assert first["count"] == 300
+    rates = body(get("/api/v1/top", metric="requests_total", since="-1h", figure="rate"))
+    assert (rates["unit"], rates["ranked"][0]["value"]) == ("/s", pytest.approx(299 / 3600))
+
+
+def test_a_comparison_has_both_trends(get: Get) -> None:
+    found = body(get("/api/v1/compare", metric="cpu_busy_pct", since="-30m", offset="30m", step="1m"))
+    assert (found["offset_ms"], found["now"]["step_ms"]) == (1_800_000, 60_000)
+    assert found["now"]["since_ms"] == found["before"]["since_ms"] == NOW_US // 1000 - 1_800_000
+    assert [change["key"]["labels"]["host"] for change in found["changes"]] == ["a", "b"]
+    assert all(change["before"] < change["now"] for change in found["changes"])
+
+
+def test_the_latest_values_are_listed(get: Get) -> None:
+    found = body(get("/api/v1/latest", metric="cpu_busy_pct", silent="1m"))
+    assert [(one["value"], one["state"]) for one in found["series"]] == [(99.0, "ok")] * 2
+    assert found["silent"] == 0
+
+
+def test_regressions_need_a_baseline(get: Get) -> None:
+    found = body(get("/api/v1/regressions"))
+    assert (found["judged"], found["unjudged"], found["series"]) == (0, 3, [])
+    assert body(get("/api/v1/regressions", metric="cpu_busy_pct"))["unjudged"] == 2
+
+
+def test_a_trend_by_label_and_by_local_days(get: Get) -> None:
+    grouped = body(get("/api/v1/trend", metric="cpu_busy_pct", step="5m", by="cpu"))
+    assert [one["labels"] for one in grouped["series"]] == [{"cpu": "total"}]
+    assert sum(grouped["series"][0]["points"]["count"]) == 600
+    days = body(get("/api/v1/trend", metric="cpu_busy_pct", tz="Asia/Kathmandu", p95="false"))
+    assert days["since_ms"] * 1000 == NOW_US // DAY_US * DAY_US - 5 * HOUR_US - 45 * MINUTE_US
+    assert set(days["series"][0]["points"]) == {"at_ms", "avg", "min", "max", "count"}
+    assert days["series"][0]["points"]["count"] == [300]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "parameter"),
+    [
+        ("top", {"metric": "cpu_busy_pct", "figure": "mode"}, "figure"),
+        ("top", {"metric": "cpu_busy_pct", "limit": "many"}, "limit"),
+        ("top", {"metric": "cpu_busy_pct", "order": "best"}, "order"),
+        ("top", {}, "metric"),
+        ("compare", {"metric": "cpu_busy_pct", "offset": "soon"}, "offset"),
+        ("compare", {"metric": "cpu_busy_pct", "offset": "90s"}, "offset"),
+        ("latest", {"metric": "cpu_busy_pct", "silent": "-"}, "silent"),
+        ("regressions", {"label__host": "a"}, "metric"),
+        ("regressions", {"since": "-1h"}, "since"),
+        ("trend", {"metric": "cpu_busy_pct", "tz": "Berlin"}, "tz"),
+        ("trend", {"metric": "cpu_busy_pct", "period": "year"}, "period"),
+        ("trend", {"metric": "cpu_busy_pct", "period": "day", "step": "1h"}, "step"),
+        ("trend", {"metric": "cpu_busy_pct", "p95": "yes"}, "p95"),
+        ("trend", {"metric": "cpu_busy_pct", "by": "a\0"}, "by"),
+    ],
+)
+def test_bad_questions_name_their_parameter(get: Get, path: str, query: dict[str, str], parameter: str) -> None:
+    response = get(f"/api/v1/{path}", **query)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["parameter"] == parameter

@@ -4,8 +4,8 @@ import pytest
 
 from muninn.cache import BoardEntry
 from muninn.clock import SECOND_US
+from muninn.reads.figures import figure
 from muninn.reads.heartbeats import Heartbeats
-from muninn.reads.overview import figure
 
 
 @pytest.mark.parametrize(
