@@ -184,7 +184,7 @@ class _Export:
         old = {file.metric_group: file for file in cold.raw} if cold else {}
         rows = snapshot.stream("cold_read_raw", since_us=self.window.since_us, until_us=self.window.until_us)
         for group, of_group in groupby(rows, lambda row: str(row.metric_group)):
-            pieces = _chunks(of_group)
+            pieces = columns_of(of_group)
             self._write_raw(group, _united(self.folder, old.pop(group), pieces) if group in old else pieces)
         for group, file in old.items():
             self._write_raw(group, cold_file.scan(cold_records.located(self.folder, file)))
@@ -243,8 +243,8 @@ def _summed(path: Path) -> tuple[int, int]:
     return rows, int(np.uint64(checksum).astype(np.int64))
 
 
-def _chunks(rows: Iterator[Any]) -> Iterator[Columns]:
-    """Series after series, some million samples at a time."""
+def columns_of(rows: Iterator[Any]) -> Iterator[Columns]:
+    """What cold_read_raw gives, series after series, some million samples at a time."""
     held: list[Columns] = []
     size = 0
     for row in rows:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muninn.analytics import cold_file
-from muninn.analytics.csv_rows import copied
+from muninn.analytics.csv_rows import AS_ROLLUP, copied
 from muninn.errors import Invalid
 from muninn.model import Resolution, Window
 from muninn.store.database import Transaction
@@ -23,7 +23,7 @@ def write(snapshot: Transaction, resolution: Resolution, window: Window, path: P
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as session:
         rows = copied(session, snapshot, resolution.name, window, Path(folder))
         session.execute(
-            f"copy (select make_timestamptz(bucket_us) as bucket, * exclude (bucket_us) from {rows}"  # noqa: S608
+            f"copy (select {AS_ROLLUP} from {rows}"  # noqa: S608
             " order by series_id, bucket) to $path (format parquet, compression zstd)",
             {"path": str(temporary)},
         )

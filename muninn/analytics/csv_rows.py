@@ -26,6 +26,11 @@ ROLLUP = {
     "min_value": "double",
     "max_value": "double",
     "sketch": "bigint[]",
+    "first_us": "bigint",
+    "last_us": "bigint",
+    "first_value": "double",
+    "last_value": "double",
+    "increase": "double",
 }
 
 
@@ -51,3 +56,10 @@ def copied(
     )
     file.unlink()
     return table
+
+
+# Instants of `copied_<resolution>` as the views have them.
+AS_ROLLUP = (
+    "make_timestamptz(bucket_us) as bucket, series_id, sample_count, sum_value, min_value, max_value, sketch,"
+    " make_timestamptz(first_us) as first_at, make_timestamptz(last_us) as last_at, first_value, last_value, increase"
+)

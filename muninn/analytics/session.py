@@ -1,71 +1,188 @@
 """A DuckDB session over Muninn's data: the same names and columns as in PostgreSQL, and macros that merge rightly.
 
-Belongs here: filling a DuckDB database from the store. Does not: what people ask of it.
+Belongs here: filling a session from both tiers, each day from one of them. Does not: what people ask of it.
+
+Days that were exported and have not changed since are read from their files, when they are asked for and as far as
+they are needed; the others are copied from the database, in one snapshot. So no day is missing and none is there twice.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
+from muninn.analytics import cold_file, cold_records
+from muninn.analytics.cold_export import columns_of
+from muninn.analytics.cold_file import Columns
+from muninn.analytics.cold_records import RAW, Day
+from muninn.analytics.csv_rows import AS_ROLLUP, copied
+from muninn.analytics.scaled import MAX_EXPONENT
+from muninn.clock import DAY_US
 from muninn.model import RESOLUTIONS, Window
-from muninn.store.database import SQL, Database
+from muninn.store.database import SQL, Database, Transaction
 
 # Called with the table at work, and how many are done of how many.
 Progress = Callable[[str, int, int], None]
 
-_COLUMNS = {
-    "series": "series_id, metric_name, tags, source_agent_id, instance_id",
-    "raw_samples": "at_us, series_id, value",
-    "rollup": "bucket_us, series_id, sample_count, sum_value, min_value, max_value, sketch",
-}
-_SKETCH = "cast('[' || sketch[2:-2] || ']' as bigint[])"
+_POWERS = "[" + ", ".join(f"1e{exponent}" for exponent in range(MAX_EXPONENT + 1)) + "]"
+_VALUE = f"case when value is null then mantissa / {_POWERS}[exponent + 1] else value end"
 
 
 def connect(
-    database: Database, window: Window, path: Path | None = None, progress: Progress | None = None
+    database: Database,
+    window: Window,
+    path: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    folder: Path | None = None,
+    linked: bool = False,
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection that holds the window's samples and rollups as of one instant.
+    """A DuckDB connection that shows the window's samples and rollups as of one instant.
 
-    Views `performance_metrics`, `metrics_1min` ... `metrics_1day`, tables `series`, `raw_samples` and
-    `rollup_*`, macro `merged_quantile`. In memory, or in a new file at `path` for other tools.
-    Unavailable when the database is away.
+    Views `performance_metrics`, `metrics_1min` ... `metrics_1day`; table `series`; macros `merged_quantile`,
+    `counter_increase`, `counter_rate`. In memory, or in a new file at `path` for other tools, which holds everything
+    unless it is `linked`: then it is small, and needs the cold tier's files where they are now.
+    folder: of the cold tier; None: the database alone is read. Unavailable when the database or a file is away.
     """
     session = duckdb.connect(str(path) if path else ":memory:")
     session.execute("set timezone = 'UTC'")
-    session.execute((SQL / "analytics" / "010_tables.sql").read_text(encoding="utf-8"))
-    _fill(session, database, window, progress)
-    session.execute((SQL / "analytics" / "020_views.sql").read_text(encoding="utf-8"))
+    session.execute(_script("010_tables"))
+    with tempfile.TemporaryDirectory() as temporary, database.snapshot() as transaction:
+        filling = _Filling(session, transaction, window, Path(temporary), progress or _silent)
+        tiers = _Tiers.of(transaction, window, folder)
+        filling.fill(tiers)
+    _unite(session, tiers, whole=path is not None and not linked)
+    session.execute(_script("015_macros"))
+    session.execute(_script("020_views"))
     return session
 
 
-def _fill(session: duckdb.DuckDBPyConnection, database: Database, window: Window, progress: Progress | None) -> None:
-    sources = {"series": "series", "raw_samples": "raw", **{f"rollup_{each.name}": each.name for each in RESOLUTIONS}}
-    bounds = {"since_us": window.since_us, "until_us": window.until_us}
-    with tempfile.TemporaryDirectory() as folder, database.snapshot() as transaction:
-        for done, (table, source) in enumerate(sources.items()):
-            if progress:
-                progress(table, done, len(sources))
-            file = Path(folder) / f"{table}.csv"
-            with file.open("wb") as out:
-                transaction.copy_out(f"store_copy_out_{source}", out.write, **({} if source == "series" else bounds))
-            _take_in(session, table, file)
-            file.unlink()
-    if progress:
-        progress("", len(sources), len(sources))
+@dataclass(frozen=True)
+class _Tiers:
+    """Which days of a window come from files, and what is read from the database instead.
+
+    stretches: what lies between the filed days. overlaid: days in them whose raw rows are partly in files.
+    """
+
+    window: Window
+    folder: Path
+    filed: tuple[Day, ...]
+    overlaid: tuple[Day, ...]
+    stretches: tuple[Window, ...]
+
+    @classmethod
+    def of(cls, transaction: Transaction, window: Window, folder: Path | None) -> "_Tiers":
+        found = cold_records.days(transaction, window.aligned(DAY_US))
+        if folder is None:
+            found = []
+        filed = tuple(day for day in found if not day.changed)
+        overlaid = tuple(day for day in found if day.changed and day.moved_us is not None)
+        return cls(window, folder or Path(), filed, overlaid, tuple(_between(window, filed)))
+
+    def paths(self, content: str) -> list[str]:
+        """The files of raw samples or of one resolution."""
+        return [
+            str(cold_records.located(self.folder, file).absolute())
+            for day in self.filed
+            for file in day.files
+            if file.content == content
+        ]
 
 
-def _take_in(session: duckdb.DuckDBPyConnection, table: str, file: Path) -> None:
-    names = _COLUMNS[table if table in _COLUMNS else "rollup"].split(", ")
-    types = dict(
-        session.execute("select column_name, data_type from duckdb_columns() where table_name = ?", [table]).fetchall()
-    )
-    columns = {name: "VARCHAR" if name == "sketch" else types[name] for name in names}
-    chosen = ", ".join(_SKETCH if name == "sketch" else name for name in names)
-    # Table and column names are the constants above; the file and the types go in as parameters.
-    session.execute(
-        f"insert into {table} ({', '.join(names)}) select {chosen}"  # noqa: S608
-        " from read_csv($file, auto_detect = false, header = false, columns = $columns)",
-        {"file": str(file), "columns": columns},
-    )
+def _between(window: Window, days: Sequence[Day]) -> Iterator[Window]:
+    since_us = window.since_us
+    for day in days:
+        if day.day_us > since_us:
+            yield Window(since_us, day.day_us)
+        since_us = max(since_us, min(day.window.until_us, window.until_us))
+    if since_us < window.until_us:
+        yield Window(since_us, window.until_us)
+
+
+@dataclass
+class _Filling:
+    """What is copied from the database, in one snapshot of it."""
+
+    session: duckdb.DuckDBPyConnection
+    transaction: Transaction
+    window: Window
+    temporary: Path
+    progress: Progress
+    _tables: tuple[str, ...] = field(default=("series", "raw_samples", *(each.view for each in RESOLUTIONS)))
+
+    def fill(self, tiers: _Tiers) -> None:
+        for done, table in enumerate(self._tables):
+            self.progress(table, done, len(self._tables))
+            if table == "series":
+                rows = copied(self.session, self.transaction, "series", None, self.temporary)
+                self.session.execute(f"insert into series from {rows}")
+            elif table == "raw_samples":
+                self._raw(tiers)
+            else:
+                self._rollup(table.removeprefix("metrics_"), tiers.stretches)
+        self.session.execute(
+            "insert into snapshot values (now(), make_timestamptz(?), make_timestamptz(?), ?, ?)",
+            [self.window.since_us, self.window.until_us, len(tiers.filed), len(tiers.overlaid)],
+        )
+        self.progress("", len(self._tables), len(self._tables))
+
+    def _raw(self, tiers: _Tiers) -> None:
+        for stretch in tiers.stretches:
+            cold = [
+                day
+                for day in tiers.overlaid
+                if day.day_us < stretch.until_us and day.window.until_us > stretch.since_us
+            ]
+            hot = columns_of(
+                self.transaction.stream("cold_read_raw", since_us=stretch.since_us, until_us=stretch.until_us)
+            )
+            if cold:  # late samples of a day that left, and are not in its files yet
+                parts = [cold_records.read_day(tiers.folder, day, window=stretch) for day in cold]
+                hot = iter([cold_file.overlaid(cold_file.concat(parts), cold_file.concat(list(hot)))])
+            for piece in hot:
+                self.session.register("piece", _arrow(piece))
+                self.session.execute("insert into hot_samples from piece")
+                self.session.unregister("piece")
+
+    def _rollup(self, resolution: str, stretches: Sequence[Window]) -> None:
+        for stretch in stretches:
+            rows = copied(self.session, self.transaction, resolution, stretch, self.temporary)
+            self.session.execute(f"insert into hot_{resolution} select {AS_ROLLUP} from {rows}")  # noqa: S608
+            self.session.execute(f"drop table {rows}")
+
+
+def _unite(session: duckdb.DuckDBPyConnection, tiers: _Tiers, *, whole: bool) -> None:
+    """Make `raw_samples` and `rollup_<resolution>`: views over files and tables, or (whole) tables of all of it."""
+    made = "table" if whole else "view"
+    sources = {"raw_samples": (RAW, "hot_samples", f'"at", series_id, {_VALUE} as value', '"at"')}
+    for each in RESOLUTIONS:
+        sources[f"rollup_{each.name}"] = (each.name, f"hot_{each.name}", "* exclude (day, metric_group)", "bucket")
+    for name, (content, hot, chosen, column) in sources.items():
+        united = f"from {hot}"
+        if paths := tiers.paths(content):
+            listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+            united += (
+                f" union all by name select {chosen} from read_parquet([{listed}], hive_partitioning = true)"  # noqa: S608
+                f" where {column} >= make_timestamptz({tiers.window.since_us})"
+                f" and {column} < make_timestamptz({tiers.window.until_us})"
+            )
+        session.execute(f"create {made} {name} as {united}")
+        if whole:
+            session.execute(f"drop table {hot}")
+
+
+def _arrow(columns: Columns) -> pa.Table:
+    at = pa.array(columns.at_us.astype(np.int64)).cast(pa.timestamp("us", tz="UTC"))
+    return pa.table({"at": at, "series_id": columns.series_id, "value": columns.value})
+
+
+def _script(name: str) -> str:
+    return (SQL / "analytics" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _silent(table: str, done: int, total: int) -> None:
+    """Tell nobody."""

@@ -45,15 +45,17 @@ def ask(settings: chosen.Settings, statement: str | None, since: str, until: str
     return 0
 
 
-def export(settings: chosen.Settings, path: Path, since: str, until: str) -> None:
+def export(settings: chosen.Settings, path: Path, since: str, until: str, *, linked: bool = False) -> None:
     """Write the window into a new DuckDB file; Invalid if there is a file already."""
     if path.exists():
         raise Invalid(f"{path} is there already: name another file, or remove it")
-    opened(settings, since, until, path).close()
+    opened(settings, since, until, path, linked=linked).close()
     print(f"{path}: {path.stat().st_size / 2**20:,.1f} MiB")
 
 
-def opened(settings: chosen.Settings, since: str, until: str, path: Path | None) -> duckdb.DuckDBPyConnection:
+def opened(
+    settings: chosen.Settings, since: str, until: str, path: Path | None, *, linked: bool = False
+) -> duckdb.DuckDBPyConnection:
     """A session over the window, with a progress bar on a terminal's standard error."""
     span = parse_window(since, until, SystemClock().now_us())
     console = Console(stderr=True)
@@ -65,7 +67,7 @@ def opened(settings: chosen.Settings, since: str, until: str, path: Path | None)
         def show(table: str, done: int, total: int) -> None:
             bar.update(task, description=f"reading {table}", completed=done, total=total)
 
-        return connect(database, span, path, show)
+        return connect(database, span, path, show, folder=settings.cold_folder, linked=linked)
 
 
 def answer(session: duckdb.DuckDBPyConnection, statement: str, form: str) -> int:

@@ -43,11 +43,27 @@ def sql(
     sys.exit(ask(chosen.load(), statement, since, until, form))
 
 
-@app.command()
-def export(
-    path: Annotated[Path, typer.Argument(help="the .duckdb file to make")], since: Since = "-24h", until: Until = "now"
+Target = Annotated[Path, typer.Argument(help="the .duckdb file to make")]
+analytics = typer.Typer(help="The data for analysts' own tools.", no_args_is_help=True)
+app.add_typer(analytics, name="analytics")
+
+
+@analytics.command(name="export")
+def analytics_export(
+    path: Target,
+    since: Since = "-24h",
+    until: Until = "now",
+    linked: Annotated[bool, typer.Option("--linked", help="a small file that reads the cold tier in place")] = False,
 ) -> None:
     """Write the data into a DuckDB file for other tools."""
+    from muninn.run.analysis import export as run
+
+    run(chosen.load(), path, since, until, linked=linked)
+
+
+@app.command()
+def export(path: Target, since: Since = "-24h", until: Until = "now") -> None:
+    """Write the data into a DuckDB file: short for `muninn analytics export`."""
     from muninn.run.analysis import export as run
 
     run(chosen.load(), path, since, until)

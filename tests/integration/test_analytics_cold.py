@@ -1,0 +1,147 @@
+"""DuckDB over both tiers: each sample once, whatever tier its day is in; a day's question reads a day's rows."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+import stores
+from cold import CPU, MEMORY, TODAY, Cold, Rows, by_key, history
+
+from muninn.analytics.session import connect
+from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+from muninn.model import RESOLUTIONS, SeriesKey, Window
+
+DAYS = (-6, -5, -4, -2, -1, 0)
+WINDOW = Window(TODAY - 7 * DAY_US, TODAY + DAY_US)
+COUNTER = SeriesKey.of("requests_total", {"host": "a"})
+
+
+@pytest.fixture
+def tier(postgres_url: str, tmp_path: Path) -> Iterator[Cold]:
+    store = stores.Postgres(postgres_url)
+    made = Cold(store, tmp_path / "cold")
+    made.load(history(DAYS))
+    made.refresh()
+    yield made
+    store.close()
+
+
+def asked(tier: Cold, window: Window = WINDOW) -> Rows:
+    with connect(tier.store.database, window, folder=tier.settings.cold_folder) as session:
+        found = session.sql("select metric_name, epoch_us(timestamp), metric_value from performance_metrics").fetchall()
+    named = {key.metric: key for key in (CPU, MEMORY)}
+    return by_key([(named[name], at, value) for name, at, value in found])
+
+
+def buckets(tier: Cold, resolution: str) -> list[tuple[object, ...]]:
+    """What DuckDB says and PostgreSQL says of a resolution must be the same rows."""
+    text = f"""select metric_name, sample_count, sum_value, min_value, max_value, p50_value, p99_value from
+               metrics_{resolution} order by metric_name, bucket"""
+    with connect(tier.store.database, WINDOW, folder=tier.settings.cold_folder) as session:
+        there = session.sql(text).fetchall()
+    here = tier.store.connection.execute(text).fetchall()
+    assert len(there) == len(here)
+    for mine, theirs in zip(there, here, strict=True):
+        assert mine[:2] == theirs[:2]
+        assert mine[2:] == pytest.approx(theirs[2:], rel=1e-12)
+    return there
+
+
+def test_each_sample_is_there_once_before_and_after_its_day_moves(tier: Cold) -> None:
+    assert asked(tier) == by_key(history(DAYS))
+    tier.night()
+    assert tier.in_database() == len(history((-2, -1, 0)))
+    assert asked(tier) == by_key(history(DAYS))
+    for resolution in RESOLUTIONS:
+        assert buckets(tier, resolution.name)
+
+
+def test_late_samples_of_days_in_files_are_there_before_they_are_exported_again(tier: Cold) -> None:
+    tier.night()
+    late = [
+        (CPU, TODAY - 5 * DAY_US + 1, 1000.0),
+        (MEMORY, TODAY - 5 * DAY_US, -1.5),
+        (CPU, TODAY - 2 * DAY_US + 1, 7.0),
+    ]
+    tier.load(late)
+    expected = {(key, at): value for key, at, value in history(DAYS)} | {(key, at): value for key, at, value in late}
+    rows = by_key([(key, at, value) for (key, at), value in expected.items()])
+    assert asked(tier) == rows
+    tier.refresh()  # puts rows back into the database: they are not there twice
+    assert asked(tier) == rows
+    for resolution in RESOLUTIONS:
+        assert buckets(tier, resolution.name)
+    tier.night()
+    assert asked(tier) == rows
+
+
+@pytest.mark.parametrize("edge_us", [0, 1, 15 * MINUTE_US, 20 * HOUR_US])
+def test_a_window_ends_where_it_says(tier: Cold, edge_us: int) -> None:
+    tier.night()
+    window = Window(TODAY - 5 * DAY_US + edge_us, TODAY - 2 * DAY_US + edge_us)
+    assert asked(tier, window) == by_key([row for row in history(DAYS) if window.since_us <= row[1] < window.until_us])
+
+
+@pytest.mark.parametrize("question", [
+    "select count(*) from performance_metrics where timestamp >= '{day}' and timestamp < '{day}'::timestamptz + interval 1 day",
+    "select count(*) from metrics_1min where bucket >= '{day}' and bucket < '{day}'::timestamptz + interval 1 day",
+])  # fmt: skip
+def test_a_question_about_a_day_reads_the_rows_of_that_day(tier: Cold, question: str) -> None:
+    tier.night()
+    with connect(tier.store.database, WINDOW, folder=tier.settings.cold_folder) as session:
+        assert session.sql("select days_in_files from snapshot").fetchall() == [(4,)]
+        text = question.format(day=f"{Window(TODAY - 5 * DAY_US, TODAY).since:%Y-%m-%d}")
+        plan = session.sql(f"explain analyze {text}").fetchall()[0][1]
+        counted = session.sql(text).fetchall()[0][0]
+    scanned = [(int(some), int(every)) for some, every in re.findall(r"Row Groups Scanned: (\d+) / (\d+)", plan)]
+    assert counted == (120 if "performance" in question else 60)
+    ((some, every),) = scanned
+    assert some * 4 == every, "one day's row groups of four days'"
+
+
+def test_growth_of_counters_is_exact_over_resets_buckets_and_tiers(tier: Cold) -> None:
+    start = TODAY - 6 * DAY_US + 2 * HOUR_US
+    # Resets inside a bucket, between buckets, and between days in different tiers.
+    values = [0, 5, 9, 2, 3, 10, 1, 1, 4, 0, 6]
+    instants = [start + place * 50 * SECOND_US for place in range(9)] + [TODAY + HOUR_US, TODAY + HOUR_US + SECOND_US]
+    rows = [(COUNTER, at, float(value)) for at, value in zip(instants, values, strict=True)]
+    tier.load([*rows, *((SeriesKey.of("requests_total", {"host": "b"}), at, value * 2) for _, at, value in rows)])
+    tier.refresh()
+    tier.night()
+    steps = zip(values, values[1:], strict=False)
+    one = sum(after - before if after >= before else after for before, after in steps)
+    seconds = (instants[-1] - instants[0]) / SECOND_US
+    with connect(tier.store.database, WINDOW, folder=tier.settings.cold_folder) as session:
+        for resolution in RESOLUTIONS:
+            per_host, per_second = session.sql(f"""
+                select counter_increase(list(counter)), counter_rate(list(counter)) from metrics_{resolution.name}
+                where metric_name = 'requests_total' and tags ->> 'host' = 'a'""").fetchall()[0]
+            assert per_host == one, resolution.name
+            assert per_second == pytest.approx(one / seconds)
+            both = session.sql(f"""
+                select counter_increase(list(counter)) from metrics_{resolution.name}
+                where metric_name = 'requests_total'""").fetchall()
+            assert both == [(3.0 * one,)], resolution.name
+        raw = session.sql("""
+            select sample_increase(list(metric_value order by timestamp)) from performance_metrics
+            where metric_name = 'requests_total' and tags ->> 'host' = 'a'""").fetchall()
+        assert raw == [(one,)]
+        assert session.sql("select counter_increase(list(counter)) from metrics_1min where false").fetchall() == [
+            (None,)
+        ]
+
+
+def test_a_file_for_other_tools_holds_both_tiers_or_links_to_one(tier: Cold, tmp_path: Path) -> None:
+    tier.night()
+    database, folder = tier.store.database, tier.settings.cold_folder
+    connect(database, WINDOW, tmp_path / "whole.duckdb", folder=folder).close()
+    connect(database, WINDOW, tmp_path / "linked.duckdb", folder=folder, linked=True).close()
+    for name, tables in (("whole", 7), ("linked", 7)):
+        with duckdb.connect(str(tmp_path / f"{name}.duckdb"), read_only=True) as other:
+            assert other.sql("select count(*) from performance_metrics").fetchall() == [(len(history(DAYS)),)]
+            assert other.sql("select count(*) from duckdb_tables()").fetchall() == [(tables,)], name
+    folder.rename(tmp_path / "elsewhere")
+    with duckdb.connect(str(tmp_path / "whole.duckdb"), read_only=True) as other:
+        assert other.sql("select count(*) from metrics_1min").fetchall() == [(60 * len(DAYS) // 2,)]
