@@ -84,6 +84,11 @@ def export_day(session: Session, folder: Path, day_us: int, step: Step = nothing
         state = snapshot.fetch("cold_day_state", day_us=day_us)[0]
         if state.late_waiting or state.watermark_us < window.until_us:
             return None
+        if state.distributions:
+            log.warning(
+                "%s stays in the database: it has distributions, which the files have no columns for", window.since
+            )
+            return None
         before = _partition(snapshot, day_us)
         job.write(snapshot, next(iter(cold_records.days(snapshot, window)), None) if state.moved else None)
     job.verify()

@@ -20,9 +20,9 @@ from muninn.analytics.cold_export import columns_of
 from muninn.analytics.cold_file import Columns
 from muninn.analytics.cold_records import RAW, Day
 from muninn.analytics.csv_rows import AS_ROLLUP, copied
-from muninn.analytics.scaled import MAX_EXPONENT
 from muninn.clock import DAY_US
 from muninn.model import RESOLUTIONS, Window
+from muninn.numerics.scaled import MAX_EXPONENT
 from muninn.store.database import SQL, Database, Transaction
 
 # Called with the table at work, and how many are done of how many.

@@ -9,7 +9,7 @@ from muninn import settings as chosen
 
 app = typer.Typer()
 group = typer.Typer(
-    help="Export closed days to Parquet, move them out of the database, drop what is no longer kept.",
+    help="Export closed days to Parquet, drop what is no longer kept.",
     no_args_is_help=True,
 )
 app.add_typer(group, name="lifecycle")
