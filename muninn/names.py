@@ -205,6 +205,17 @@ _HELP = {
     "muninn_alert_evaluation_peak_ms": "the longest judgement of a rule of the last second",
     "muninn_part_up": "1 where a part of the platform answers the alerter, else 0",
     "muninn_rollup_behind_s": "for how long the next bucket of a resolution should have been closed",
+    "muninn_detector_series": "series that the detector watches",
+    "muninn_detector_left_out_series": "series that the detector leaves out, being too many or ignored by its limit",
+    "muninn_detector_judged_total": "values that the detector judged",
+    "muninn_detector_cpu_seconds_total": "CPU time that judging took",
+    "muninn_detector_lag_s": "age of the newest judged step",
+    "muninn_detector_episodes": "series that are not as they should be",
+    "muninn_detector_incidents": "open incidents",
+    "muninn_detector_opened_total": "episodes that began",
+    "muninn_detector_saved_bytes": "size of what was learned, as saved",
+    "muninn_detector_unsaved_total": "savings that failed because the database was away",
+    "muninn_detector_untold_total": "scores that could not be sent because Redis was away",
     "muninn_heartbeat_age_s": "time since a program last told how it is",
 }
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from muninn.detection import counters, ranges, season, views
-from muninn.detection.state import FLOAT_NAMES, INT_NAMES, Floats, Index, Ints, State, rows_of
+from muninn.detection.state import FLOAT_NAMES, INT_NAMES, Floats, Index, Ints, Rows, State, rows_of
 from muninn.detection.tuning import ANOMALY, Tuning
 from muninn.detection.verdicts import Verdicts
 from muninn.errors import Invalid
@@ -70,14 +70,34 @@ class Engine:
         """These series start anew."""
         self._state.forget(np.asarray(series_index, np.intp))
 
-    def overdue(self, now_us: int) -> Floats:
-        """float64[n_series]: how odd each series' silence is, in 0..1 as a score: 0.8 at 3 times its longest pause."""
-        rows = rows_of(self._state.floats, self._state.ints)
-        silence_s = np.maximum(0.0, (now_us - rows.at_us) / 1e6)
+    def overdue(self, now_us: int, deaf_until_us: int = 0, least_pause_s: float = 0.0) -> Floats:
+        """float64[n_series]: how odd each series' silence is, in 0..1 as a score: 0.8 at 3 times its longest pause.
+
+        deaf_until_us: nothing was heard before, which is no series' fault. least_pause_s: a pause as long as this is
+        usual for every series.
+        """
+        rows = self._rows()
+        silence_s = np.maximum(0.0, (now_us - np.maximum(rows.at_us, deaf_until_us)) / 1e6)
         known = (rows.longest_s > 0) & (rows.seen > self.tuning.warm_up_rows)
-        times = np.divide(silence_s, rows.longest_s, out=np.zeros(len(self)), where=known)
+        pause_s = np.maximum(rows.longest_s, least_pause_s)
+        times = np.divide(silence_s, pause_s, out=np.zeros(len(self)), where=known & (pause_s > 0))
         far = np.maximum(0.0, times - 1.0) / (_SILENCE_TIMES - 1.0)
         return far / (far + _SCORE_SHARE)
+
+    def last_us(self) -> Ints:
+        """int64[n_series]: when each series was last seen; 0 for never."""
+        return self._rows().at_us
+
+    def last_value(self) -> Floats:
+        """float64[n_series]: what each series last showed."""
+        return self._rows().value
+
+    def taken(self, index: Index, n_series: int) -> "Engine":
+        """An engine of `n_series` that knows the series at `index`, in that order, from its start on."""
+        engine = Engine(0, self.tuning)
+        engine._state = self._state.taken(np.asarray(index, np.intp))
+        engine.grow(n_series)
+        return engine
 
     def to_bytes(self) -> bytes:
         """All that was learned; `from_bytes` with the same tuning continues with equal scores."""
@@ -89,6 +109,9 @@ class Engine:
         engine = cls(0, tuning)
         engine._state = State.from_bytes(data)
         return engine
+
+    def _rows(self) -> Rows:
+        return rows_of(self._state.floats, self._state.ints)
 
     def _check(self, at_us: Ints, value: Floats, index: Index) -> None:
         if not len(at_us) == len(value) == len(index):

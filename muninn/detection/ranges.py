@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from muninn.clock import DAY_US
 from muninn.detection.state import VIEWS, Floats, Rows
 from muninn.detection.tuning import Tuning
-from muninn.detection.views import CEILING, FLOOR, SEASONAL, Bools, Sight
+from muninn.detection.views import CEILING, FLOOR, SEASONAL, TWINS, Bools, Sight
 
 _SEASONAL = np.zeros((len(VIEWS), 1), bool)
 _SEASONAL[list(SEASONAL)] = True
@@ -53,15 +54,30 @@ def _bar(remembered: Floats, rows: Rows, tuning: Tuning) -> Floats:
 
 
 def excess(rows: Rows, sight: Sight, tuning: Tuning) -> Excess:
-    """How far each view lies outside its remembered range, in bars, at most view_limit."""
+    """How far each view lies outside its remembered range, in bars, at most view_limit.
+
+    Of two views that look at the same thing in two scales only the greater counts: summed up they would say the
+    same twice, and a series that may be negative would have a higher bar than one that may not.
+    """
     over, under = sight.number - rows.high, rows.low - sight.number
     over[CEILING], under[FLOOR] = 0.0, 0.0
     outside = np.where(sight.judged, np.fmax(np.fmax(over, under), 0.0), 0.0)
     width = rows.high - rows.low + sight.least_width
-    unit = width * bar(rows, tuning)
+    unit = width * _bars(rows, tuning)
     evidence = np.where(outside > 0, tuning.view_limit, 0.0)
     np.divide(outside, unit, out=evidence, where=unit > 0)
-    return Excess(np.minimum(evidence, tuning.view_limit), over > 0)
+    evidence = np.minimum(evidence, tuning.view_limit)
+    for one, other in TWINS:
+        first = evidence[one] >= evidence[other]
+        evidence[one], evidence[other] = np.where(first, evidence[one], 0.0), np.where(first, 0.0, evidence[other])
+    return Excess(evidence, over > 0)
+
+
+def _bars(rows: Rows, tuning: Tuning) -> Floats:
+    """float64[views, m]: the bar of each view."""
+    fast = np.maximum(1.0, tuning.fast_s / np.maximum(1.0, rows.step_s)) ** tuning.fast_power
+    days = np.maximum(0.5, (rows.at_us - rows.first_us) / DAY_US)
+    return bar(rows, tuning) * np.where(_SEASONAL, fast * (1.0 + tuning.young_days / days), fast)
 
 
 def learn(rows: Rows, sight: Sight, alarmed: Bools, excused: Bools, tuning: Tuning) -> None:

@@ -142,6 +142,14 @@ class State:
             self.floats[:, index] = floats
             self.ints[:, index] = ints
 
+    def taken(self, index: Index) -> "State":
+        """A state of the series at `index`, in that order."""
+        state = State(len(index))
+        state.floats[:], state.ints[:] = self.floats[:, index], self.ints[:, index]
+        state.hour[:], state.week[:] = self.hour[index], self.week[index]
+        state.hour_seen[:], state.week_seen[:] = self.hour_seen[index], self.week_seen[index]
+        return state
+
     def forget(self, index: Index) -> None:
         """The series at `index` start anew."""
         self.floats[: len(FLOAT_NAMES), index] = 0.0

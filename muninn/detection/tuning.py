@@ -28,6 +28,10 @@ class Tuning:
     return_rows, return_s: for exponential tails, excesses over `n` remembered rows pass ln(return / n) / ln(n)
         ranges about once in `return` rows (the more of both); evidence is measured in that unit, so a young
         series has a higher bar, and one sampled each second alarms no more often than one sampled in minutes.
+    young_days: the bar of what depends on the learned season is raised by this over the days that are known: after
+        one visit an hour tells little about the next.
+    fast_s, fast_power: the bar of a series that is sampled faster than fast_s is raised by this power of the ratio:
+        more samples an hour are more chances to be odd.
     evidence: the sum of the views' excesses (in that unit) that scores 0.8.
     view_limit: the most that one view can add to the evidence; a single view can raise an alarm.
     noise_rows: the span over which the usual step from row to row is averaged.
@@ -49,7 +53,10 @@ class Tuning:
     absorb: float = 0.7
     return_rows: float = 1e6
     return_s: float = 3e8
-    evidence: float = 0.3
+    young_days: float = 6.0
+    fast_s: float = 300.0
+    fast_power: float = 0.15
+    evidence: float = 0.25
     view_limit: float = 0.5
     noise_rows: float = 1_000.0
     noise_floor: float = 3.0

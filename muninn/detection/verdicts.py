@@ -3,7 +3,7 @@
 Belongs here: the columns and how they are derived. Does not: scoring, learning.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -45,6 +45,14 @@ class Verdicts:
         shares = np.zeros((n, len(VIEWS)))
         same = value.copy(), value.copy(), value.copy(), value.copy()
         return cls(np.zeros(n), *same, shares, np.zeros(n), np.zeros(n, bool))
+
+    def scored(self, score: Floats, contributions: Floats) -> "Verdicts":
+        """The same with other scores."""
+        return replace(self, score=score, contributions=contributions)
+
+    def take(self, rows: Index) -> "Verdicts":
+        """Those at `rows`."""
+        return Verdicts(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     def fill(
         self,

@@ -31,6 +31,8 @@ from muninn.detection.tuning import Tuning
 
 VALUE, CHANGE, SURPRISE, DRIFT, DAY, TREND, FLOOR, CEILING, VOLATILITY, MAGNITUDE, GROWTH, RATIO = range(len(VIEWS))
 SEASONAL = (SURPRISE, DRIFT, DAY, RATIO)
+# The same thing in the metric's unit and in logarithms.
+TWINS = ((VALUE, MAGNITUDE), (SURPRISE, RATIO), (TREND, GROWTH))
 # A block of the rolling extremes is this share of fast_rows; the last one and the running one count.
 _BLOCK_SHARE = 0.67
 _SETTLED_ROWS = 20

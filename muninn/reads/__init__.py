@@ -8,6 +8,7 @@ Belongs here: questions and their answers, from cache, then store. Does not: wri
 
 from muninn.reads.connect import connect
 from muninn.reads.facade import Reads
+from muninn.reads.incidents import AffectedSeries, IncidentDetail, IncidentInfo, ProbableCause
 from muninn.reads.materialise import Materialised, materialise
 from muninn.reads.rankings import (
     Compared,
@@ -41,10 +42,13 @@ from muninn.reads.values import (
 )
 
 __all__ = [
+    "AffectedSeries",
     "Change",
     "Compared",
     "Health",
     "HostLoad",
+    "IncidentDetail",
+    "IncidentInfo",
     "Latest",
     "LatestValue",
     "Materialised",
@@ -54,6 +58,7 @@ __all__ = [
     "PartHealth",
     "PartitionInfo",
     "PipelineState",
+    "ProbableCause",
     "ProgramState",
     "Ranked",
     "Reads",

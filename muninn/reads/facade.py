@@ -16,6 +16,7 @@ from muninn.reads import (
     catalogue,
     compare,
     health,
+    incidents,
     latest,
     overview,
     pipeline,
@@ -28,6 +29,7 @@ from muninn.reads import (
 )
 from muninn.reads.asking import Asker
 from muninn.reads.heartbeats import NONE, Heartbeats
+from muninn.reads.incidents import IncidentDetail, IncidentInfo, IncidentState
 from muninn.reads.memo import Memo, Patience
 from muninn.reads.rankings import Compared, Latest, Regressions, Top
 from muninn.reads.steps import Kept
@@ -212,6 +214,18 @@ class Reads:
     def pipeline(self, now_us: int | None = None) -> PipelineState:
         """Ingest, buffer, loader lag, rollups, partitions and programs, as they are now."""
         return pipeline.pipeline(self._ask, self._heartbeats(), self.clock.now_us() if now_us is None else now_us)
+
+    def incidents(self, window: Window, state: IncidentState = "all", most: int = 200) -> list[IncidentInfo]:
+        """Incidents that were open at some time in the window, the newest first, at most so many."""
+        return incidents.incidents(self._ask, window, state, most)
+
+    def incident(self, incident_id: str) -> IncidentDetail:
+        """One incident with its series, each with its expected band; Invalid where there is none of this id."""
+        return incidents.incident(self._ask, incident_id)
+
+    def mark_incident(self, incident_id: str, useful: bool | None, note: str | None = None) -> None:
+        """Say whether an incident was useful; None takes it back. Invalid where there is none of this id."""
+        incidents.mark(self._ask, incident_id, useful, note)
 
     def check(self) -> None:
         """Return where the database answers; Unavailable or Misconfigured where it does not."""

@@ -181,6 +181,7 @@ def _programs(settings: Settings) -> tuple[Part, ...]:
         own("refresher", "closes rollups, makes partitions"),
         own("sidecar", "live samples to viewers", f"{websocket}://{sidecar}", f"{settings.http}://{sidecar}"),
         *([own("alerter", "judges rules, notifies")] if settings.alerting.enabled else []),
+        *([own("detector", "what is not normal, and why")] if settings.detection.enabled else []),
         *([own("collector", "this machine's figures")] if settings.collector.enabled else []),
         *([own("scraper", "pulls Prometheus text from targets")] if settings.scraper.wanted else []),
         *([own("statsd", "StatsD lines in", _udp(settings))] if settings.statsd.port is not None else []),

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from muninn.errors import Misconfigured
 from muninn.settings.alerting import Alerting
 from muninn.settings.cold import Cold
+from muninn.settings.detection import Detection
 from muninn.settings.section import Section
 from muninn.settings.servers import Access, Dagster, Database, Redis, Sidecar, Streamlit
 from muninn.settings.sources import Collector, Gateway, Scraper, Statsd
@@ -29,6 +30,7 @@ __all__ = [
     "Collector",
     "Dagster",
     "Database",
+    "Detection",
     "Gateway",
     "Loader",
     "Redis",
@@ -75,6 +77,7 @@ class Settings(Section):
     scraper: Scraper = Scraper()
     statsd: Statsd = Statsd()
     alerting: Alerting = Alerting()
+    detection: Detection = Detection()
 
     @property
     def landing_folder(self) -> Path:

@@ -39,6 +39,15 @@ def sidecar(number: Number = 1) -> None:
 
 
 @app.command()
+def detector(number: Number = 1) -> None:
+    """Run the detector alone: judges every series, keeps incidents.
+
+    One is enough: a second one would find the same incidents again.
+    """
+    _program("detector", number)
+
+
+@app.command()
 def collector(number: Number = 1) -> None:
     """Run the collector alone: this machine's figures.
 

@@ -24,7 +24,7 @@ from muninn.settings import Settings
 
 log = logging.getLogger(__name__)
 
-NAMES = ("gateway", "loader", "refresher", "sidecar", "collector", "scraper", "statsd", "alerter")
+NAMES = ("gateway", "loader", "refresher", "sidecar", "detector", "collector", "scraper", "statsd", "alerter")
 
 
 @dataclass

@@ -85,7 +85,7 @@ def test_a_fault_that_comes_back_alarms_again_and_less_each_time() -> None:
     assert scores[0] > ANOMALY
     assert scores[1] > ANOMALY
     assert scores[-1] < ANOMALY
-    assert (np.diff(scores) < 0.05).all()
+    assert (scores[4:] < scores[0] - 0.15).all()
 
 
 def test_a_quiet_hour_in_a_busy_time_is_seen_though_the_value_is_usual() -> None:
@@ -197,9 +197,9 @@ def test_a_clock_that_jumps_raises_no_alarm() -> None:
     at_us[1_000:] -= 2 * 3_600_000_000
     at_us[1_500:] += 40 * 86_400_000_000
     value = np.stack([noisy(2_000, seed=seed) for seed in range(10)], axis=1)
-    jumped, steady = watch_all(value, at_us), watch_all(value)
-    assert (steady[1_000:] > ANOMALY).sum() > 0, "there is something to compare with"
-    assert (jumped[1_000:] > ANOMALY).sum() <= 1.5 * (steady[1_000:] > ANOMALY).sum()
+    assert (watch_all(value, at_us)[1_000:] > ANOMALY).sum() <= 3
+    value[1_600:1_603] += 60
+    assert (watch_all(value, at_us)[1_600:1_603] > ANOMALY).all(), "it still sees what is odd"
 
 
 def test_a_counter_is_watched_as_its_rate() -> None:

@@ -108,7 +108,9 @@ def test_logs(tmp_path: Path) -> None:
     assert outside.returncode == 1
 
 
-@pytest.mark.parametrize("program", ["gateway", "loader", "refresher", "sidecar", "collector", "scraper", "statsd"])
+@pytest.mark.parametrize(
+    "program", ["gateway", "loader", "refresher", "sidecar", "detector", "collector", "scraper", "statsd"]
+)
 def test_a_program_alone_says_what_it_needs(program: str) -> None:
     done = muninn(program)
     assert done.returncode != 0

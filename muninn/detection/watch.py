@@ -1,0 +1,270 @@
+"""Watches many series as their samples come: what the detector does, without its servers.
+
+Belongs here: from samples to steps, scores, episodes; which series are known; what is worth telling.
+Does not: I/O, clocks, incidents, models.
+"""
+
+import fnmatch
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from muninn import names
+from muninn.detection import telling
+from muninn.detection.engine import Engine
+from muninn.detection.episodes import Episodes, presently
+from muninn.detection.markers import Announcements, kind_of, place_of
+from muninn.detection.state import Floats, Index
+from muninn.detection.steps import Step, Steps
+from muninn.detection.tuning import Tuning
+from muninn.detection.views import Bools
+from muninn.errors import Invalid
+from muninn.model import SampleBatch, ScoreBatch, SeriesKey
+from muninn.model.scores import WARNING, WORTH_SENDING
+
+_MAGIC = b"muninn-watch-1\n"
+_GROWTH = 256
+_LEFT_OUT = -1
+# A series that sent nothing for so long is gone, and its place is free for another.
+GONE_US = 24 * 3_600_000_000
+# A pause shorter than a third of a minute is nobody's silence: at 3 times that a place is missed.
+LEAST_PAUSE_S = 20.0
+# A single series that stops is a warning; an anomaly only with most of its place.
+_ALONE_AT_MOST = WARNING - 1e-6
+_PLACE_SHARE = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What one step showed: `scores` worth sending, and the rows of `scores` whose episode opened or closed.
+
+    judged: how many series had a sample in it.
+    """
+
+    scores: ScoreBatch
+    opened: Index
+    closed: Index
+    judged: int
+
+
+class Watch:
+    """Knows series by their key, scores their steps, and keeps their episodes.
+
+    max_series: further ones are left out, and counted in `left_out`.
+    ignored: patterns (fnmatch) of metric names that are not watched.
+    """
+
+    def __init__(
+        self,
+        *,
+        step_s: float,
+        max_series: int,
+        ignored: Sequence[str] = (),
+        tuning: Tuning | None = None,
+        calm_s: float = 300.0,
+    ):
+        self.tuning = tuning or Tuning()
+        self.steps = Steps(round(step_s * 1e6))
+        self.announced = Announcements()
+        self.max_series = max_series
+        self.left_out = 0
+        self.engine = Engine(0, self.tuning)
+        self.episodes = Episodes(0, round(calm_s * 1e6))
+        self.keys: list[SeriesKey] = []
+        self._ignored = tuple(ignored)
+        self._index: dict[SeriesKey, int] = {}
+        self._watched: dict[str, bool] = {}
+        self._places: dict[str, int] = {}
+        self._place: Index = np.zeros(0, np.intp)
+        self._counts = np.zeros(0, bool)
+        # Silence is not counted from before we could hear.
+        self._deaf_until_us = 0
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def take(self, batch: SampleBatch) -> None:
+        """Take in samples; what is not watched is left out."""
+        if not len(batch):
+            return
+        table = np.fromiter((self._find(key) for key in batch.keys), np.intp, len(batch.keys))
+        index = table[batch.key_index]
+        kept = index >= 0
+        if not kept.all():
+            index, at_us, value = index[kept], batch.at_us[kept], batch.value[kept]
+        else:
+            at_us, value = batch.at_us, batch.value
+        self.steps.add(index, at_us, value)
+        self._note_announcements(batch)
+
+    def judge(self, until_us: int) -> list[Findings]:
+        """Score every step that ended at or before `until_us`; a step in which nothing came has no findings."""
+        return [self._judge(step) for step in self.steps.close(until_us, self._counts)]
+
+    def hears_again(self, now_us: int) -> None:
+        """Nothing was heard before now, for reasons of our own: no series is to blame for that silence."""
+        self._deaf_until_us = now_us
+
+    def add(self, key: SeriesKey) -> int:
+        """The position of a series, made where there is room; -1 where there is none."""
+        position = self._index.get(key)
+        if position is None:
+            position = len(self.keys)
+            if position >= self.max_series:
+                self.left_out += 1
+                return self._leave_out(key)
+            self._index[key] = position
+            self.keys.append(key)
+            self._make_room()
+            self._place[position] = self._places.setdefault(place_of(key), len(self._places))
+            self._counts[position] = names.describe(key.metric).kind == "counter"
+        return position
+
+    def resume(self, key: SeriesKey, now_us: int) -> None:
+        """This series was in an episode when the last detector stopped."""
+        position = self.add(key)
+        if position >= 0:
+            self.episodes.restore(np.array([position]), now_us)
+
+    def forget_gone(self, now_us: int) -> int:
+        """Let go of series that sent nothing for a day; how many. Positions change."""
+        seen_us = self.engine.last_us()[: len(self)]
+        gone = (seen_us < now_us - GONE_US) & ~self.episodes.open[: len(self)]
+        if not gone.any():
+            return 0
+        stays = np.flatnonzero(~gone)
+        kept, engine, episodes = [self.keys[place] for place in stays.tolist()], self.engine, self.episodes
+        self.keys, self._index, self._places = [], {}, {}
+        for key in kept:
+            self.add(key)
+        self.engine, self.episodes = engine.taken(stays, len(self._place)), episodes.taken(stays, len(self._place))
+        self.left_out = 0
+        # What waits was numbered by the old positions.
+        moved = np.full(len(gone), _LEFT_OUT, np.intp)
+        moved[stays] = np.arange(len(stays))
+        self.steps.renumber(moved)
+        return int(gone.sum())
+
+    def to_bytes(self) -> bytes:
+        """All that was learned."""
+        head = json.dumps({"until_us": self.steps.until_us}).encode()
+        keys = b"\n".join(key.canonical for key in self.keys)
+        return _MAGIC + _packed(head, keys, self.engine.to_bytes())
+
+    def restore(self, data: bytes) -> None:
+        """Go on from what was saved; Invalid if it is no such state, and then nothing is changed."""
+        if not data.startswith(_MAGIC):
+            raise Invalid("this is no state of the detector, or one of another version")
+        try:
+            head, keys, state = _unpacked(data[len(_MAGIC) :])
+            until_us = int(json.loads(head)["until_us"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise Invalid("this state of the detector is damaged") from error
+        engine = Engine.from_bytes(state, self.tuning)
+        found = [SeriesKey.parse(key) for key in keys.split(b"\n")] if keys else []
+        if len(found) > self.max_series:
+            engine, found = engine.taken(np.arange(self.max_series), self.max_series), found[: self.max_series]
+        for key in found:
+            self.add(key)
+        engine.grow(len(self._place))
+        self.engine = engine
+        self.steps.start_from(until_us)
+
+    def _find(self, key: SeriesKey) -> int:
+        position = self._index.get(key)
+        if position is not None:
+            return position
+        watched = self._watched.get(key.metric)
+        if watched is None:
+            watched = not any(fnmatch.fnmatchcase(key.metric, pattern) for pattern in self._ignored)
+            self._watched[key.metric] = watched
+        return self.add(key) if watched else self._leave_out(key)
+
+    def _leave_out(self, key: SeriesKey) -> int:
+        """Remember that a series is not watched, as long as that takes no more memory than what is."""
+        if len(self._index) > 2 * self.max_series + _GROWTH:
+            self._index = {known: position for known, position in self._index.items() if position >= 0}
+            self.left_out = 0
+        self._index[key] = _LEFT_OUT
+        return _LEFT_OUT
+
+    def _make_room(self) -> None:
+        if len(self.keys) <= len(self._place):
+            return
+        room = min(self.max_series, len(self.keys) + max(_GROWTH, len(self.keys) // 4))
+        more = room - len(self._place)
+        self._place = np.append(self._place, np.zeros(more, np.intp))
+        self._counts = np.append(self._counts, np.zeros(more, bool))
+        self.engine.grow(room)
+        self.episodes.grow(room)
+
+    def _note_announcements(self, batch: SampleBatch) -> None:
+        for position, key in enumerate(batch.keys):
+            if kind_of(key.metric):
+                for row in np.flatnonzero(batch.key_index == position).tolist():
+                    self.announced.note(key, float(batch.value[row]), int(batch.at_us[row]))
+
+    def _judge(self, step: Step) -> Findings:
+        excused = self._excused(step.until_us)
+        heard = ~excused[step.index]
+        index, at_us = step.index[heard], step.at_us[heard]
+        verdicts = self.engine.score(at_us, step.value[heard], index)
+        silent, silence = self._silence(step, excused)
+        every = np.concatenate([index, silent])
+        present, shares = presently(verdicts.score, verdicts.contributions)
+        seen, at_present = np.concatenate([verdicts.score, silence]), np.concatenate([present, silence])
+        turns = self.episodes.judge(every, seen, at_present, step.until_us)
+        calm = turns.presently[: len(index)]
+        score = np.where(calm, present, verdicts.score)
+        verdicts = verdicts.scored(score, np.where(calm[:, None], shares, verdicts.contributions))
+        matters = np.flatnonzero((score >= WORTH_SENDING) | self.episodes.open[index] | np.isin(index, turns.closed))
+        told = telling.judged(step.until_us, verdicts.take(matters), at_us[matters], index[matters], self.keys)
+        # An episode may end without a sample: the series is told with what it last showed.
+        mute = np.concatenate([silent, np.setdiff1d(turns.closed, every)])
+        quiet = np.concatenate([silence, np.zeros(len(mute) - len(silent))])
+        last = self.engine.last_value()
+        told = telling.joined(
+            told, telling.silent(step.until_us, quiet, self.engine.last_us()[mute], last[mute], mute, self.keys)
+        )
+        positions = np.concatenate([index[matters], mute])
+        opened, closed = (np.flatnonzero(np.isin(positions, part)) for part in (turns.opened, turns.closed))
+        return Findings(told, opened, closed, len(index))
+
+    def _excused(self, now_us: int) -> Bools:
+        """bool[room]: series of places that were announced to be unsettled."""
+        numbers = [self._places[place] for place in self.announced.excused(now_us) if place in self._places]
+        return np.isin(self._place, numbers)
+
+    def _silence(self, step: Step, excused: Bools) -> tuple[Index, Floats]:
+        """Series that should have come and did not, with their scores."""
+        overdue = self.engine.overdue(step.until_us, self._deaf_until_us, LEAST_PAUSE_S)
+        overdue[excused] = 0.0
+        overdue[step.index] = 0.0
+        silent = np.flatnonzero(overdue >= WORTH_SENDING)
+        if not len(silent):
+            return silent, np.empty(0)
+        # Of each place: series that came in the last day, and how many of them are overdue.
+        alive = self.engine.last_us() > step.until_us - GONE_US
+        of_place = np.bincount(self._place[alive], minlength=len(self._places))
+        overdue_of_place = np.bincount(self._place[silent], minlength=len(self._places))
+        whole = overdue_of_place >= _PLACE_SHARE * np.maximum(1, of_place)
+        return silent, np.where(
+            whole[self._place[silent]], overdue[silent], np.minimum(overdue[silent], _ALONE_AT_MOST)
+        )
+
+
+def _packed(*parts: bytes) -> bytes:
+    return b"".join(piece for part in parts for piece in (len(part).to_bytes(8, "little"), part))
+
+
+def _unpacked(data: bytes) -> list[bytes]:
+    parts, place = [], 0
+    while place < len(data):
+        end = place + 8 + int.from_bytes(data[place : place + 8], "little")
+        if end > len(data):
+            raise ValueError("cut short")
+        parts.append(data[place + 8 : end])
+        place = end
+    return parts

@@ -1,0 +1,170 @@
+"""The detector's loop: the buffer in, scores and incidents out, what was learned kept.
+
+Belongs here: the order of things between servers, and what happens when one is away. Does not: scores (detection),
+rows (store).
+
+An incident is in the store before its scores are in the log, and what could not be saved is saved with the next
+step: a detector that dies loses no incident that it has told of, and makes none twice.
+"""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+
+from muninn.clock import Clock
+from muninn.detection import Tuning
+from muninn.detection.incidents import Incident, Incidents
+from muninn.detection.watch import Findings, Watch
+from muninn.errors import Invalid, Unavailable
+from muninn.meter import Meter
+from muninn.model import BatchSource, ScoreBatch, ScoreLog
+from muninn.settings import Detection
+from muninn.store import detector_state
+from muninn.store import incidents as stored
+from muninn.store.database import Database
+
+log = logging.getLogger(__name__)
+
+STATE = "series"
+# The buffer keeps loaded entries for about half a minute: all of it is read again after a start.
+_REACH_BACK_MS = 60_000
+_BLOCK_MS = 1_000
+_MAX_ROWS = 1_000
+_FORGET_EVERY_S = 600.0
+
+
+class Detecting:
+    """One detector at work; `restore`, then `turn` again and again, `save` at the end."""
+
+    def __init__(
+        self, config: Detection, source: BatchSource, scores: ScoreLog, database: Database, clock: Clock, meter: Meter
+    ):
+        self._config, self._clock, self._meter = config, clock, meter
+        self._source, self._scores, self._database = source, scores, database
+        tuning = dataclasses.replace(Tuning(), warm_up_s=config.warm_up_s)
+        self.watch = Watch(
+            step_s=config.step_s,
+            max_series=config.max_series,
+            ignored=config.ignored,
+            tuning=tuning,
+            calm_s=config.calm_s,
+        )
+        self.incidents = Incidents()
+        self._after = f"{max(0, clock.now_us() // 1000 - _REACH_BACK_MS)}-0"
+        self._unsaved: dict[object, Incident] = {}
+        self._away = False
+        self._told_left_out = False
+        self._saved_s = self._forgot_s = clock.monotonic()
+
+    def restore(self) -> None:
+        """Go on where another detector stopped: what it learned, and the incidents that are open."""
+        try:
+            found = detector_state.load(self._database, STATE)
+            if found is not None:
+                self.watch.restore(found[0])
+                log.info("goes on with %d series, learned until %.0f s ago", len(self.watch), self._age_s(found[1]))
+        except Invalid as error:
+            log.warning("what was learned cannot be read, so series are learned anew: %s", error)
+        self.watch.hears_again(self._clock.now_us())
+        opened = stored.load_open(self._database)
+        self.incidents.restore(opened)
+        for incident in opened:
+            for member in incident.members.values():
+                if member.closed_us is None:
+                    self.watch.resume(member.key, self._clock.now_us())
+
+    def turn(self) -> None:
+        """Take in what came, judge what is whole; errors of servers are waited out."""
+        try:
+            handles = self._source.follow(self._after, _BLOCK_MS)
+        except Unavailable as error:
+            if not self._away:
+                log.warning("the buffer is away: %s", error)
+            self._away = True
+            return
+        now_us = self._clock.now_us()
+        if self._away:
+            self._away = False
+            self.watch.hears_again(now_us)
+        started = time.thread_time()
+        for handle in handles:
+            self.watch.take(handle.batch)
+            self._after = handle.entry_id
+        # A burst is read to its end before anything is judged: a step must be whole.
+        if len(handles) < 2 or self._caught_up(handles[-1].entry_id, now_us):
+            self._judge(now_us - round(self._config.settle_s * 1e6))
+        self._meter.count("muninn_detector_cpu_seconds_total", time.thread_time() - started)
+        self._housekeeping()
+
+    def save(self) -> None:
+        """Keep what was learned."""
+        self._saved_s = self._clock.monotonic()
+        try:
+            size = detector_state.save(self._database, STATE, self.watch.to_bytes(), self._clock.now_us())
+        except Unavailable as error:
+            self._meter.count("muninn_detector_unsaved_total")
+            log.warning("what was learned could not be saved: %s", error)
+        else:
+            self._meter.gauge("muninn_detector_saved_bytes", size)
+
+    def _judge(self, until_us: int) -> None:
+        for found in self.watch.judge(until_us):
+            self._act(found)
+            self._meter.gauge("muninn_detector_lag_s", max(0.0, (self._clock.now_us() - found.scores.until_us) / 1e6))
+        self._meter.gauge("muninn_detector_series", len(self.watch))
+        self._meter.gauge("muninn_detector_left_out_series", self.watch.left_out)
+        self._meter.gauge("muninn_detector_episodes", int(self.watch.episodes.open.sum()))
+        self._meter.gauge("muninn_detector_incidents", len(self.incidents.open))
+        if self.watch.left_out and not self._told_left_out:
+            log.warning(
+                "%d series are watched and no more: raise MUNINN_DETECTION_MAX_SERIES, or ignore some",
+                self._config.max_series,
+            )
+        self._told_left_out = self.watch.left_out > 0
+
+    def _act(self, found: Findings) -> None:
+        """Incidents first, then their scores."""
+        changed = self.incidents.take(found, self.watch.announced.deployed_us)
+        self._unsaved |= {incident.incident_id: incident for incident in changed}
+        self._meter.count("muninn_detector_judged_total", found.judged)
+        self._meter.count("muninn_detector_opened_total", len(found.opened))
+        try:
+            stored.save(self._database, list(self._unsaved.values()))
+            self._unsaved = {}
+        except Unavailable as error:
+            self._meter.count("muninn_detector_unsaved_total")
+            log.warning("incidents could not be saved, and wait: %s", error)
+        self._tell(found.scores)
+
+    def _tell(self, scores: ScoreBatch) -> None:
+        try:
+            for part in parts(scores):
+                self._scores.append(part)
+        except Unavailable as error:
+            self._meter.count("muninn_detector_untold_total")
+            log.warning("scores could not be sent: %s", error)
+
+    def _caught_up(self, entry_id: str, now_us: int) -> bool:
+        return now_us // 1000 - int(entry_id.partition("-")[0]) < round(self._config.settle_s * 1000)
+
+    def _housekeeping(self) -> None:
+        now_s = self._clock.monotonic()
+        if now_s - self._saved_s >= self._config.save_s:
+            self.save()
+        if now_s - self._forgot_s >= _FORGET_EVERY_S:
+            self._forgot_s = now_s
+            gone = self.watch.forget_gone(self._clock.now_us())
+            if gone:
+                log.info("%d series sent nothing for a day and are forgotten", gone)
+
+    def _age_s(self, at_us: int) -> float:
+        return max(0.0, (self._clock.now_us() - at_us) / 1e6)
+
+
+def parts(scores: ScoreBatch) -> Sequence[ScoreBatch]:
+    """At most so many rows in each as an entry of the log may have."""
+    if len(scores) <= _MAX_ROWS:
+        return [scores]
+    rows = scores.score.argsort(kind="stable")[::-1]
+    return [scores.take(rows[start : start + _MAX_ROWS]) for start in range(0, len(rows), _MAX_ROWS)]

@@ -1,0 +1,6 @@
+-- One incident.
+select
+  incident_id, epoch_us(opened_at) as opened_us, epoch_us(closed_at) as closed_us, title, score, head, series_count,
+  causes, useful, note
+from incidents
+where incident_id = %(incident_id)s

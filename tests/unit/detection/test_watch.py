@@ -1,0 +1,173 @@
+"""Many series from samples to findings: episodes, silence, announcements, limits, restarts."""
+
+import numpy as np
+import pytest
+
+from muninn.detection import ANOMALY, Tuning
+from muninn.detection.telling import ALL_VIEWS
+from muninn.detection.watch import Findings, Watch
+from muninn.errors import Invalid
+from muninn.model import SampleBatch, SeriesKey
+from muninn.model.scores import WORTH_SENDING
+
+STEP_S = 10
+START_US = 1_767_571_200_000_000
+QUICK = Tuning(warm_up_s=0.0)
+KEYS = tuple(SeriesKey.of("cpu_busy_pct", {"cpu": str(n)}, "agent", f"host-{n % 2}") for n in range(6))
+
+
+class Feeder:
+    """Feeds a watch step by step; `level` is added to the usual values."""
+
+    def __init__(self, **options: object):
+        self.watch = Watch(**{"step_s": STEP_S, "max_series": 50, "tuning": QUICK, **options})  # type: ignore[arg-type]
+        self.random = np.random.default_rng(0)
+        self.step = 0
+
+    def feed(self, steps: int, level: float = 0.0, keys: tuple[SeriesKey, ...] = KEYS) -> list[Findings]:
+        found = []
+        for _ in range(steps):
+            at_us = START_US + self.step * STEP_S * 1_000_000
+            value = 50 + level + self.random.normal(size=len(keys))
+            self.watch.take(SampleBatch(np.full(len(keys), at_us), value, np.arange(len(keys), dtype=np.int32), keys))
+            self.step += 1
+            found += self.watch.judge(at_us + STEP_S * 1_000_000)
+        return found
+
+    def announce(self, metric: str, value: float, instance: str) -> None:
+        at_us = START_US + self.step * STEP_S * 1_000_000
+        self.watch.take(SampleBatch.of([(SeriesKey.of(metric, None, "ci", instance), at_us, value)]))
+
+
+def opened(found: list[Findings]) -> list[SeriesKey]:
+    return [each.scores.keys[each.scores.key_index[row]] for each in found for row in each.opened.tolist()]
+
+
+def closed(found: list[Findings]) -> list[SeriesKey]:
+    return [each.scores.keys[each.scores.key_index[row]] for each in found for row in each.closed.tolist()]
+
+
+def test_quiet_series_open_nothing_and_are_not_told() -> None:
+    found = Feeder().feed(400)
+    assert opened(found) == []
+    assert sum(len(each.scores) for each in found) < 20
+    assert all(each.judged == len(KEYS) for each in found)
+
+
+def test_a_fault_opens_one_episode_a_series_told_until_it_is_over() -> None:
+    feeder = Feeder()
+    feeder.feed(300)
+    bad = feeder.feed(12, 40.0)
+    assert sorted(key.canonical for key in opened(bad)) == sorted(key.canonical for key in KEYS)
+    last = bad[-1].scores
+    assert set(last.keys) == set(KEYS)
+    assert (last.score > ANOMALY).all()
+    assert np.allclose(np.abs(last.contributions).sum(axis=1), last.score)
+    assert last.views == ALL_VIEWS
+    after = feeder.feed(100)
+    assert sorted(key.canonical for key in closed(after)) == sorted(key.canonical for key in KEYS)
+    assert opened(after) == [], "what rings after a fault is no new one"
+    end = next(number for number, each in enumerate(after) if len(each.closed))
+    assert 28 <= end <= 36, "calm for five minutes"
+    assert all(np.allclose(np.abs(each.scores.contributions).sum(axis=1), each.scores.score) for each in after)
+
+
+def test_a_single_odd_step_opens_nothing_unless_it_is_beyond_doubt() -> None:
+    mild, gross = Feeder(), Feeder()
+    for feeder in (mild, gross):
+        feeder.feed(600)
+    assert opened(mild.feed(1, 6.5)) == []
+    assert opened(mild.feed(3)) == []
+    assert len(opened(gross.feed(1, 1_000.0))) == len(KEYS)
+
+
+def test_a_place_that_goes_silent_is_an_anomaly_and_one_series_alone_is_not() -> None:
+    feeder = Feeder()
+    feeder.feed(200)
+    one = feeder.feed(30, keys=KEYS[1:])
+    assert opened(one) == []
+    assert {each.scores.keys[row] for each in one for row in range(len(each.scores.keys))} >= {KEYS[0]}
+    feeder.feed(40)
+    host = feeder.feed(30, keys=tuple(key for key in KEYS if key.instance_id == "host-0"))
+    assert {key.instance_id for key in opened(host)} == {"host-1"}
+    first = next(each for each in host if len(each.opened))
+    row = int(first.opened[0])
+    assert first.scores.reasons(row) == [("silence", pytest.approx(-first.scores.score[row]))]
+    assert {key.instance_id for key in closed(feeder.feed(60))} == {"host-1"}
+
+
+def test_nobody_is_to_blame_for_what_we_could_not_hear() -> None:
+    feeder = Feeder()
+    feeder.feed(200)
+    feeder.step += 60
+    feeder.watch.hears_again(START_US + feeder.step * STEP_S * 1_000_000)
+    assert opened(feeder.feed(5, keys=KEYS[:3])) == []
+
+
+@pytest.mark.parametrize(("metric", "values"), [("deploy_marker", (1.0,)), ("uptime_s", (500.0, 3.0))])
+def test_an_announced_place_is_given_time_and_then_judged_as_ever(metric: str, values: tuple[float, ...]) -> None:
+    feeder = Feeder(ignored=("uptime_s",))
+    feeder.feed(300)
+    for value in values:
+        feeder.announce(metric, value, "host-0")
+    short = feeder.feed(9, 40.0)
+    assert {key.instance_id for key in opened(short)} == {"host-1"}, "host-0 is excused"
+    lasting = feeder.feed(10, 40.0)
+    assert {key.instance_id for key in opened(lasting)} == {"host-0"}, "what outlasts the excuse is seen"
+
+
+def test_too_many_series_are_left_out_and_counted() -> None:
+    feeder = Feeder(max_series=4)
+    feeder.feed(3)
+    assert (len(feeder.watch), feeder.watch.left_out) == (4, 2)
+
+
+def test_ignored_metrics_are_not_watched() -> None:
+    feeder = Feeder(ignored=("cpu_*",))
+    feeder.feed(3)
+    assert (len(feeder.watch), feeder.watch.left_out) == (0, 0)
+
+
+def test_series_that_are_gone_make_room_and_the_others_keep_what_was_learned() -> None:
+    feeder = Feeder(max_series=len(KEYS))
+    feeder.feed(200)
+    feeder.step += 24 * 360
+    feeder.feed(2, keys=KEYS[2:])
+    now_us = START_US + feeder.step * STEP_S * 1_000_000
+    assert feeder.watch.forget_gone(now_us) == 2
+    assert feeder.watch.keys == list(KEYS[2:])
+    found = feeder.feed(3, 60.0, keys=KEYS[2:])
+    assert set(opened(found)) == set(KEYS[2:]), "they are still known"
+    feeder.feed(2, keys=KEYS)
+    assert len(feeder.watch) == len(KEYS)
+
+
+def test_a_restored_watch_goes_on_as_if_never_stopped() -> None:
+    one, other = Feeder(), Feeder()
+    one.feed(300)
+    other.watch.restore(one.watch.to_bytes())
+    other.step, other.random = one.step, np.random.default_rng(1)
+    one.random = np.random.default_rng(1)
+    for left, right in zip(one.feed(20, 30.0), other.feed(20, 30.0), strict=True):
+        assert left.scores.keys == right.scores.keys
+        assert np.array_equal(left.scores.score, right.scores.score)
+        assert np.array_equal(left.opened, right.opened)
+    assert (one.watch.episodes.open.sum(), other.watch.episodes.open.sum()) == (len(KEYS), len(KEYS))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"muninn-watch-1\n", b"something else", Watch(step_s=1, max_series=1).to_bytes()[:-1]]
+)
+def test_what_is_no_state_is_refused_and_changes_nothing(data: bytes) -> None:
+    feeder = Feeder()
+    feeder.feed(3)
+    with pytest.raises(Invalid):
+        feeder.watch.restore(data)
+    assert len(feeder.watch) == len(KEYS)
+
+
+def test_scores_under_the_line_are_not_sent() -> None:
+    feeder = Feeder()
+    feeder.feed(300)
+    found = feeder.feed(3, 5.0)
+    assert all((each.scores.score >= WORTH_SENDING).all() for each in found)
