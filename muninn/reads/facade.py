@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 
+from muninn.alerting.noise import Record
+from muninn.alerting.silence import Silence
 from muninn.cache import Board, HotCache
 from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
 from muninn.errors import Invalid, Unavailable
 from muninn.meter import Meter
 from muninn.model import Window
+from muninn.reads import alerts as alerting
 from muninn.reads import (
     catalogue,
     compare,
@@ -226,6 +229,28 @@ class Reads:
     def mark_incident(self, incident_id: str, useful: bool | None, note: str | None = None) -> None:
         """Say whether an incident was useful; None takes it back. Invalid where there is none of this id."""
         incidents.mark(self._ask, incident_id, useful, note)
+
+    def alerts(
+        self, states: tuple[str, ...] = alerting.OPEN, since_us: int = 0, rule: str | None = None, limit: int = 500
+    ) -> list[alerting.AlertRow]:
+        """Alerts in these states, newest first; those that are over ended after `since_us`."""
+        return alerting.alerts(self._ask, states, since_us, rule, limit)
+
+    def silences(self, since_us: int | None = None) -> list[Silence]:
+        """Silences that end after an instant; None: now."""
+        return alerting.silences(self._ask, self.clock.now_us() if since_us is None else since_us)
+
+    def notifications(self, since_us: int, limit: int = 200) -> list[alerting.NotificationRow]:
+        """The notify log, newest first."""
+        return alerting.notifications(self._ask, since_us, limit)
+
+    def alert_records(self, window: Window) -> list[Record]:
+        """What became of each rule's alerts that fired in the window."""
+        return alerting.records(self._ask, window)
+
+    def alert_evaluations(self, window: Window) -> list[alerting.EvaluationRow]:
+        """How rules did, by rule and hour."""
+        return alerting.evaluations(self._ask, window)
 
     def check(self) -> None:
         """Return where the database answers; Unavailable or Misconfigured where it does not."""

@@ -16,7 +16,7 @@ from muninn.alerting.dispatch import Notification, Told
 from muninn.alerting.evaluate import Change
 from muninn.alerting.matchers import Matchers, alertmanager_matcher, to_alertmanager
 from muninn.alerting.outbox import Outcome, Waiting
-from muninn.alerting.silence import Silence
+from muninn.alerting.silence import Muted, Silence
 from muninn.errors import Invalid
 from muninn.model.window import as_datetime
 from muninn.store.database import Database
@@ -89,6 +89,14 @@ class AlertStore:
         if outcomes:
             self._database.execute("notify_done", outcomes=_json([vars(outcome) for outcome in outcomes]))
 
+    def mute(self, muted: Mapping[str, Muted]) -> None:
+        """Why open alerts are not told now."""
+        rows = [
+            {"alert_id": alert_id, "muted_by": why.by, "muted_which": why.which, "until_us": why.until_us}
+            for alert_id, why in muted.items()
+        ]
+        self._database.execute("alert_muted", muted=_json(rows))
+
     def outside(self) -> list[Alert]:
         """Open alerts that came from outside or that somebody acknowledged."""
         return [_alert(row) for row in self._database.fetch("alert_outside")]
@@ -104,7 +112,7 @@ class AlertStore:
 
     def silences(self, since_us: int) -> list[Silence]:
         """Silences that end after an instant."""
-        return [_silence(row) for row in self._database.fetch("silence_list", since=as_datetime(since_us))]
+        return [silence_of(row) for row in self._database.fetch("silence_list", since=as_datetime(since_us))]
 
     def save_silence(self, silence: Silence) -> str:
         """Keep a silence, under its id or a new one, which is returned; Invalid where the id is none."""
@@ -229,7 +237,8 @@ def _waiting(row: Any) -> Waiting:
     return Waiting(due, row.attempts, row.next_us)
 
 
-def _silence(row: Any) -> Silence:
+def silence_of(row: Any) -> Silence:
+    """A row of silence_list."""
     matchers = Matchers(tuple(alertmanager_matcher(each) for each in row.matchers))
     return Silence(row.silence_id, matchers, row.starts_us, row.ends_us, row.created_by, row.comment, row.created_us)
 

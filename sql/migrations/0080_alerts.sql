@@ -23,6 +23,9 @@ create table alerts (
   evaluated_at timestamptz not null,
   since_us int8[] not null default '{}',
   clear_since_us int8 not null default 0,
+  muted_by text not null default '',
+  muted_which text not null default '',
+  muted_until timestamptz,
   acknowledged_at timestamptz,
   acknowledged_by text not null default '',
   useful bool,
@@ -34,6 +37,7 @@ comment on column alerts.fingerprint is 'names the rule and its labels: the same
 comment on column alerts.origin is 'rule, or alertmanager: sent to us from outside';
 comment on column alerts.ends_at is 'an alert from outside ends then unless it is sent again';
 comment on column alerts.since_us is 'per level of the rule, since when it is bad (0: it is not)';
+comment on column alerts.muted_by is 'why it is not told now: silence, maintenance, inhibition; empty: it is';
 create index alerts_open on alerts (fingerprint) where state <> 'resolved';
 create index alerts_fired_at on alerts (fired_at) where fired_at is not null;
 

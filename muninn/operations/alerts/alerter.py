@@ -81,6 +81,7 @@ class Alerter:
         self._seeded: set[str] = set()
         self._loaded = False
         self.muted: dict[str, Muted] = {}
+        self._muted_kept: dict[str, Muted] | None = None
 
     @property
     def alerts(self) -> list[Alert]:
@@ -236,6 +237,8 @@ class Alerter:
         due, told = dispatch([*alerts, *self._ended.values()], self.muted, self._told, book.routes, now_us)
         self._told |= told
         self._journal.write(_as_kept(changes), told, due)
+        if self.muted != self._muted_kept and self._journal.attempt(lambda store: store.mute(self.muted)):
+            self._muted_kept = dict(self.muted)
         self._forget_ended()
 
     def _expired(self, now_us: int) -> list[Change]:

@@ -2,12 +2,15 @@
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from muninn import reads
 from muninn.ingest.http import DoorLimits, IngestDoor
 from muninn.ingest.loader import measure
 from muninn.ingest.validate import Rules
 from muninn.operations import access, http, listening
+from muninn.operations.alerts import alertmanager
+from muninn.operations.alerts.api import AlertApi
 from muninn.reads import http as reads_http
 from muninn.run.programs import Context
 
@@ -29,8 +32,10 @@ def main(context: Context) -> None:
         meter=context.meter,
     )
     watch = http.routes(context.board(), {"buffer": broker.depth}, {"store": asked.check})
-    app = Starlette(routes=[*door.routes(), *reads_http.routes(asked), *watch])
-    kept = access.Doorkeeper(app, context.judge("gateway"), door.paths(), context.meter)
+    alerts = _alert_routes(context, asked)
+    app = Starlette(routes=[*door.routes(), *reads_http.routes(asked), *alerts, *watch])
+    ingest = door.paths() | {alertmanager.ALERTS}
+    kept = access.Doorkeeper(app, context.judge("gateway"), ingest, context.meter)
     tls = listening.files_of_tls(context.settings)
     context.start_heartbeat(lambda: measure(broker, context.meter, context.settings.buffer.max_bytes))
     server = uvicorn.Server(
@@ -52,3 +57,9 @@ def main(context: Context) -> None:
         )
     )
     server.run()
+
+
+def _alert_routes(context: Context, asked: reads.Reads) -> list[Route]:
+    database = context.database()
+    given = context.settings, database, asked, context.clock
+    return [*AlertApi(*given).routes(), *alertmanager.AlertmanagerApi(*given).routes()]

@@ -1,0 +1,254 @@
+"""The alert API on the gateway: /api/v1/alerts, alert-rules, silences, notifications.
+
+Belongs here: parameters in, JSON and problem details out. Does not: Alertmanager's API (alertmanager), judging.
+Reading needs the scope read, everything else admin: the doorkeeper sees to it.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from muninn.alerting.book import rule_of
+from muninn.alerting.matchers import Matchers
+from muninn.alerting.noise import suggest
+from muninn.alerting.payloads import alert_json, rfc3339
+from muninn.alerting.silence import Silence
+from muninn.alerting.timeline import svg
+from muninn.clock import DAY_US, Clock
+from muninn.errors import Invalid, MuninnError
+from muninn.ingest.callers import caller_of
+from muninn.ingest.problem import answer_to, problem
+from muninn.model import Window
+from muninn.operations.alerts import history
+from muninn.operations.alerts.rulebook import API, Rulebook
+from muninn.reads.facade import Reads
+from muninn.reads.http import to_json
+from muninn.reads.times import parse_instant, parse_window
+from muninn.settings import Settings
+from muninn.store.alerts import AlertStore
+from muninn.store.database import Database
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 1 << 20
+MAX_TEXT = 2_000
+Body = dict[str, Any]
+Answer = Callable[[Request, Body], Any]
+
+
+class AlertApi:
+    """The routes; safe for many requests at once."""
+
+    def __init__(self, settings: Settings, database: Database, reads: Reads, clock: Clock):
+        self._store, self._database, self._reads, self._clock = AlertStore(database), database, reads, clock
+        self._settings = settings
+
+    def routes(self) -> list[Route]:
+        """The routes to mount."""
+        return [
+            route("/api/v1/alerts", "GET", self.alerts),
+            route("/api/v1/alerts/{id}/acknowledge", "POST", self.acknowledge),
+            route("/api/v1/alerts/{id}/feedback", "POST", self.feedback),
+            route("/api/v1/alert-rules", "GET", self.rules),
+            route("/api/v1/alert-rules", "POST", self.save_rule),
+            route("/api/v1/alert-rules/test", "POST", self.try_rule),
+            route("/api/v1/alert-rules/{name}", "DELETE", self.delete_rule),
+            route("/api/v1/silences", "GET", self.silences),
+            route("/api/v1/silences", "POST", self.save_silence),
+            route("/api/v1/silences/{id}", "DELETE", self.end_silence),
+            route("/api/v1/notifications", "GET", self.notifications),
+        ]
+
+    def alerts(self, request: Request, _: Body) -> Any:
+        """?state=firing,pending&since=-24h&rule=NAME&limit=500."""
+        query = request.query_params
+        states = tuple(filter(None, query.get("state", "pending,firing").split(",")))
+        since_us = parse_instant(query.get("since", "-24h"), self._clock.now_us(), "since")
+        limit = _number(query.get("limit", "500"), "limit")
+        return {"alerts": self._reads.alerts(states, since_us, query.get("rule"), limit)}
+
+    def acknowledge(self, request: Request, body: Body) -> Any:
+        """{"by": NAME, "on": true}: someone looks after it, which ends repetition and escalation."""
+        on = body.get("on", True)
+        at_us = self._clock.now_us() if on else None
+        if not self._store.acknowledge(request.path_params["id"], at_us, _by(request, body) if on else ""):
+            raise NotFound("there is no open alert with this id")
+        return {"acknowledged": bool(on)}
+
+    def feedback(self, request: Request, body: Body) -> Any:
+        """{"useful": true | false | null, "note": TEXT}."""
+        useful = body.get("useful")
+        if useful is not None and not isinstance(useful, bool):
+            raise Invalid("useful: true, false, or null for no opinion", "useful")
+        note = _text(body, "note")
+        if not self._store.feedback(request.path_params["id"], useful, _by(request, body), note):
+            raise NotFound("there is no alert with this id that fired")
+        return {"useful": useful}
+
+    def rules(self, _: Request, __: Body) -> Any:
+        """Every rule with where it comes from, its record of 30 days, and what might make it less noisy."""
+        now_us = self._clock.now_us()
+        book = self._book()
+        records = {each.rule: each for each in self._reads.alert_records(Window(now_us - 30 * DAY_US, now_us))}
+        found = []
+        for rule in book.book.rules:
+            record = records.get(rule.name)
+            hint = suggest(rule, record) if record is not None else None
+            found.append(
+                {
+                    "rule": rule.plain(),
+                    "source": (book.book.sources or {}).get(rule.name),
+                    "record": None if record is None else {**asdict(record), "precision": record.precision},
+                    "suggestion": None
+                    if hint is None
+                    else {"why": hint.why, "change": hint.change, "rule": hint.changed.plain()},
+                }
+            )
+        return {"rules": found, "faults": [asdict(fault) for fault in book.faults]}
+
+    def save_rule(self, request: Request, body: Body) -> Any:
+        """A rule, as a rules file has it; it replaces one of the same name."""
+        rule = rule_of(body)
+        self._store.save_rule(rule.name, body, _by(request, {}))
+        return {"name": rule.name, "source": API}
+
+    def delete_rule(self, request: Request, _: Body) -> Any:
+        """Only what was made through the API can go; a file's rule of the same name comes back."""
+        if not self._store.delete_rule(request.path_params["name"]):
+            raise NotFound("no rule of this name was made through the API; one in a file is switched off there")
+        return {"deleted": request.path_params["name"]}
+
+    def try_rule(self, _: Request, body: Body) -> Any:
+        """{"rule": {...}, "since": "-24h", "until": "now"}: what it would have done."""
+        window = parse_window(str(body.get("since", "-24h")), str(body.get("until", "now")), self._clock.now_us())
+        rule = rule_of(body.get("rule"))
+        result, kind = history.over_store(self._database, [rule], window)
+        return {
+            "rule": rule.name,
+            "read_from": kind,
+            "samples": result.samples,
+            "series": result.series,
+            "since": rfc3339(window.since_us),
+            "until": rfc3339(window.until_us),
+            "fired": [alert_json(alert) for alert in result.fired],
+            "pending_only": len(result.episodes) - len(result.fired),
+            "picture": svg(result.fired, window),
+        }
+
+    def silences(self, request: Request, _: Body) -> Any:
+        """?since=-7d shows those of the past too."""
+        since_us = parse_instant(request.query_params.get("since", "now"), self._clock.now_us(), "since")
+        return {"silences": [silence_json(each) for each in self._reads.silences(since_us)]}
+
+    def save_silence(self, request: Request, body: Body) -> Any:
+        """{"match": {...}, "until": "+2h", "since": "now", "comment": TEXT, "id": to change one}."""
+        silence = silence_from(body, self._clock.now_us(), _by(request, body))
+        return {"id": self._store.save_silence(silence)}
+
+    def end_silence(self, request: Request, _: Body) -> Any:
+        """It ends now."""
+        if not self._store.end_silence(request.path_params["id"], self._clock.now_us()):
+            raise NotFound("there is no silence with this id that could end")
+        return {"ended": request.path_params["id"]}
+
+    def notifications(self, request: Request, _: Body) -> Any:
+        """?since=-24h: the notify log."""
+        since_us = parse_instant(request.query_params.get("since", "-24h"), self._clock.now_us(), "since")
+        return {"notifications": self._reads.notifications(since_us)}
+
+    def _book(self) -> Rulebook:
+        book = Rulebook(self._settings)
+        book.look(self._store.rules())
+        return book
+
+
+class NotFound(MuninnError):
+    """There is no such thing."""
+
+
+def route(path: str, method: str, answer: Answer) -> Route:
+    """A route whose answer is made in the thread pool."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            body = await read_json(request) if method in ("POST", "PUT") else {}
+            if not isinstance(body, dict):
+                raise Invalid("the body is a JSON object")
+            found = await run_in_threadpool(answer, request, body)
+        except NotFound as error:
+            return problem(404, str(error))
+        except MuninnError as error:
+            return answer_to(error)
+        except Exception:
+            log.exception("%s failed", request.url.path)
+            return problem(500, "the request failed; the log of the gateway says why")
+        return Response(to_json(found), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    return Route(path, handle, methods=[method])
+
+
+async def read_json(request: Request) -> Any:
+    """The body; Invalid where it is none or too long."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            raise Invalid(f"the body may have {MAX_BODY_BYTES} bytes")
+    try:
+        return orjson.loads(bytes(body) or b"{}")
+    except ValueError as error:
+        raise Invalid(f"not JSON: {error}") from None
+
+
+def silence_from(body: Body, now_us: int, by: str) -> Silence:
+    """A silence from our API's form; Invalid names the field."""
+    match = body.get("match")
+    if not isinstance(match, dict) or not match:
+        raise Invalid(
+            'match: an object such as {"host": "web1"}; a silence of everything has {"rule": "=~.+"}', "match"
+        )
+    if "until" not in body:
+        raise Invalid('until: a silence has an end, such as "+2h"', "until")
+    starts_us = parse_instant(str(body.get("since", "now")), now_us, "since")
+    ends_us = parse_instant(str(body["until"]), now_us, "until")
+    if ends_us <= max(starts_us, now_us):
+        raise Invalid("until: must be later than now and than since", "until")
+    return Silence(str(body.get("id") or ""), Matchers.of(match), starts_us, ends_us, by, _text(body, "comment"))
+
+
+def silence_json(silence: Silence) -> Body:
+    """A silence in our API's form."""
+    return {
+        "id": silence.silence_id,
+        "match": silence.matchers.as_mapping(),
+        "since": rfc3339(silence.starts_us),
+        "until": rfc3339(silence.ends_us),
+        "by": silence.created_by,
+        "comment": silence.comment,
+    }
+
+
+def _by(request: Request, body: Body) -> str:
+    """Who asks: the token's name where there is one, else who they say they are."""
+    caller = caller_of(request)
+    return caller.token.name if caller is not None else _text(body, "by")
+
+
+def _text(body: Body, name: str) -> str:
+    found = body.get(name, "")
+    if not isinstance(found, str) or len(found) > MAX_TEXT or "\0" in found:
+        raise Invalid(f"{name}: a text of at most {MAX_TEXT} characters", name)
+    return found
+
+
+def _number(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise Invalid(f"{name}: a whole number", name)
+    return int(text)

@@ -1,0 +1,179 @@
+"""The alert API and Alertmanager's on a gateway's door, with a real Prometheus that sends its alerts."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from servers import eventually, free_port
+from starlette.applications import Starlette
+
+from muninn.alerting.alert import Alert, alert_id_of, fingerprint_of
+from muninn.alerting.evaluate import Change
+from muninn.clock import SECOND_US, SystemClock
+from muninn.model import BatchHandle, SampleBatch, SeriesKey
+from muninn.operations.alerts.alertmanager import AlertmanagerApi
+from muninn.operations.alerts.api import AlertApi
+from muninn.reads.facade import Reads
+from muninn.settings import load
+from muninn.store.alerts import AlertStore
+from muninn.store.database import Database
+from muninn.store.writer import StoreWriter
+
+RULE = {"name": "queue_long", "metric": "queue_depth", "levels": [{"severity": "warning", "above": 10}]}
+
+
+class Api:
+    """The routes on a port, and the store behind."""
+
+    def __init__(self, url: str, database: Database):
+        self.url, self.database = url, database
+        self.client = httpx.Client(base_url=url, timeout=30)
+
+    def get(self, path: str, **query: str) -> Any:
+        answer = self.client.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: Any, status: int = 200) -> Any:
+        answer = self.client.post(path, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+
+@pytest.fixture
+def api(postgres_url: str, tmp_path: Path) -> Iterator[Api]:
+    with Database(postgres_url, pool_size=4) as database:
+        settings = load({"MUNINN_HOME": str(tmp_path), "MUNINN_DATABASE_URL": postgres_url})
+        given = settings, database, Reads(database), SystemClock()
+        app = Starlette(routes=[*AlertApi(*given).routes(), *AlertmanagerApi(*given).routes()])
+        server = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="error", lifespan="off"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        eventually(lambda: server.started, 30, "the API answers")
+        try:
+            yield Api(f"http://127.0.0.1:{server.config.port}", database)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def fired(api: Api, queue: str = "mail") -> Alert:
+    now_us = SystemClock().now_us()
+    fingerprint = fingerprint_of("queue_long", {"queue": queue})
+    alert = Alert(
+        alert_id_of(fingerprint, now_us), "queue_long", fingerprint, (("queue", queue),), "warning", "firing", 20.0,
+        10.0, now_us - 60 * SECOND_US, now_us, fired_us=now_us - 30 * SECOND_US, summary="long",
+    )  # fmt: skip
+    AlertStore(api.database).commit([Change("fired", alert)], [], [])
+    return alert
+
+
+def test_alerts_are_listed_acknowledged_and_judged(api: Api) -> None:
+    alert = fired(api)
+    (found,) = api.get("/api/v1/alerts", state="firing")["alerts"]
+    assert (found["alert_id"], found["labels"]) == (alert.alert_id, {"queue": "mail"})
+    api.post(f"/api/v1/alerts/{alert.alert_id}/acknowledge", {"by": "ada"})
+    api.post(f"/api/v1/alerts/{alert.alert_id}/feedback", {"useful": False, "by": "ada", "note": "it always is"})
+    (found,) = api.get("/api/v1/alerts")["alerts"]
+    assert (found["acknowledged_by"], found["useful"]) == ("ada", False)
+    missing = api.post("/api/v1/alerts/0190aaaa-0000-4000-8000-000000000001/acknowledge", {}, 404)
+    assert missing["status"] == 404
+    assert api.client.post("/api/v1/alerts/nonsense/acknowledge", json={}).json()["parameter"] == "id"
+    assert api.client.get("/api/v1/alerts", params={"state": "odd"}).status_code == 400
+
+
+def test_rules_are_checked_kept_tried_on_the_past_and_deleted(api: Api) -> None:
+    wrong = api.post("/api/v1/alert-rules", {**RULE, "levels": [{"severity": "warning"}]}, 400)
+    assert "above, below" in wrong["detail"]
+    api.post("/api/v1/alert-rules", RULE)
+    names = {each["rule"]["name"]: each["source"] for each in api.get("/api/v1/alert-rules")["rules"]}
+    assert names["queue_long"] == "API"
+    assert names["host_disk_full"] == "shipped/host.yaml"
+    now_us = SystemClock().now_us()
+    key = SeriesKey.of("queue_depth", {"queue": "mail"})
+    rows = [(key, now_us - (600 - n) * SECOND_US, 50.0 if 200 <= n < 300 else 1.0) for n in range(0, 600, 5)]
+    StoreWriter(api.database).load([BatchHandle("s", "1-1", SampleBatch.of(rows))])
+    tried = api.post("/api/v1/alert-rules/test", {"rule": RULE, "since": "-11m"})
+    (episode,) = tried["fired"]
+    assert episode["labels"]["queue"] == "mail"
+    assert episode["resolved_at"] is not None
+    assert (tried["read_from"], tried["series"]) == ("raw", 1)
+    assert "<svg" in tried["picture"]
+    assert api.client.delete("/api/v1/alert-rules/queue_long").status_code == 200
+    assert api.client.delete("/api/v1/alert-rules/queue_long").status_code == 404
+
+
+def test_noise_suggests_a_change(api: Api) -> None:
+    api.post("/api/v1/alert-rules", RULE)
+    for number in range(4):
+        alert = fired(api, f"q{number}")
+        api.post(f"/api/v1/alerts/{alert.alert_id}/feedback", {"useful": number == 0})
+    (found,) = [each for each in api.get("/api/v1/alert-rules")["rules"] if each["rule"]["name"] == "queue_long"]
+    assert found["record"]["precision"] == 0.25
+    assert found["suggestion"]["rule"]["levels"][0]["for"] == 120.0
+    tried = api.post("/api/v1/alert-rules/test", {"rule": found["suggestion"]["rule"]})
+    assert tried["fired"] == []
+
+
+def test_silences_in_both_forms(api: Api) -> None:
+    made = api.post("/api/v1/silences", {"match": {"host": "=~web.*"}, "until": "+2h", "by": "ada", "comment": "move"})
+    (seen,) = api.get("/api/v2/silences")
+    assert seen["id"] == made["id"]
+    assert seen["matchers"] == [{"name": "host", "value": "web.*", "isRegex": True, "isEqual": True}]
+    assert seen["status"] == {"state": "active"}
+    assert api.client.delete(f"/api/v1/silences/{made['id']}").status_code == 200
+    assert api.get("/api/v1/silences")["silences"] == []
+    assert api.client.delete(f"/api/v1/silences/{made['id']}").status_code == 404
+    body = {"matchers": seen["matchers"], "startsAt": seen["startsAt"], "endsAt": "2100-01-01T00:00:00.000Z"}
+    again = api.post("/api/v2/silences", {**body, "createdBy": "amtool", "comment": "x"})
+    assert api.get(f"/api/v2/silence/{again['silenceID']}")["createdBy"] == "amtool"
+    for wrong in (
+        {},
+        {"match": {"a": "b"}},
+        {"match": {"a": "b"}, "until": "-1h"},
+        {"match": {"a": "=~("}, "until": "+1h"},
+    ):
+        assert api.client.post("/api/v1/silences", json=wrong).headers["content-type"] == "application/problem+json"
+
+
+def test_alerts_from_outside_come_change_and_go(api: Api) -> None:
+    said = {"labels": {"alertname": "Down", "instance": "a:1", "severity": "critical"}, "annotations": {"summary": "x"}}
+    api.post("/api/v2/alerts", [said])
+    api.post("/api/v2/alerts", [said])  # sent again: the same one
+    (found,) = api.get("/api/v2/alerts")
+    assert (found["labels"], found["status"]["state"]) == (said["labels"], "active")
+    assert api.get("/api/v2/alerts", filter='instance="b:1"') == []
+    api.post("/api/v2/alerts", [{**said, "endsAt": "2020-01-01T00:00:00Z"}])
+    assert api.get("/api/v2/alerts") == []
+    assert len(api.get("/api/v1/alerts", state="resolved")["alerts"]) == 1
+    assert api.client.post("/api/v2/alerts", json=[{"labels": {}}]).status_code == 400
+    assert api.get("/api/v2/status")["cluster"]["status"] == "disabled"
+
+
+def test_a_real_prometheus_sends_its_alerts(api: Api, prometheus: str, tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(
+        "groups: [{name: g, interval: 1s, rules: [{alert: AlwaysOn, expr: 'vector(1)', labels: {severity: critical},"
+        " annotations: {summary: it is on}}]}]\n"
+    )
+    (tmp_path / "prometheus.yml").write_text(
+        "global: {evaluation_interval: 1s}\n"
+        f"rule_files: ['{tmp_path / 'rules.yml'}']\n"
+        f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{api.url.removeprefix('http://')}']}}]}}]}}\n"
+    )
+    command = [prometheus, f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}"]
+    # It sends before it has found out where to; then again only after a minute, unless told otherwise.
+    command += [f"--web.listen-address=127.0.0.1:{free_port()}", "--rules.alert.resend-delay=1s"]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            eventually(lambda: bool(api.get("/api/v2/alerts")), 60, "the alert comes", 0.3)
+        finally:
+            process.terminate()
+    (found,) = api.get("/api/v1/alerts", state="firing")["alerts"]
+    assert (found["rule"], found["origin"], found["severity"]) == ("AlwaysOn", "alertmanager", "critical")
+    assert found["summary"] == "it is on"
+    assert found["ends_ms"] > found["at_ms"]

@@ -1,0 +1,217 @@
+"""Notifications to real servers that answer, fail, hang and say "too much": HTTP, SMTP, a file, an Alertmanager."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import receivers
+from servers import eventually, free_port
+
+from muninn.alerting import payloads
+from muninn.alerting.alert import Alert
+from muninn.alerting.book import Book
+from muninn.alerting.dispatch import Notification
+from muninn.alerting.outbox import Waiting
+from muninn.alerting.receivers import TYPES, Receiver
+from muninn.clock import SECOND_US, SystemClock
+from muninn.meter import Meter
+from muninn.operations.alerts.outbox import Outbox
+from muninn.operations.alerts.senders import send
+
+NOW_US = SystemClock().now_us()
+ALERT = Alert(
+    "0190aaaa-0000-4000-8000-000000000001", "disk_full", "00112233aabbccdd", (("host", "web1"),), "critical", "firing",
+    97.5, 95.0, NOW_US - 60 * SECOND_US, NOW_US, fired_us=NOW_US - 30 * SECOND_US, summary="/ of web1 is 97.5% full",
+    runbook="https://wiki.example/disk",
+)  # fmt: skip
+OVER = replace(ALERT, state="resolved", resolved_us=NOW_US)
+
+
+def receiver(kind: str, **given: Any) -> Receiver:
+    return TYPES[kind].model_validate({"name": "it", "type": kind, **given})
+
+
+def news(*alerts: Alert, key: str = "k1") -> Notification:
+    return Notification(key, "it", "g1", {"rule": "disk_full"}, "new", alerts, NOW_US)
+
+
+@pytest.fixture
+def hook() -> Iterator[receivers.Http]:
+    with receivers.http() as server:
+        yield server
+
+
+def test_a_webhook_is_signed_and_a_repetition_is_the_same(hook: receivers.Http) -> None:
+    to = receiver("webhook", url=f"{hook.url}/in", secret="s3cret", headers={"X-Team": "ops"})
+    assert send(to, news(ALERT), "http://here/alerts").ok
+    assert send(to, news(ALERT), "http://here/alerts").ok
+    first, second = hook.got
+    assert (first.body, first.headers) == (second.body, second.headers)
+    expected = payloads.sign("s3cret", first.headers["x-muninn-timestamp"], first.body)
+    assert first.headers["x-muninn-signature"] == expected
+    assert first.headers["x-team"] == "ops"
+    assert first.json["alerts"][0]["labels"] == {"host": "web1", "rule": "disk_full", "severity": "critical"}
+
+
+def test_slack_pagerduty_opsgenie(hook: receivers.Http) -> None:
+    assert send(receiver("slack", url=f"{hook.url}/slack"), news(ALERT), "").ok
+    assert "97.5% full" in hook.got[-1].json["text"]
+    pager = receiver("pagerduty", routing_key="r0uting", url=f"{hook.url}/v2/enqueue")
+    assert send(pager, news(ALERT), "").ok
+    assert send(pager, news(OVER), "").ok
+    begun, ended = (got.json for got in hook.got[-2:])
+    assert (begun["event_action"], ended["event_action"]) == ("trigger", "resolve")
+    assert begun["dedup_key"] == ended["dedup_key"] == ALERT.alert_id
+    genie = receiver("opsgenie", api_key="g3nie", url=hook.url)
+    assert send(genie, news(ALERT), "").ok
+    assert hook.got[-1].headers["authorization"] == "GenieKey g3nie"
+    assert hook.got[-1].json["alias"] == ALERT.alert_id
+    hook.answer = lambda number: (404, {})  # it was closed by hand
+    assert send(genie, news(OVER), "").ok
+    assert hook.got[-1].path == f"/v2/alerts/{ALERT.alert_id}/close?identifierType=alias"
+
+
+def test_mail_and_what_the_server_thinks_of_it() -> None:
+    with receivers.smtp() as server:
+        to = receiver(
+            "email", host="127.0.0.1", port=server.port, tls="none", **{"from": "muninn@a.b", "to": ["c@d.e"]}
+        )
+        server.answers = ["451 later", "550 never"]
+        later, never = send(to, news(ALERT), ""), send(to, news(ALERT), "")
+        assert (later.ok, later.permanent) == (False, False)
+        assert (never.ok, never.permanent) == (False, True)
+        assert send(to, news(ALERT), "http://here").ok
+        (mail,) = server.mails
+    assert mail["Subject"] == "[FIRING 1, critical] / of web1 is 97.5% full"
+    assert mail["Message-ID"] == "<k1@muninn.invalid>"
+    assert "runbook: https://wiki.example/disk" in mail.get_content()
+    gone = send(to, news(ALERT), "")
+    assert (gone.ok, gone.permanent) == (False, False)
+
+
+def test_a_log_file(tmp_path: Path) -> None:
+    to = receiver("log", path=str(tmp_path / "sub" / "alerts.ndjson"))
+    assert send(to, news(ALERT), "").ok
+    assert send(to, news(OVER, key="k2"), "").ok
+    lines = [orjson.loads(line) for line in (tmp_path / "sub" / "alerts.ndjson").read_bytes().splitlines()]
+    assert [(line["key"], line["status"]) for line in lines] == [("k1", "firing"), ("k2", "resolved")]
+    assert not send(receiver("log", path=str(tmp_path)), news(ALERT), "").ok
+
+
+def test_no_secret_in_what_is_said_about_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    to = receiver("webhook", url=f"http://127.0.0.1:{free_port()}/T0K3N", secret="s3cret")
+    failed = send(to, news(ALERT), "")
+    said = f"{failed} {to!r} {payloads.requests(to, news(ALERT))!r} {caplog.text}"
+    assert not failed.ok
+    assert "T0K3N" not in said
+    assert "s3cret" not in said
+
+
+def outbox_of(*to: Receiver) -> tuple[Outbox, Meter]:
+    meter = Meter()
+    outbox = Outbox(partial(send, page_url=""), SystemClock(), meter)
+    outbox.use(Book(receivers=to))
+    return outbox, meter
+
+
+def test_it_tries_again_until_it_is_taken_and_waits_as_asked(hook: receivers.Http) -> None:
+    script = [(500, {}), (429, {"Retry-After": "0"}), (200, {})]
+    hook.answer = lambda number: script[number]
+    outbox, _ = outbox_of(receiver("webhook", url=hook.url))
+    outbox.add([Waiting(news(ALERT)), Waiting(news(ALERT))])
+    try:
+        eventually(lambda: outbox.waiting() == 0 and len(hook.got) == 3, 20, "the third attempt is taken")
+        assert hook.keys == ["k1"] * 3
+        found = [(each.state, each.attempts, each.last_error) for each in outbox.take_outcomes()]
+        assert found == [("waiting", 1, "HTTP 500"), ("waiting", 2, "HTTP 429"), ("sent", 3, "")]
+    finally:
+        outbox.stop()
+
+
+def test_a_wrong_request_is_given_up_and_one_that_hangs_holds_up_nobody(hook: receivers.Http) -> None:
+    with receivers.http() as hanging, receivers.http() as wrong:
+        hanging.answer = lambda number: None
+        wrong.answer = lambda number: (400, {})
+        to = [
+            receiver("webhook", url=server.url, timeout="1s").model_copy(update={"name": name})
+            for name, server in (("hanging", hanging), ("wrong", wrong), ("good", hook))
+        ]
+        outbox, meter = outbox_of(*to)
+        outbox.add(Waiting(replace(news(ALERT, key=name), receiver=name)) for name in ("hanging", "wrong", "good", "?"))
+        try:
+            eventually(lambda: bool(hook.got and wrong.got), 20, "the others are told")
+            done: dict[str, str] = {}
+
+            def over() -> bool:
+                done.update(
+                    {each.notification_key: f"{each.state} {each.last_error}" for each in outbox.take_outcomes()}
+                )
+                return set(done) == {"hanging", "wrong", "good", "?"}
+
+            eventually(over, 20, "all have come out")
+            assert done["good"] == "sent "
+            assert done["wrong"] == "failed HTTP 400"
+            assert done["hanging"] == "waiting ReadTimeout: no answer"
+            assert done["?"].startswith("failed the receiver is in no rules file")
+            latency = [name for name, *_ in meter.snapshot() if name == "muninn_alert_notify_latency_s"]
+            assert latency
+        finally:
+            hanging.ended.set()
+            outbox.stop()
+
+
+@pytest.fixture(scope="module")
+def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Alertmanager: installed, or unpacked from Debian's package into a temporary folder."""
+    folder = tmp_path_factory.mktemp("alertmanager")
+    binary = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    wrapped: list[str] = []
+    if binary is None:
+        if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+            pytest.skip("no Alertmanager here, and no apt-get to fetch one")
+        command = ["apt-get", "download", "-q", "prometheus-alertmanager"]
+        fetched = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+        packages = list(folder.glob("prometheus-alertmanager_*.deb"))
+        if fetched.returncode or not packages:
+            pytest.skip("Debian's prometheus-alertmanager cannot be fetched")
+        subprocess.run(["dpkg", "-x", packages[0], folder], check=True)
+        binary = str(folder / "usr/bin/prometheus-alertmanager")
+        # Debian's binary wants its templates below /usr/share: it gets a view of the file system in which they are.
+        mounted = f"mount --bind '{folder}/usr/share' /usr/share"
+        wrapped = ["unshare", "-rm", "sh", "-c", f'{mounted} && exec "$@"', "sh"]
+        if subprocess.run([*wrapped, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("an unpacked Alertmanager needs a mount namespace, which this machine does not allow")
+    (folder / "am.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    address = f"127.0.0.1:{free_port()}"
+    command = [*wrapped, binary, f"--config.file={folder / 'am.yml'}", f"--storage.path={folder / 'data'}"]
+    command += [f"--web.listen-address={address}", "--cluster.listen-address="]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            eventually(lambda: answers(f"http://{address}/-/ready"), 60, "Alertmanager answers")
+            yield f"http://{address}"
+        finally:
+            process.terminate()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def test_a_real_alertmanager_takes_what_fires_and_what_is_over(alertmanager: str) -> None:
+    to = receiver("alertmanager", url=alertmanager)
+    assert send(to, news(ALERT), "http://here/alerts").ok
+    (found,) = httpx.get(f"{alertmanager}/api/v2/alerts").json()
+    assert found["labels"] == {"alertname": "disk_full", "host": "web1", "severity": "critical"}
+    assert found["annotations"]["runbook_url"] == "https://wiki.example/disk"
+    assert send(to, news(OVER), "").ok
+    assert httpx.get(f"{alertmanager}/api/v2/alerts").json() == []
