@@ -1,27 +1,18 @@
-"""Rollups on TimescaleDB: continuous aggregates, refreshed by us and by no policy.
+"""Rollups on TimescaleDB: continuous aggregates, computed by procedures in the database under a lock of the session.
 
-Belongs here: one piece closed, one late window, one window again. Does not: which pieces (refresh, plan).
-
-refresh_continuous_aggregate() runs in no transaction, so what plain PostgreSQL does in one is done in three here,
-under a lock of the session: late rows are claimed; the buckets are computed; in one transaction the claimed rows go,
-the watermark moves and what is packed follows. Whatever was claimed was committed before the computation began, which
-therefore sees its samples. A crash in between leaves late rows claimed, and the next refresh claims and computes them
-again; buckets above the watermark that it leaves are seen by no view and computed again too.
-
-Every computation is forced: it does not ask TimescaleDB what has changed, so a damaged bucket is repaired, and the
-one stretch per transaction that TimescaleDB notes as changed costs nothing. No window reaches below the horizon of
-what it is computed from: the buckets there would be deleted.
+Belongs here: one piece closed, one late window, one window again. Does not: which pieces (refresh, plan); how they are
+computed without losing a sample (sql/idempotent/090_refresh.timescaledb.sql, which the database's own job calls too).
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from muninn.clock import HOUR_US
 from muninn.model import Resolution, Window
 from muninn.rollups import plan
 from muninn.rollups.cold import Thaw, bring_back
-from muninn.store.database import Database, Session, Transaction
+from muninn.store.database import Database, Session
 
 _REFRESH_TIMEOUT_S = 900.0
 
@@ -37,44 +28,27 @@ class Aggregates:
 
     def close(self, piece: Window) -> Counter[str]:
         with self._alone() as session:
-            if _watermark_us(session) >= piece.until_us:  # another refresh was faster
-                return Counter()
-            bounds = {"since_us": piece.since_us, "until_us": piece.until_us}
-            session.execute("timescale_claim_late", **bounds)
-            rows = _refresh(session, _steps(session, piece, piece.until_us, fresh=True))
-            with session.transaction() as transaction:
-                transaction.execute("timescale_forget_claimed", **bounds)
-                transaction.execute("rollup_advance", watermark_us=piece.until_us)
-                transaction.execute("rollup_pack")
-        return rows
+            return Counter(session.fetch("timescale_close", **_bounds(piece))[0].written)
 
     def take_late(self, window: Window) -> tuple[int, Counter[str]]:
         with self._alone() as session:
-            bounds = {"since_us": window.since_us, "until_us": window.until_us}
-            if not session.execute("timescale_claim_late", **bounds):
+            if not session.fetch("timescale_claim_late", **_bounds(window))[0].claimed:
                 return 0, Counter()
-            steps = _steps(session, window, _watermark_us(session))
-            bring_back(session, steps, self._thaw)
-            rows = _refresh(session, steps)
-            with session.transaction() as transaction:
-                _pack_again(transaction, steps)
-                buckets = transaction.fetch("timescale_take_claimed", **bounds)[0].buckets
-            return buckets, rows
+            self._thaw_for(session, window)
+            return _compute_again(session, window, None, note=True)
 
     def rebuild(self, piece: Window, only: Resolution | None) -> Counter[str]:
         with self._alone() as session:
-            bounds = {"since_us": piece.since_us, "until_us": piece.until_us}
             if only is None:
-                session.execute("timescale_claim_late", **bounds)
-            found = _steps(session, piece, _watermark_us(session))
-            steps = [step for step in found if only in (None, step.resolution)]
-            bring_back(session, steps, self._thaw)
-            rows = _refresh(session, steps)
-            with session.transaction() as transaction:
-                _pack_again(transaction, steps)
-                if only is None:
-                    transaction.execute("timescale_forget_claimed", **bounds)
-        return rows
+                session.fetch("timescale_claim_late", **_bounds(piece))
+            self._thaw_for(session, piece, only)
+            return _compute_again(session, piece, only, note=False)[1]
+
+    def _thaw_for(self, session: Session, window: Window, only: Resolution | None = None) -> None:
+        watermark_us = int(session.fetch("rollup_state")[0].watermark_us)
+        horizons = {row.table_name: row.horizon_us for row in session.fetch("store_horizons")}
+        steps = plan.chained(plan.steps(window, watermark_us, horizons))
+        bring_back(session, [step for step in steps if only in (None, step.resolution)], self._thaw)
 
     @contextmanager
     def _alone(self) -> Iterator[Session]:
@@ -84,25 +58,13 @@ class Aggregates:
             yield session
 
 
-def _watermark_us(session: Session) -> int:
-    return int(session.fetch("rollup_state")[0].watermark_us)
+def _compute_again(
+    session: Session, window: Window, only: Resolution | None, *, note: bool
+) -> tuple[int, Counter[str]]:
+    name = only.name if only else None
+    done = session.fetch("timescale_compute_again", only=name, note=note, **_bounds(window))[0]
+    return int(done.buckets), Counter(done.written)
 
 
-def _steps(session: Session, window: Window, watermark_us: int, *, fresh: bool = False) -> list[plan.Step]:
-    horizons = {row.table_name: row.horizon_us for row in session.fetch("store_horizons")}
-    return plan.chained(plan.steps(window, watermark_us, horizons, fresh=fresh))
-
-
-def _refresh(session: Session, steps: Sequence[plan.Step]) -> Counter[str]:
-    rows: Counter[str] = Counter()
-    for step in steps:
-        bounds = {"since_us": step.window.since_us, "until_us": step.window.until_us}
-        session.execute("timescale_refresh", rollup=f"rollup_{step.resolution.name}", **bounds)
-        rows[step.resolution.name] += session.fetch("timescale_rows", resolution=step.resolution.name, **bounds)[0].rows
-    return rows
-
-
-def _pack_again(transaction: Transaction, steps: Sequence[plan.Step]) -> None:
-    for step in steps:
-        bounds = {"since_us": step.window.since_us, "until_us": step.window.until_us}
-        transaction.execute("rollup_pack_again", resolution=step.resolution.name, series_ids=None, **bounds)
+def _bounds(window: Window) -> dict[str, int]:
+    return {"since_us": window.since_us, "until_us": window.until_us}

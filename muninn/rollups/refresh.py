@@ -101,6 +101,17 @@ def refresh_fresh(database: Database, now_us: int, settle_s: float, thaw: Thaw |
     return RefreshResult(window, dict(rows), late_buckets, late_windows, time.perf_counter() - started)
 
 
+def refresh_late(database: Database, before_us: int, thaw: Thaw | None = None) -> RefreshResult:
+    """Recompute what late samples before an instant made stale: later ones are the database's own job's.
+
+    thaw: as for refresh_fresh. Unavailable when the database is away.
+    """
+    started = time.perf_counter()
+    rows: Counter[str] = Counter()
+    late_buckets, late_windows = _refresh_late(database, _of(database, thaw), rows, before_us)
+    return RefreshResult(Window(0, 0), dict(rows), late_buckets, late_windows, time.perf_counter() - started)
+
+
 def refresh_window(
     database: Database, window: Window, *, only: Resolution | None = None, thaw: Thaw | None = None
 ) -> RefreshResult:
@@ -141,11 +152,15 @@ def _start(database: Database, closing_us: int) -> int:
     return min(starts, default=closing_us // DAY_US * DAY_US)
 
 
-def _refresh_late(database: Database, rollups: Rollups, rows: Counter[str]) -> tuple[int, tuple[Window, ...]]:
+def _refresh_late(
+    database: Database, rollups: Rollups, rows: Counter[str], before_us: int | None = None
+) -> tuple[int, tuple[Window, ...]]:
     minutes = [row.minute_us for row in database.fetch("rollup_late_minutes")]
-    watermark_us = state(database)[0].watermark_us
+    until_us = state(database)[0].watermark_us
+    if before_us is not None:
+        until_us = min(until_us, before_us)
     buckets = 0
-    stale = [minute_us for minute_us in minutes if minute_us < watermark_us]
+    stale = [minute_us for minute_us in minutes if minute_us < until_us]
     windows: list[Window] = []
     for window in plan.late_windows(stale, rollups.join_us):
         try:

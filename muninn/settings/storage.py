@@ -59,7 +59,17 @@ class Store(Section):
 
 
 class Rollups(Section):
-    """When fresh buckets are closed."""
+    """When fresh buckets are closed, and by whom."""
 
     refresh_s: float = Field(10.0, gt=0, description="seconds between two refreshes of the fresh end")
     settle_s: float = Field(15.0, ge=0, description="a bucket is closed this long after its end")
+    refreshed_by: Literal["database", "muninn"] = Field(
+        "database",
+        description="TimescaleDB: who refreshes the fresh end, a job in the database or Muninn's refresher; on plain"
+        " PostgreSQL always Muninn",
+    )
+    lateness_h: float = Field(
+        24.0,
+        gt=0,
+        description="TimescaleDB: late samples of this many hours are the database's job, older ones Muninn's",
+    )

@@ -14,6 +14,9 @@ language sql stable as $$
     from retention_state state
     left join timescaledb_information.continuous_aggregates rollup
       on rollup.view_schema = current_schema() and rollup.view_name = state.table_name
+  ), sizes as materialized (  -- of a table's chunks at once: asked chunk by chunk, all of them are read each time
+    select size.* from tables,
+    lateral chunks_detailed_size(format('%I.%I', tables.schema_name, tables.hypertable_name)::regclass) size
   )
   select tables.table_name, tables.table_name || '_' || to_char(begins.since at time zone 'UTC', 'YYYYMMDD'),
          begins.since, greatest(begins.since + tables.width, max(chunk.range_end)),
@@ -22,7 +25,7 @@ language sql stable as $$
   from tables
   join timescaledb_information.chunks chunk
     on chunk.hypertable_schema = tables.schema_name and chunk.hypertable_name = tables.hypertable_name
-  left join lateral chunks_detailed_size(format('%I.%I', tables.schema_name, tables.hypertable_name)::regclass) size
+  left join sizes size
     on size.chunk_schema = chunk.chunk_schema and size.chunk_name = chunk.chunk_name,
   lateral (select format('%I.%I', chunk.chunk_schema, chunk.chunk_name)::regclass as name) relation,
   lateral (select date_bin(tables.width, chunk.range_start, timestamptz '1970-01-01 00:00:00+00') as since) begins
@@ -37,5 +40,6 @@ declare
   since timestamptz := right(partition, 8)::date::timestamp at time zone 'UTC';
   width interval := (select partition_days * interval '24 hours' from retention_state where table_name = parent);
 begin
-  perform drop_chunks(case parent when 'raw_samples' then 'scaled_samples' else parent end::regclass, older_than => since + width, newer_than => since);
+  perform drop_chunks(case parent when 'raw_samples' then 'scaled_samples' else parent end::regclass,
+                      older_than => since + width, newer_than => since);
 end $$;

@@ -1,6 +1,6 @@
 -- Rollups as continuous aggregates, each of the next finer one. They are made once and hold what is below the
 -- watermark of rollup_state: live_<resolution> adds what is above it, the same way on every engine. That is why
--- they are materialized only, and why no policy refreshes them: muninn.rollups does, and no other.
+-- they are materialized only, and why no refresh policy is on them: 090_refresh.timescaledb.sql, and no other.
 
 create materialized view if not exists rollup_1min
 with (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false) as

@@ -36,8 +36,8 @@ def store(many_sessions: stores.Postgres) -> stores.Postgres:
 
 
 # The statements in which a refresh waits, as each engine words them.
-CLAIMS = {"postgres": "delete from late_rows", "timescaledb": "update late_rows"}
-COMPUTES = {"postgres": "rollup_rebuild", "timescaledb": "refresh_continuous_aggregate"}
+CLAIMS = {"postgres": "delete from late_rows", "timescaledb": "rollup_close_piece"}
+COMPUTES = {"postgres": "rollup_rebuild", "timescaledb": "rollup_close_piece"}
 LOCKS = {"postgres": "pg_advisory_xact_lock(8480, 3)", "timescaledb": "pg_advisory_lock(8480, 3)"}
 
 
