@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from muninn import names
-from muninn.clock import HOUR_US, MINUTE_US
+from muninn.clock import MINUTE_US
 from muninn.model import SeriesKey
 from muninn.model.window import as_datetime, as_us
 from muninn.reads.asking import Asker
+from muninn.reads.changes import Found, changes
 from muninn.reads.figures import figure
 from muninn.reads.health import StoreSigns, judge
 from muninn.reads.heartbeats import Heartbeats
@@ -24,18 +25,10 @@ ANSWER = Answer("overview", TypeAdapter(Overview), fresh_s=3.0, keep_s=3600.0)
 MAX_HOSTS = 10
 # A host that was silent for this long has no "latest" figures.
 HOST_ALIVE_US = 5 * MINUTE_US
-MAX_CHANGES = 10
-MAX_CHANGES_PER_METRIC = 3
-RECENT_US = 10 * MINUTE_US
-# Minutes with samples that a comparison needs on either side.
-MIN_BEFORE = 10
-MIN_NOW = 5
-# A steady drift over the hour scores 2: its baseline's spread is that of the drift.
-MIN_SCORE = 3.0
 
 
 def overview(ask: Asker, heartbeats: Heartbeats, now_us: int) -> Overview:
-    """The fleet as it is at `now_us`, from two queries however many series there are."""
+    """The fleet as it is at `now_us`, from a few queries however many series there are."""
     minute_us = now_us // MINUTE_US * MINUTE_US
     state = ask.fetch(
         "reads_overview_state",
@@ -51,7 +44,7 @@ def overview(ask: Asker, heartbeats: Heartbeats, now_us: int) -> Overview:
         health=judge(now_us, heartbeats, signs),
         totals=Totals(state.series_count, state.samples_per_min, state.bytes_on_disk),
         hosts=tuple(_host(host) for host in state.hosts),
-        changes=tuple(_change(row) for row in _changes(ask, now_us)),
+        changes=tuple(_change(row) for row in changes(ask, now_us)),
     )
 
 
@@ -63,25 +56,11 @@ def _host(row: Mapping[str, Any]) -> HostLoad:
     return HostLoad(row["host"], row["at_ms"], cpu, memory, load)
 
 
-def _changes(ask: Asker, now_us: int) -> list[Any]:
-    return ask.fetch(
-        "reads_overview_changes",
-        since=as_datetime((now_us - HOUR_US) // MINUTE_US * MINUTE_US),
-        split=as_datetime((now_us - RECENT_US) // MINUTE_US * MINUTE_US),
-        until=as_datetime(now_us),
-        min_before=MIN_BEFORE,
-        min_now=MIN_NOW,
-        min_score=MIN_SCORE,
-        max_per_metric=MAX_CHANGES_PER_METRIC,
-        max_changes=MAX_CHANGES,
-    )
-
-
-def _change(row: Any) -> Change:
-    key = SeriesKey.of(row.metric_name, row.tags, row.source_agent_id, row.instance_id)
+def _change(row: Found) -> Change:
+    key = SeriesKey.of(row.metric_name, dict(row.tags), row.source_agent_id, row.instance_id)
     meta = names.describe(row.metric_name)
     unit = f"{meta.unit}/s" if meta.kind == "counter" else meta.unit
-    before, now = row.before_value, row.now_value
+    before, now = row.before, row.now
     return Change(
         key=key,
         unit=unit,

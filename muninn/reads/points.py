@@ -25,7 +25,9 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Sketches = Literal["none", "open", "all"]
 
-_WORDS = 6
+# A bucket as it is sent.
+WORDS = 6
+BYTES = 8 * WORDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,16 +128,21 @@ def edges(ask: Asker, resolution: str, series: list[int], hours: list[datetime],
     return found.take(np.sort(first))
 
 
+def words(sent: bytes) -> Ints:
+    """int64[n, WORDS]: buckets as they were sent; figures are doubles of the same bits."""
+    return np.frombuffer(sent, ">i8").astype(np.int64).reshape(-1, WORDS)
+
+
 def _columns(rows: list[Any]) -> Points:
-    words = np.frombuffer(b"".join(row.points for row in rows), ">i8").astype(np.int64).reshape(-1, _WORDS)
-    held = np.fromiter((len(row.points) for row in rows), np.int64, len(rows)) // (8 * _WORDS)
+    found = words(b"".join(row.points for row in rows))
+    held = np.fromiter((len(row.points) for row in rows), np.int64, len(rows)) // BYTES
     lengths = [_lengths(row.sketch_length, count) for row, count in zip(rows, held, strict=True)]
     bins = [arrays.joined_int64s(row.sketch, some) for row, some in zip(rows, lengths, strict=True) if row.sketch]
-    figures = words.view(np.float64)
+    figures = found.view(np.float64)
     return Points(
         np.repeat(np.fromiter((row.series_id for row in rows), np.int64, len(rows)), held),
-        words[:, 0] + arrays.POSTGRES_EPOCH_US,
-        words[:, 1],
+        found[:, 0] + arrays.POSTGRES_EPOCH_US,
+        found[:, 1],
         figures[:, 2],
         figures[:, 3],
         figures[:, 4],

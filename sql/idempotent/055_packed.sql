@@ -191,3 +191,46 @@ begin
       from live group by live.series_id;
   end if;
 end $$;
+
+-- The minutes of all series as points, in no order: what is compared across the fleet. series: an id for each point,
+-- or, where bytes_each is given, for each stretch of so many bytes of points.
+create or replace function read_minutes(since timestamptz, until timestamptz)
+returns table (series bytea, bytes_each bytea, points bytea)
+language plpgsql stable parallel safe set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+  start timestamptz := since;
+  stop timestamptz;
+  packed timestamptz := (select packed_until from packed_state where resolution = '1min');
+  mark timestamptz := (select watermark from rollup_state where resolution = '1min');
+begin
+  if start < least(until, packed) then
+    stop := least(until, packed);
+    return query
+      select array_send(array_agg(p.series_id::int8)), array_send(array_agg(length(p.points)::int8)),
+             string_agg(p.points, ''::bytea)
+      from packed_1min p where p.since > start - interval '15 minutes' and p.since < stop;
+    start := stop;
+  end if;
+  if start < least(until, mark) then
+    stop := least(until, mark);
+    return query
+      select array_send(array_agg(series_id::int8)), null::bytea,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''::bytea)
+      from rollup_1min where bucket >= start and bucket < stop;
+    start := stop;
+  end if;
+  if start < until then
+    return query
+      with live as (
+        select series_id, date_bin('1 minute', at, 'epoch'::timestamptz) as bucket,
+               count(*) + coalesce(sum(sample_count - 1), 0)::int8 as sample_count,
+               sum(value * coalesce(sample_count, 1)) as sum_value, min(coalesce(min_value, value)) as min_value,
+               max(coalesce(max_value, value)) as max_value
+        from raw_samples where at >= start and at < until group by 1, 2
+      )
+      select array_send(array_agg(series_id::int8)), null::bytea,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''::bytea)
+      from live;
+  end if;
+end $$;

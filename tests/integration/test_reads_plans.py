@@ -67,14 +67,14 @@ PARAMETERS: dict[str, dict[str, object]] = {
         "alive_since": UNTIL - timedelta(minutes=5),
         "max_hosts": 10,
     },
-    "reads_overview_changes": {
+    "reads_latest": {
+        "metric": "metric_1",
         "since": UNTIL - timedelta(hours=1),
-        "split": UNTIL - timedelta(minutes=10),
-        "min_before": 10,
-        "min_now": 5,
-        "min_score": 3.0,
-        "max_per_metric": 3,
-        "max_changes": 10,
+        "silent_before": UNTIL,
+        "tags": "{}",
+        "source_agent_id": None,
+        "instance_id": None,
+        "max_series": 100,
     },
 }
 COMMON = {"series": [1, 11, 21], "until": UNTIL}
@@ -101,7 +101,7 @@ def test_a_hot_query_reads_no_large_table_from_end_to_end(loaded_day: psycopg.Co
     pages = dict(loaded_day.execute("select relname, relpages from pg_class where relkind = 'r'").fetchall())
     assert pages["raw_samples_20261120"] > 100 * LARGE
     found = list(scans(explain(loaded_day, name)))
-    assert any(table.startswith(("raw_samples", "rollup_")) for _, table in found)
+    assert any(table.startswith(("raw_samples", "rollup_", "latest_samples")) for _, table in found)
     assert [(kind, table) for kind, table in found if kind == "Seq Scan" and pages[table] > LARGE] == []
 
 
@@ -157,6 +157,14 @@ def test_points_come_by_index_from_what_is_packed_and_the_rows_above_it(
     # A level's own few rows of today may be read from end to end; what is large may not.
     large = {"packed_1min", "rollup_1min", "rollup_5min", "raw_samples"}
     assert {kind for kind, table in found if table in large} & {"Seq Scan"} == set()
+
+
+def test_the_fleet_is_compared_by_what_is_packed_of_the_last_hour(loaded_day: psycopg.Connection[Any]) -> None:
+    limits = {"since": UNTIL - timedelta(hours=1), "until": UNTIL}
+    plans = list(statements_within(loaded_day, "reads_minutes", limits))
+    found = {(kind, re.sub(r"_\d{8}$", "", table)) for plan in plans for kind, table in scans(plan)}
+    assert {table for _, table in found} - _HELPERS == {"packed_1min", "rollup_1min", "raw_samples"}
+    assert "Seq Scan" not in {kind for kind, table in found if table not in _HELPERS}
 
 
 def test_packed_points_are_planned_once_for_every_window(loaded_day: psycopg.Connection[Any]) -> None:
