@@ -108,6 +108,21 @@ class Reads:
         question = trend.Question(metric, window, step_us, labels, max_series, max_points, by, p95)
         return trend.trend(self._ask, question, self.clock.now_us(), self._kept)
 
+    def trends(
+        self,
+        metrics: Sequence[str],
+        window: Window,
+        step_us: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        max_series: int = 50,
+        max_points: int = 1000,
+        p95: bool = True,
+    ) -> list[Trend]:
+        """A trend of each metric by one step of a minute or more, all from two queries; unknown ones have no series."""
+        question = trend.Question("", window, step_us, labels, max_series, max_points, None, p95)
+        return trend.trends(self._ask, metrics, question, self.clock.now_us(), self._kept)
+
     def calendar(
         self,
         metric: str,

@@ -4,7 +4,7 @@ Belongs here: selection, its limit, and what to say of an unknown metric. Does n
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -56,6 +56,30 @@ def choose(
         check_known(ask, metric)
     keys = {row.series_id: SeriesKey.of(metric, row.tags, row.source_agent_id, row.instance_id) for row in rows}
     return Chosen(keys, rows[0].matching if rows else 0)
+
+
+def choose_each(
+    ask: Asker, metrics: Sequence[str], labels: Mapping[str, str] | None, window: Window, max_series: int
+) -> dict[str, Chosen]:
+    """The series of several metrics at once, at most `max_series` of each; a metric that nobody sends has none."""
+    if not 1 <= max_series <= MAX_SERIES:
+        raise Invalid(f"max_series must be from 1 to {MAX_SERIES}", "max_series")
+    for metric in metrics:
+        check_text(metric, "metric")
+    rows = ask.fetch(
+        "reads_series_of_metrics",
+        metrics=list(metrics),
+        since=window.since,
+        max_series=max_series,
+        **filters("", labels),
+    )
+    keys: dict[str, dict[int, SeriesKey]] = {metric: {} for metric in metrics}
+    matching = dict.fromkeys(metrics, 0)
+    for row in rows:
+        key = SeriesKey.of(row.metric_name, row.tags, row.source_agent_id, row.instance_id)
+        keys[row.metric_name][row.series_id] = key
+        matching[row.metric_name] = row.matching
+    return {metric: Chosen(keys[metric], matching[metric]) for metric in metrics}
 
 
 def filters(metric: str, labels: Mapping[str, str] | None) -> dict[str, str | None]:

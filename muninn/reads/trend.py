@@ -4,7 +4,7 @@ Belongs here: the trend question. Does not: merging buckets (points), local days
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ from muninn.model import RESOLUTIONS, SeriesKey, Window
 from muninn.reads import arrays, points, spans, zones
 from muninn.reads.asking import Asker
 from muninn.reads.points import Merged
-from muninn.reads.series import MAX_MERGED, MAX_SERIES, Chosen, Groups, choose, grouped_by
+from muninn.reads.series import MAX_MERGED, MAX_SERIES, Chosen, Groups, choose, choose_each, grouped_by
 from muninn.reads.steps import RAW, Kept, Plan, plan
 from muninn.reads.values import Trend, TrendSeries
 from muninn.reads.zones import Period
@@ -49,6 +49,26 @@ def trend(ask: Asker, question: Question, now_us: int, kept: Kept) -> Trend:
         _of_samples(ask, planned, groups) if planned.resolution == RAW else _of_buckets(ask, planned, groups, question)
     )
     return _told(question, planned.window, planned.step_us, planned.resolution, series, chosen)
+
+
+def trends(ask: Asker, metrics: Sequence[str], question: Question, now_us: int, kept: Kept) -> list[Trend]:
+    """The same of several metrics, in two queries however many there are; a metric that nobody sends has no series."""
+    planned = plan(question.window, question.step_us, question.max_points, now_us, kept, raw=False)
+    chosen = choose_each(ask, metrics, question.labels, planned.window, question.max_series)
+    every = {ident: key for one in chosen.values() for ident, key in one.keys.items()}
+    groups = Groups({ident: place for place, ident in enumerate(every)}, tuple(every.values()))
+    series = _of_buckets(ask, planned, groups, question)
+    return [
+        _told(
+            replace(question, metric=metric),
+            planned.window,
+            planned.step_us,
+            planned.resolution,
+            [one for one in series if one.key.metric == metric],
+            chosen[metric],
+        )
+        for metric in metrics
+    ]
 
 
 def calendar(ask: Asker, question: Question, period: Period, tz: ZoneInfo, now_us: int, kept: Kept) -> Trend:

@@ -210,6 +210,20 @@ def test_groups_pool_all_their_samples(store: Filled, frame: pl.DataFrame, hours
     assert_equal(told(found, "region"), expected, ["region", "at_ms"])
 
 
+def test_several_metrics_are_asked_at_once(store: Filled) -> None:
+    window = Window(NOW_US - 20 * HOUR_US, NOW_US)
+    found = store.reads.trends([METRIC, COUNTER, "nobody_sends_this"], window, labels={"region": "eu"})
+    assert [len(one.series) for one in found] == [2, 2, 0]
+    for one in found[:2]:
+        alone = store.reads.trend(one.metric, window, labels={"region": "eu"})
+        assert (one.step_us, one.resolution, one.window) == (alone.step_us, alone.resolution, alone.window)
+        for series, other in zip(one.series, alone.series, strict=True):
+            assert series.key == other.key
+            np.testing.assert_array_equal(series.at_ms, other.at_ms)
+            np.testing.assert_array_equal(series.p95, other.p95)
+    assert [one.truncated for one in store.reads.trends([METRIC], window, max_series=1)] == [3]
+
+
 def test_without_percentiles_no_sketch_is_read(store: Filled) -> None:
     window = Window(NOW_US - 30 * HOUR_US, NOW_US)
     slim, whole = (store.reads.trend(METRIC, window, by="region", p95=wanted) for wanted in (False, True))
