@@ -5,7 +5,7 @@ import sys
 import typer
 
 from muninn.errors import MuninnError
-from muninn.run.commands import data, lifecycle, programs, rules, stack, tokens
+from muninn.run.commands import data, inject, lifecycle, programs, rules, stack, tokens
 
 app = typer.Typer(
     name="muninn",
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},
 )
-for group in (stack, data, lifecycle, tokens, rules, programs):
+for group in (stack, data, inject, lifecycle, tokens, rules, programs):
     app.add_typer(group.app)
 
 

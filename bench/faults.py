@@ -1,0 +1,156 @@
+"""Detection proved on ourselves: faults injected into a running Muninn, recorded with labels, and what was found.
+
+`python -m bench.faults --record FOLDER` starts a Muninn of its own, lets it learn the rehearsal service and this
+machine for seven minutes, makes each fault of `muninn inject` for a minute, and writes FOLDER/faults.parquet (means
+of two seconds) and FOLDER/faults.json (labels, and the incidents that the running detector opened). It takes 24
+minutes. `python -m bench faults` replays the recording that lies in tests/data through the same code, and prints
+the share found, the time to detection, and false episodes a series-day while all was quiet.
+"""
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import psycopg
+
+from bench.running import MUNINN, running, status
+from muninn.detection import Tuning
+from muninn.detection.incidents import Incidents
+from muninn.detection.watch import Watch
+from muninn.model import SampleBatch, SeriesKey
+
+DATA = Path(__file__).parents[1] / "tests" / "data" / "faults"
+STEP_S, WARM_UP_S, CALM_S = 2.0, 300.0, 30.0
+LEARN_S, FAULT_S, REST_S = 420.0, 60.0, 75.0
+FAULTS: dict[str, tuple[str, ...]] = {
+    "latency": (),
+    "memory": ("--megabytes", "3000"),
+    "errors": (),
+    "cpu": ("--cores", "2"),
+    "traffic": (),
+    "disk": ("--megabytes", "3000"),
+    "silence": (),
+}
+# What a fault shows in: an incident counts as its finding if its head or a series of it is one of these.
+SHOWS = {
+    "latency": ("rehearsal_",),
+    "errors": ("rehearsal_",),
+    "traffic": ("rehearsal_",),
+    "silence": ("rehearsal_",),
+    "memory": ("memory_", "process_memory", "swap_"),
+    "cpu": ("cpu_", "load_", "process_cpu", "context_"),
+    "disk": ("disk_", "filesystem_"),
+}
+METRICS = (
+    "rehearsal_%", "cpu_busy_pct", "memory_used_pct", "memory_available_bytes", "filesystem_%", "load_1m",
+    "disk_written_bytes_per_s", "disk_busy_pct", "swap_used_pct", "process_count", "network_%_bytes_per_s",
+)  # fmt: skip
+
+
+def run() -> dict[str, object]:
+    """Figures of the recording, replayed."""
+    labels = json.loads((DATA / "faults.json").read_text())
+    return replay(pl.read_parquet(DATA / "faults.parquet"), labels["faults"])
+
+
+def replay(rows: pl.DataFrame, faults: list[dict[str, float | str]], tuning: Tuning | None = None) -> dict[str, object]:
+    """Feed a recording to the detector, step by step, and judge what it found."""
+    tuning = tuning or dataclasses.replace(Tuning(), warm_up_s=WARM_UP_S)
+    watch, incidents = Watch(step_s=STEP_S, max_series=10_000, tuning=tuning, calm_s=CALM_S), Incidents()
+    keys = tuple(SeriesKey.parse(text.encode()) for text in rows["series"].unique(maintain_order=True))
+    place = {key.canonical.decode(): number for number, key in enumerate(keys)}
+    index = rows["series"].replace_strict(place, return_dtype=pl.Int32).to_numpy()
+    at_us, value = rows["at_ms"].to_numpy() * 1000, rows["value"].to_numpy().astype(np.float64)
+    opened: list[tuple[int, SeriesKey]] = []
+    step_us = round(STEP_S * 1e6)
+    for end_us in range(int(at_us.min()) // step_us * step_us + step_us, int(at_us.max()) + step_us, step_us):
+        now = (at_us >= end_us - step_us) & (at_us < end_us)
+        watch.take(SampleBatch(at_us[now], value[now], index[now], keys))
+        for found in watch.judge(end_us):
+            incidents.take(found, {})
+            opened += [(end_us, found.scores.keys[found.scores.key_index[row]]) for row in found.opened.tolist()]
+    return judged(opened, faults, len(keys), (int(at_us.min()), int(at_us.max())))
+
+
+def judged(
+    opened: list[tuple[int, SeriesKey]], faults: list[dict[str, float | str]], n_series: int, span_us: tuple[int, int]
+) -> dict[str, object]:
+    """The share of faults found, seconds to detection, and episodes that began while all was quiet."""
+    delays: dict[str, float | None] = {}
+    quiet = [at_us for at_us, _ in opened]
+    for fault in faults:
+        since, until = float(fault["since_us"]), float(fault["until_us"]) + 60e6
+        mine = [at for at, key in opened if since <= at <= until and key.metric.startswith(SHOWS[str(fault["kind"])])]
+        delays[str(fault["kind"])] = (min(mine) - since) / 1e6 if mine else None
+        quiet = [at for at in quiet if not since <= at <= until]
+    found = [delay for delay in delays.values() if delay is not None]
+    calm_s = (span_us[1] - span_us[0]) / 1e6 - WARM_UP_S - sum(FAULT_S + 60 for _ in faults)
+    return {
+        "faults": len(faults),
+        "found": len(found),
+        "seconds to detection": delays,
+        "p95 of them": float(np.quantile(found, 0.95)) if found else None,
+        "false episodes": len(quiet),
+        "quiet series-days": n_series * max(0.0, calm_s) / 86_400,
+    }
+
+
+def record(folder: Path) -> None:
+    """Make the recording."""
+    settings = {"DETECTION_STEP_S": STEP_S, "DETECTION_WARM_UP_S": WARM_UP_S, "DETECTION_CALM_S": CALM_S}
+    with running(**{name: f"{value:g}" for name, value in settings.items()}) as muninn:
+        service = subprocess.Popen([MUNINN, "inject", "service", "--seconds", "3600"], env=muninn.environ)
+        try:
+            since_us = time.time_ns() // 1000
+            time.sleep(LEARN_S)
+            faults = []
+            for kind, options in FAULTS.items():
+                began = time.time_ns() // 1000
+                print(kind, flush=True)
+                command = [MUNINN, "inject", kind, "--seconds", f"{FAULT_S:g}", *options]
+                subprocess.run(command, env=muninn.environ, check=True)
+                faults.append({"kind": kind, "since_us": began, "until_us": time.time_ns() // 1000})
+                time.sleep(REST_S)
+            url = status(muninn.environ)["database_url"]
+            write(folder, url, since_us, faults)
+        finally:
+            service.terminate()
+            service.wait(30)
+
+
+def write(folder: Path, url: str, since_us: int, faults: list[dict[str, float | str]]) -> None:
+    """The rows of the time, and what the running detector made of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    where = " or ".join("metric_name like %s" for _ in METRICS)
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            f"""select json_build_array(metric_name, tags, source_agent_id, instance_id)::text,
+                   floor(extract(epoch from "timestamp") / %s) * %s * 1000, avg(metric_value)
+                from performance_metrics where ({where}) and "timestamp" >= instant(%s) group by 1, 2 order by 2, 1""",
+            (STEP_S, STEP_S, *METRICS, since_us),
+        ).fetchall()
+        incidents = connection.execute(
+            """select epoch_us(opened_at), epoch_us(closed_at), title, score, causes -> 0 ->> 'name',
+                 (select array_agg(metric_name) from incident_series each where each.incident_id = i.incident_id)
+               from incidents i order by 1"""
+        ).fetchall()
+    texts = [SeriesKey.parse(text.encode()).canonical.decode() for text, _, _ in found]
+    columns = {"series": texts, "at_ms": [int(at) for _, at, _ in found], "value": [value for *_, value in found]}
+    schema = {"series": pl.String, "at_ms": pl.Int64, "value": pl.Float32}
+    pl.DataFrame(columns, schema=schema).write_parquet(folder / "faults.parquet", compression="zstd")
+    live = [
+        dict(zip(("opened_us", "closed_us", "title", "score", "cause", "metrics"), row, strict=True))
+        for row in incidents
+    ]
+    (folder / "faults.json").write_text(json.dumps({"faults": faults, "incidents": live}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
+    parser.add_argument("--record", type=Path, required=True, help="where to write")
+    record(parser.parse_args().record)
