@@ -91,7 +91,7 @@ def _draw_panel(figure: go.Figure, row: int, panel: Panel, axis: TimeAxis, band:
     scale = panel_scale(panel, band)
     suffix = f" {scale.suffix}" if scale.suffix else ""
     for index, line in enumerate(panel.lines):
-        color = _color(index)
+        color = line_color(index)
         x = axis.wall(line.at_ms)
         if band and line.low is not None and line.high is not None:
             figure.add_trace(_band(x, line.low / scale.divisor, line.high / scale.divisor, color), row=row, col=1)
@@ -188,7 +188,7 @@ def day_figure(days: Sequence[str], values: Sequence[float], unit: str, hover: S
             width=0.7 * DAY_US / 1000,
             customdata=list(hover),
             hovertemplate=f"%{{x|%a %d %b %Y}}<br>%{{y:,.4~r}} {scale.suffix}<br>%{{customdata}}<extra></extra>",
-            marker={"color": _color(0)},
+            marker={"color": line_color(0)},
         )
     )
     figure.update_layout(height=280, margin={"l": 8, "r": 8, "t": 16, "b": 8}, showlegend=False)
@@ -201,7 +201,7 @@ def day_figure(days: Sequence[str], values: Sequence[float], unit: str, hover: S
     return figure
 
 
-def _color(index: int) -> str:
+def line_color(index: int) -> str:
     """The template's colour for the index-th line: Streamlit's template follows the theme."""
     colors = pio.templates[pio.templates.default].layout.colorway
     return str(colors[index % len(colors)])

@@ -17,7 +17,7 @@ from muninn.store.migrations import migrate
 from streamlit_app import asked, shell
 
 APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
-PAGES = ("overview", "explore", "pipeline")
+PAGES = ("overview", "explore", "anomalies", "pipeline")
 NOBODY = "postgresql://muninn@/muninn?host=/nonexistent"
 
 RunPage = Callable[..., AppTest]

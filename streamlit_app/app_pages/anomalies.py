@@ -1,0 +1,162 @@
+"""Anomalies: what is not normal, since when, why, and what to do.
+
+Belongs here: the order of the page. Does not: figures and texts (widgets), data (muninn.reads).
+"""
+
+import streamlit as st
+
+from muninn import names
+from muninn.clock import DAY_US, HOUR_US, MINUTE_US
+from muninn.model import Window
+from muninn.reads import AffectedSeries, IncidentDetail, IncidentInfo, ProbableCause, Trend, UnknownMetric
+from streamlit_app import shell
+from streamlit_app.widgets import formats, incidents, words
+from streamlit_app.widgets.charts import CONFIG, TimeAxis, trend_figure
+
+RANGES = {"1h": HOUR_US, "6h": 6 * HOUR_US, "24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
+FIRST_RANGE = "24h"
+REFRESH_S = 10
+CHART_HEIGHT = 300
+AROUND_US = 15 * MINUTE_US
+MOST_CAUSES = 3
+MOST = 500
+
+
+def render() -> None:
+    """The whole page."""
+    row = shell.head("Anomalies", help="Series that are not as they should be, those that belong together as one.")
+    with row:
+        chosen = st.segmented_control(
+            "Range", list(RANGES), default=FIRST_RANGE, key="range", bind="query-params", label_visibility="collapsed"
+        )
+    now_us = shell.now_us()
+    window = Window(now_us - RANGES[chosen or FIRST_RANGE], now_us)
+    found = shell.answer_or_wait(lambda ask: ask.incidents(window, most=MOST))
+    _figures(found)
+    if not found:
+        st.info(
+            "**Nothing odd in this time.** Each series is first learned for a day and says nothing until then; "
+            "`muninn status` tells whether the detector runs, `muninn inject` makes a fault to look at.",
+            icon=":material/check_circle:",
+        )
+        shell.run_again_later()
+        return
+    with shell.panel("Time line", help="From start to end; what is open reaches to the right edge."):
+        figure = incidents.timeline_figure(found, TimeAxis(window, shell.viewer_zone()))
+        st.plotly_chart(figure, config=CONFIG, key="timeline", alt="Incidents over time, a row a probable cause")
+        _table(found, now_us)
+    _one(found)
+
+
+def _figures(found: list[IncidentInfo]) -> None:
+    with st.grid("auto", min_column_width=165, gap="small"):
+        shell.figure("Open now", formats.count(sum(each.closed_ms is None for each in found)), "Not over yet.")
+        shell.figure("In this time", formats.count(len(found)), "Open at some time in the range.")
+        shell.figure("Series", formats.count(sum(each.series_count for each in found)), "Series in these incidents.")
+        shell.figure("Useful", incidents.useful_share(found), "Of those that somebody marked.")
+
+
+def _table(found: list[IncidentInfo], now_us: int) -> None:
+    st.dataframe(
+        incidents.incident_table(found, shell.viewer_zone(), now_us),
+        hide_index=True,
+        height=250 if len(found) > 6 else "auto",
+        column_config={
+            "Score": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.2f"),
+            "What": st.column_config.TextColumn(width="large"),
+        },
+    )
+
+
+def _one(found: list[IncidentInfo]) -> None:
+    zone = shell.viewer_zone()
+    by_id = {each.incident_id: each for each in found}
+    ident = st.selectbox(
+        "Incident",
+        list(by_id),
+        format_func=lambda each: f"{formats.clock_time(by_id[each].opened_ms * 1000, zone)}  {by_id[each].title}",
+        key="incident",
+        bind="query-params",
+    )
+    detail = shell.answer_or_wait(lambda ask: ask.incident(ident))
+    with st.grid(2, min_column_width=440, gap="small"):
+        with shell.panel("What was seen, and what was expected"):
+            _series(detail)
+        with shell.panel("Why", help="From the table of causes: what speaks for each, and what to do."):
+            _causes(detail.incident.causes)
+            _feedback(detail.incident)
+    with shell.panel("Related series", help="All series of this incident at their peak, its head first."):
+        st.dataframe(
+            incidents.series_table(detail.series, zone),
+            hide_index=True,
+            column_config={
+                name: st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.2f")
+                for name in ("Score", "Confidence")
+            },
+        )
+
+
+def _series(detail: IncidentDetail) -> None:
+    names_of = [incidents.series_name(each.key) for each in detail.series]
+    place = st.selectbox("Series", range(len(names_of)), format_func=lambda each: names_of[each], key="series")
+    chosen = detail.series[place]
+    until_us = (chosen.closed_ms or shell.now_us() // 1000) * 1000
+    window = Window(chosen.opened_ms * 1000 - AROUND_US, min(shell.now_us(), until_us + AROUND_US // 3))
+    panel = incidents.band_panel(chosen, _trend(chosen, window))
+    figure = trend_figure([panel], TimeAxis(window, shell.viewer_zone()), band=True, height=CHART_HEIGHT)
+    st.plotly_chart(figure, config=CONFIG, key="band", alt="The series, what was expected, and the band it has kept to")
+    st.caption(f"Score {chosen.score:.2f} at its peak, by the views that contributed:")
+    shares = incidents.contributions_figure(chosen.contributions)
+    st.plotly_chart(shares, config=CONFIG, key="shares", alt="Signed share of the score by view")
+
+
+def _trend(series: AffectedSeries, window: Window) -> Trend | None:
+    if series.key.metric == names.MODEL_SCORE:
+        return None
+    labels = {**dict(series.key.labels), "source_agent_id": series.key.source_agent_id}
+    labels["instance_id"] = series.key.instance_id
+    try:
+        return shell.current_reads().trend(series.key.metric, window, labels=labels, max_series=1)
+    except UnknownMetric:
+        return None
+
+
+def _causes(causes: tuple[ProbableCause, ...]) -> None:
+    if not causes:
+        st.caption("No cause of the table fits. The related series below show what changed together.")
+    for place, cause in enumerate(causes[:MOST_CAUSES]):
+        label = f"{words.escaped(cause.title)} · {cause.confidence:.0%}"
+        with st.expander(label, expanded=place == 0, icon=":material/lightbulb:"):
+            evidence = "\n".join(f"- {words.escaped(says)}: {words.escaped(series)}" for says, series in cause.evidence)
+            st.markdown(evidence)
+            st.markdown("**What to do**\n" + "\n".join(f"1. {words.escaped(action)}" for action in cause.actions))
+            st.caption(f"Runbook: docs/runbooks/{words.escaped(cause.runbook)}.md")
+
+
+def _feedback(incident: IncidentInfo) -> None:
+    said = {True: "It was marked as useful.", False: "It was marked as not useful.", None: "Nobody has marked it yet."}
+    note = f" “{words.escaped(incident.note)}”" if incident.note else ""
+    st.caption(said[incident.useful] + note)
+    st.text_input("Note", key=f"note-{incident.incident_id}", placeholder="what it was, for those who come after")
+    with st.container(horizontal=True, gap="small"):
+        for label, icon, useful in (
+            ("Useful", ":material/thumb_up:", True),
+            ("Not useful", ":material/thumb_down:", False),
+        ):
+            st.button(
+                label,
+                icon=icon,
+                key=f"mark-{useful}",
+                on_click=_mark,
+                args=(incident.incident_id, useful),
+            )
+
+
+def _mark(incident_id: str, useful: bool) -> None:
+    note = st.session_state.get(f"note-{incident_id}") or None
+    with shell.guard("The mark"):
+        shell.current_reads().mark_incident(incident_id, useful, note)
+
+
+if __name__ == "__main__":
+    render()

@@ -1,0 +1,114 @@
+"""The Anomalies page: as a script on a real store, and as people see it."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from known import load_known
+from known_incidents import OPEN, OVER, load_incidents
+from playwright.sync_api import Page, expect
+from servers import Postgres
+from streamlit.testing.v1 import AppTest
+
+from muninn.clock import ManualClock
+from muninn.meter import Meter
+from muninn.reads import Reads
+from muninn.store.database import Database
+from streamlit_app import shell
+
+APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
+DRAWN_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def incidents_url(postgres_server: Postgres, migrated_template: str) -> Iterator[str]:
+    url = postgres_server.create("known_incidents", migrated_template)
+    load_known(url)
+    load_incidents(url)
+    yield url
+    postgres_server.drop("known_incidents")
+
+
+@pytest.fixture
+def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AppTest]]:
+    st.cache_resource.clear()
+
+    def run(url: str, **query: str) -> AppTest:
+        monkeypatch.setenv("MUNINN_DATABASE_URL", url)
+        monkeypatch.delenv("MUNINN_REDIS_URL", raising=False)
+        app = AppTest.from_file(str(APP), default_timeout=60)
+        app.run()
+        app.switch_page("app_pages/anomalies.py")
+        app.query_params.update(query)
+        return app.run()
+
+    yield run
+    shell.current_reads().close()
+    st.cache_resource.clear()
+
+
+def words(app: AppTest) -> str:
+    kinds = (app.title, app.subheader, app.caption, app.markdown, app.error, app.warning, app.info)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def test_incidents_with_their_series_band_and_cause(run_page: Callable[..., AppTest], incidents_url: str) -> None:
+    app = run_page(incidents_url)
+    assert not app.exception
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert (shown["Open now"], shown["In this time"], shown["Series"]) == ("1", "2", "3")
+    timeline, band, shares = (json.loads(chart.proto.spec) for chart in app.get("plotly_chart"))
+    assert {trace["name"] for trace in timeline["data"]} == {"open", "over"}
+    assert timeline["layout"]["yaxis"]["title"]["text"] == "probable cause"
+    assert {trace.get("name") for trace in band["data"]} >= {"measured", "expected"}
+    assert shares["layout"]["xaxis"]["title"]["text"].startswith("share of the score")
+    said = words(app)
+    assert "A resource is used up" in "".join(each.label for each in app.expander)
+    assert "docs/runbooks/saturation" in said.replace("\\", "")
+    assert [frame.value.columns[0] for frame in app.dataframe] == ["Began", "Series"]
+
+
+def test_another_series_or_incident_can_be_chosen(run_page: Callable[..., AppTest], incidents_url: str) -> None:
+    app = run_page(incidents_url)
+    app.selectbox(key="series").set_value(1).run()
+    assert not app.exception
+    app.selectbox(key="incident").set_value(str(OVER)).run()
+    assert not app.exception
+    assert "A source sends nothing any more" in "".join(each.label for each in app.expander)
+
+
+def test_a_mark_is_kept(run_page: Callable[..., AppTest], incidents_url: str) -> None:
+    app = run_page(incidents_url)
+    app.text_input(key=f"note-{OPEN}").set_value("a crawler").run()
+    app.button(key="mark-True").click().run()
+    assert not app.exception
+    assert "marked as useful. “a crawler”" in words(app)
+    with Reads(Database(incidents_url, pool_size=1).open(), meter=Meter(), clock=ManualClock()) as ask:
+        marked = ask.incident(str(OPEN)).incident
+        assert (marked.useful, marked.note) == (True, "a crawler")
+
+
+def test_quiet_is_said_with_what_to_do(run_page: Callable[..., AppTest], postgres_url: str) -> None:
+    app = run_page(postgres_url)
+    assert not app.exception
+    assert "Nothing odd in this time" in words(app)
+    assert "muninn inject" in words(app)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_it_is_drawn_in_both_themes_and_widths(
+    streamlit_server: Callable[[dict[str, str]], str],
+    incidents_url: str,
+    open_page: Callable[..., Page],
+    dark: bool,
+) -> None:
+    address = streamlit_server({"MUNINN_DATABASE_URL": incidents_url, "MUNINN_DAGSTER_PORT": "1"})
+    page = open_page(f"{address}/anomalies", dark=dark)
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 3", timeout=DRAWN_MS)
+    expect(page.get_by_text("A resource is used up")).to_be_visible(timeout=DRAWN_MS)
+    assert page.locator("[data-testid=stException]").count() == 0
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollWidth <= 800", timeout=DRAWN_MS)
