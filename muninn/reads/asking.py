@@ -3,6 +3,7 @@
 Belongs here: the timing that every read shares. Does not: SQL (sql/queries/reads_*.sql), what to ask.
 """
 
+from pathlib import Path
 from typing import Any
 
 from muninn.clock import Clock
@@ -11,10 +12,11 @@ from muninn.store.database import Database
 
 
 class Asker:
-    """What the question modules ask through; safe for many threads."""
+    """What the question modules ask through; safe for many threads. cold_folder: where files of days that left are."""
 
-    def __init__(self, database: Database, meter: Meter, clock: Clock):
+    def __init__(self, database: Database, meter: Meter, clock: Clock, cold_folder: Path | None = None):
         self.database = database
+        self.cold_folder = cold_folder
         self._meter = meter
         self._clock = clock
 

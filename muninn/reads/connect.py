@@ -31,7 +31,7 @@ def connect(settings: Settings, *, meter: Meter | None = None, application_name:
     clock = SystemClock()
     kept = Kept.of(settings.store)
     if settings.redis.url is None:
-        return Reads(database, meter=meter, clock=clock, kept=kept)
+        return Reads(database, meter=meter, clock=clock, kept=kept, cold_folder=settings.cold_folder)
     client = cache.connect(settings.require_redis_url(), timeout_s=REDIS_TIMEOUT_S)
     return Reads(
         database,
@@ -40,5 +40,6 @@ def connect(settings: Settings, *, meter: Meter | None = None, application_name:
         meter=meter,
         clock=clock,
         kept=kept,
+        cold_folder=settings.cold_folder,
         closing=(client.close,),
     )

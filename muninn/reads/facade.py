@@ -5,6 +5,7 @@ Belongs here: the questions' signatures and what is cached. Does not: how a ques
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 
 from muninn.alerting.noise import Record
@@ -45,7 +46,8 @@ class Reads:
 
     Every method may raise Unavailable when the database is away; without Redis only caching and the
     programs' heartbeats are missing. Unknown metric names raise UnknownMetric (an Invalid).
-    kept: what retention has left. closing: what else to close at the end, besides the database.
+    kept: what retention has left. cold_folder: of the cold tier, where there is one.
+    closing: what else to close at the end, besides the database.
     """
 
     def __init__(
@@ -57,12 +59,13 @@ class Reads:
         meter: Meter | None = None,
         clock: Clock | None = None,
         kept: Kept | None = None,
+        cold_folder: Path | None = None,
         closing: Sequence[Callable[[], None]] = (),
     ):
         self.clock = clock or SystemClock()
         self.meter = meter or Meter()
         self._closing = (database.close, *closing)
-        self._ask = Asker(database, self.meter, self.clock)
+        self._ask = Asker(database, self.meter, self.clock, cold_folder)
         self._board = board
         self._kept = kept or Kept()
         self._patience = Patience("Redis", self.clock)
@@ -209,7 +212,7 @@ class Reads:
 
     def recent(self, metric: str, labels: Mapping[str, str] | None, window: Window, max_series: int = 50) -> Recent:
         """The raw samples of a window of at most an hour: what a live chart starts from."""
-        return recent.recent(self._ask, metric, labels, window, max_series)
+        return recent.recent(self._ask, metric, labels, window, max_series, self.clock.now_us())
 
     def overview(self, now_us: int | None = None) -> Overview:
         """Health, totals, busiest hosts and what changed most; at most three seconds old (see `age_s`).

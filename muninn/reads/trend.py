@@ -14,7 +14,7 @@ import numpy as np
 from muninn import names
 from muninn.clock import DAY_US
 from muninn.model import RESOLUTIONS, SeriesKey, Window
-from muninn.reads import arrays, points, spans, zones
+from muninn.reads import arrays, points, spans, tiers, zones
 from muninn.reads.asking import Asker
 from muninn.reads.points import Merged
 from muninn.reads.series import MAX_MERGED, MAX_SERIES, Chosen, Groups, choose, choose_each, grouped_by
@@ -45,9 +45,10 @@ def trend(ask: Asker, question: Question, now_us: int, kept: Kept) -> Trend:
     planned = plan(question.window, question.step_us, question.max_points, now_us, kept, raw=question.by is None)
     chosen = _chosen(ask, question, planned.window)
     groups = grouped_by(chosen, question.metric, question.by)
-    series = (
-        _of_samples(ask, planned, groups) if planned.resolution == RAW else _of_buckets(ask, planned, groups, question)
-    )
+    if planned.resolution == RAW:
+        series = _of_samples(ask, planned, groups, now_us)
+    else:
+        series = _of_buckets(ask, planned, groups, question)
     return _told(question, planned.window, planned.step_us, planned.resolution, series, chosen)
 
 
@@ -103,12 +104,20 @@ def _told(
     return Trend(question.metric, meta.kind, meta.unit, window, step_us, resolution, tuple(series), chosen.truncated)
 
 
-def _of_samples(ask: Asker, planned: Plan, groups: Groups) -> list[TrendSeries]:
-    """Each series from its samples; one that sent nothing in the window is none."""
+def _of_samples(ask: Asker, planned: Plan, groups: Groups, now_us: int) -> list[TrendSeries]:
+    """Each series from its samples, in whichever tier they are; one that sent nothing in the window is none."""
+    found = tiers.samples(ask, list(groups.of), planned.window, now_us)
+    if found is not None:
+        made = {ident: tiers.steps(at_us, value, planned.step_us) for ident, at_us, value in tiers.by_series(found)}
+        return [_stepped(groups.keys[place], made[ident]) for ident, place in groups.of.items() if ident in made]
     limits = {"series": list(groups.of), "since": planned.window.since, "until": planned.window.until}
     step = timedelta(microseconds=planned.step_us)
     rows = {row.series_id: row for row in ask.fetch("reads_trend_raw", step=step, **limits)} if groups.of else {}
     return [_sampled(groups.keys[place], rows[ident]) for ident, place in groups.of.items() if ident in rows]
+
+
+def _stepped(key: SeriesKey, made: tiers.Steps) -> TrendSeries:
+    return TrendSeries(key, made.at_us // 1000, made.mean, made.low, made.high, made.p95, made.count)
 
 
 def _sampled(key: SeriesKey, row: Any) -> TrendSeries:
