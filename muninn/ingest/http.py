@@ -22,6 +22,7 @@ from muninn.ingest.buffer.contract import MAX_KEY_CHARS
 from muninn.ingest.callers import caller_of
 from muninn.ingest.decode import Count
 from muninn.ingest.decode.keys import KeyTable
+from muninn.ingest.gate.gate import Gate
 from muninn.ingest.problem import answer_to, problem
 from muninn.ingest.protocols import OWN, Decode, Protocol, protocols
 from muninn.ingest.validate import Decoded, Rules
@@ -50,12 +51,14 @@ class IngestDoor:
         broker: Broker,
         *,
         rules: Rules | None = None,
+        gate: Gate | None = None,
         limits: DoorLimits | None = None,
         clock: Clock | None = None,
         meter: Meter | None = None,
     ):
         self._broker = broker
         self._rules = rules or Rules()
+        self._gate = gate
         self._max_bytes = (limits or DoorLimits()).max_body_bytes
         self._clock = clock or SystemClock()
         self._meter = meter or Meter()
@@ -108,6 +111,9 @@ class IngestDoor:
 
     def _take(self, body: bytes, packed: bool, decode: Decode, key: str | None) -> tuple[Decoded, str | None]:
         decoded = self._decoded(body, packed, decode)
+        if self._gate is not None:
+            with self._stage("gate"):
+                decoded = self._gate.admit(decoded, self._rules.max_errors)
         entry_id = None
         if len(decoded.batch):
             with self._stage("buffer"):

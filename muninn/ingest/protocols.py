@@ -73,12 +73,14 @@ def _own(request: Request, _: Count) -> Decode | Response:
 
 
 def _own_answer(_: Request, decoded: Decoded, entry_id: str | None) -> Response:
-    counts = {
+    counts: dict[str, object] = {
         "accepted": len(decoded.batch),
         "rejected": decoded.rejected,
         "errors": [{"index": bad.index, "reason": bad.reason} for bad in decoded.errors],
     }
-    if decoded.rejected and not len(decoded.batch):
+    if decoded.left_out:
+        counts["left_out"] = decoded.left_out
+    if decoded.rejected and not len(decoded.batch) and not decoded.left_out:
         first = decoded.errors[0]
         return problem(400, f"none of the samples is good; sample {first.index}: {first.reason}", more=counts)
     return Response(orjson.dumps({**counts, "entry_id": entry_id}), media_type="application/json")

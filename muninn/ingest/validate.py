@@ -38,11 +38,15 @@ class BadSample:
 
 @dataclass(frozen=True)
 class Decoded:
-    """The good samples, how many were refused, and the first of the refused with their reasons."""
+    """The good samples, how many were refused, and the first of the refused with their reasons.
+
+    left_out: samples that rules at the door leave out: neither good nor bad.
+    """
 
     batch: SampleBatch
     errors: list[BadSample] = field(default_factory=list)
     rejected: int = 0
+    left_out: int = 0
 
     @classmethod
     def joined(cls, parts: Sequence["Decoded"], rules: "Rules") -> "Decoded":

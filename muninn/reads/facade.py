@@ -17,6 +17,7 @@ from muninn.meter import Meter
 from muninn.model import Window
 from muninn.reads import alerts as alerting
 from muninn.reads import (
+    cardinality,
     catalogue,
     compare,
     health,
@@ -269,6 +270,10 @@ class Reads:
     def alert_evaluations(self, window: Window) -> list[alerting.EvaluationRow]:
         """How rules did, by rule and hour."""
         return alerting.evaluations(self._ask, window)
+
+    def cardinality(self, metric: str | None = None, limit: int = 20) -> cardinality.Cardinality:
+        """How many series there are, of which metrics, sources and labels, and how they grow."""
+        return cardinality.cardinality(self._ask, self._heartbeats(), self.clock.now_us(), metric, limit)
 
     def check(self) -> None:
         """Return where the database answers; Unavailable or Misconfigured where it does not."""

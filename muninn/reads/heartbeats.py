@@ -28,6 +28,10 @@ class Heartbeats:
         """The growth of a counter per second, over all programs; None where none publishes it."""
         return _sum(value for entry in self.entries for name, _, value in entry.rates if name == metric)
 
+    def labelled(self, metric: str) -> list[tuple[dict[str, str], float]]:
+        """(labels, value) of a figure, of every program that publishes it."""
+        return [(labels, value) for entry in self.entries for name, labels, value in entry.metrics if name == metric]
+
     def programs(self, now_us: int) -> tuple[ProgramState, ...]:
         """Who runs, by program and instance."""
         return tuple(

@@ -5,7 +5,16 @@ import sys
 import typer
 
 from muninn.errors import MuninnError
-from muninn.run.commands import data, inject, lifecycle, programs, rules, stack, tokens
+from muninn.run.commands import (
+    data,
+    door,
+    inject,
+    lifecycle,
+    programs,
+    rules,
+    stack,
+    tokens,
+)
 
 app = typer.Typer(
     name="muninn",
@@ -17,7 +26,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},
 )
-for group in (stack, data, inject, lifecycle, tokens, rules, programs):
+GROUPS = (
+    stack,
+    data,
+    inject,
+    lifecycle,
+    tokens,
+    door,
+    rules,
+    programs,
+)
+for group in GROUPS:
     app.add_typer(group.app)
 
 

@@ -19,13 +19,14 @@ from muninn.settings.cold import Cold
 from muninn.settings.detection import Detection
 from muninn.settings.section import Section
 from muninn.settings.servers import Access, Dagster, Database, Redis, Sidecar, Streamlit
-from muninn.settings.sources import Collector, Gateway, Scraper, Statsd
+from muninn.settings.sources import Cardinality, Collector, Gateway, Scraper, Statsd
 from muninn.settings.storage import Buffer, Loader, Rollups, Store
 
 __all__ = [
     "Access",
     "Alerting",
     "Buffer",
+    "Cardinality",
     "Cold",
     "Collector",
     "Dagster",
@@ -73,6 +74,7 @@ class Settings(Section):
     store: Store = Store()
     cold: Cold = Cold()
     rollups: Rollups = Rollups()
+    cardinality: Cardinality = Cardinality()
     collector: Collector = Collector()
     scraper: Scraper = Scraper()
     statsd: Statsd = Statsd()

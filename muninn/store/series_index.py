@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from muninn.clock import HOUR_US, Clock
 from muninn.errors import Unnamed
 from muninn.model import SeriesKey, SeriesSet
 from muninn.model.series_set import Fingerprints
+from muninn.model.window import as_datetime
 from muninn.numerics.fingerprints import FingerprintTable
 from muninn.store import arrays
 from muninn.store.database import Database
@@ -122,3 +124,11 @@ def holds_nul(canonical: bytes) -> bool:
     key = SeriesKey.parse(canonical)
     texts = (key.metric, key.source_agent_id, key.instance_id, *(text for label in key.labels for text in label))
     return any("\0" in text for text in texts)
+
+
+def new_series(database: Database, clock: Clock) -> dict[str, dict[str, int]]:
+    """Series first seen within the last hour, by "metric" and "source" and its name."""
+    found: dict[str, dict[str, int]] = {"metric": {}, "source": {}}
+    for row in database.fetch("store_new_series", since=as_datetime(clock.now_us() - HOUR_US)):
+        found[row.kind][row.name] = row.series
+    return found

@@ -87,6 +87,38 @@ class Context:
         listening.check(self.settings, listener, roll)
         return Judge(access.policy(self.settings, listener), roll, self.clock)
 
+    def gate(self) -> Any:
+        """What stands between the decoders and the buffer, kept up to date in a thread."""
+        from muninn.ingest.gate.gate import Bounds, Gate, Limits
+        from muninn.ingest.gate.keeper import Keeper
+        from muninn.ingest.gate.rules import DoorRules, load
+        from muninn.store import series_index
+        from muninn.store.database import Database
+
+        chosen = self.settings.cardinality
+        limits = Limits(
+            Bounds(chosen.metric_series, chosen.metric_new_per_hour),
+            Bounds(chosen.source_series, chosen.source_new_per_hour),
+            chosen.max_labels,
+            chosen.max_label_value_bytes,
+        )
+        rules = DoorRules() if chosen.rules is None else load(chosen.rules)
+        # Requests wait for its answer: while it is away that must be short.
+        database = Database(
+            self.settings.require_database_url(),
+            pool_size=2,
+            statement_timeout_s=10.0,
+            connect_timeout_s=1.0,
+            application_name="muninn-gate",
+        )
+        self.cleanup.enter_context(database)
+        registered = partial(series_index.registered, database)
+        gate = Gate(limits, rules, registered, clock=self.clock, meter=self.meter)
+        new_series = partial(series_index.new_series, database, self.clock)
+        keeper = Keeper(gate, chosen.rules, new_series, self.clock)
+        threading.Thread(target=keeper.run, args=(self.stop,), name="gate", daemon=True).start()
+        return gate
+
     def gateway_client(self, url: str) -> Any:
         """A client of the gateway at `url` (empty: the one of these settings), closed at the end."""
         from muninn.sources.client import GatewayClient

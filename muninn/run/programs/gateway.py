@@ -27,6 +27,7 @@ def main(context: Context) -> None:
     door = IngestDoor(
         broker,
         rules=Rules(future_s=config.future_s, raw_days=context.settings.store.raw_days),
+        gate=context.gate(),
         limits=DoorLimits(max_body_bytes=config.max_body_bytes),
         clock=context.clock,
         meter=context.meter,

@@ -1,0 +1,5 @@
+-- Sources by series, with how many are new since two instants.
+select source_agent_id as name, count(*)::int8 as series,
+       count(*) filter (where created_at >= %(hour)s)::int8 as new_hour,
+       count(*) filter (where created_at >= %(day)s)::int8 as new_day
+from series group by source_agent_id order by series desc, name limit %(limit)s
