@@ -172,7 +172,9 @@ def _cpu_s(pid: int) -> float:
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
         with contextlib.suppress(psutil.Error):
             times = process.cpu_times()
-            total += times.user + times.system + (times.children_user + times.children_system if process.pid == pid else 0)
+            total += (
+                times.user + times.system + (times.children_user + times.children_system if process.pid == pid else 0)
+            )
     return total
 
 

@@ -42,6 +42,7 @@ class Store(Protocol):
 
     def load(self, handles: Sequence[BatchHandle]) -> LoadResult: ...
     def prune_entries(self, before_id: str, stream: str) -> int: ...
+    def keep_first(self) -> None: ...
     def refresh(self) -> None: ...
     def raw(self, window: Window = ALL_TIME) -> SampleBatch: ...
     def buckets(self, resolution: Resolution, window: Window = ALL_TIME) -> list[Bucket]: ...
@@ -54,6 +55,10 @@ class Memory(MemoryStore):
     def __init__(self) -> None:
         self.clock = ManualClock(NOW_US)
         super().__init__(clock=self.clock)
+
+    def keep_first(self) -> None:
+        """Of two samples of an instant the first stands from now on."""
+        self._duplicates = "first"
 
     def refresh(self) -> None:
         self.close(self.clock.now_us() - round(SETTLE_S * SECOND_US))
@@ -107,6 +112,10 @@ class Postgres:
 
     def prune_entries(self, before_id: str, stream: str) -> int:
         return self._writer.prune_entries(before_id, stream)
+
+    def keep_first(self) -> None:
+        """Of two samples of an instant the first stands from now on."""
+        self._writer = StoreWriter(self.database, clock=self.clock, duplicates="first")
 
     def refresh(self) -> None:
         refresh.refresh_fresh(self.database, self.clock.now_us(), SETTLE_S)

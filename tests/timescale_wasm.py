@@ -144,6 +144,7 @@ def empty(connection: Any) -> None:
         """truncate late_rows, late_refreshes, loaded_entries, series, latest_samples;
            truncate cold_changes, cold_days, cold_files;
            update rollup_state set closing = 'epoch', watermark = 'epoch', refreshed_at = null;
+           update load_lanes set writer = null, turn = 0, unflushed_us = null;
            update retention_state set horizon = 'epoch';
            truncate packed_1min, packed_5min, packed_1hour;
            update packed_state set packed_until = 'epoch';

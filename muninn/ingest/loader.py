@@ -69,6 +69,10 @@ class Sink(Protocol):
         """
         ...
 
+    def flush(self) -> None:
+        """There is nothing to load now: do what was put off. Unavailable when the server is away."""
+        ...
+
     def prune_entries(self, before_id: str) -> object:
         """Forget entry ids below `before_id`: they will not come again."""
         ...
@@ -132,6 +136,7 @@ class Loader:
             self._load(part)
         self._retry_nameless()
         if not handles:
+            self._sink.flush()
             self._meter.gauge("muninn_loader_lag_s", 0.0)
         self._prune()
         return len(handles)

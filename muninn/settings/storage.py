@@ -38,6 +38,9 @@ class Store(Section):
     rollup_1min_days: int = Field(90, ge=1, description="1-minute rollups are kept for this long")
     rollup_5min_days: int = Field(180, ge=1, description="5-minute rollups are kept for this long")
     rollup_1hour_days: int = Field(730, ge=1, description="1-hour rollups are kept for this long")
+    duplicates: Literal["last", "first"] = Field(
+        "last", description="which write stands where a series gets two samples of one instant"
+    )
     ahead_days: int = Field(3, ge=1, le=30, description="partitions are made this far ahead")
     chunk_hours: int = Field(
         1,

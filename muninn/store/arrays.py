@@ -57,7 +57,7 @@ def sent(array: NDArray[Any]) -> bytes:
     return np.array([1, 0, element, len(array), 1], ">i4").tobytes() + body.tobytes()
 
 
-def received(data: bytes | None, dtype: type[np.generic]) -> NDArray[Any]:
+def received(data: bytes | None, dtype: type[np.generic] | np.dtype[Any]) -> NDArray[Any]:
     """The array behind array_send(), without nulls; empty for null, which is what array_agg() makes of no rows."""
     kind = np.dtype(dtype)
     if data is None or len(data) < _HEADER_BYTES:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,14 +51,19 @@ class Rows:
         return np.repeat(per_series, np.diff(np.r_[self.starts, len(self)]))
 
 
-def last_of_each(series_id: NDArray[np.int32], at_us: NDArray[np.int64], value: NDArray[np.float64]) -> Rows:
-    """The samples sorted; of those with the same series and instant, the last one given."""
+def one_of_each(
+    series_id: NDArray[np.int32],
+    at_us: NDArray[np.int64],
+    value: NDArray[np.float64],
+    which: Literal["last", "first"] = "last",
+) -> Rows:
+    """The samples sorted; of those with the same series and instant, the last one given, or the first."""
     order = np.lexsort((at_us, series_id))  # stable: equal pairs stay in the order in which they came
     rows = Rows(series_id[order], at_us[order], value[order])
     if len(rows) < 2:
         return rows
-    repeated = (rows.series_id[1:] == rows.series_id[:-1]) & (rows.at_us[1:] == rows.at_us[:-1])
-    return rows.take(np.r_[~repeated, True]) if repeated.any() else rows
+    new = (rows.series_id[1:] != rows.series_id[:-1]) | (rows.at_us[1:] != rows.at_us[:-1])
+    return rows if new.all() else rows.take(np.r_[new, True] if which == "last" else np.r_[True, new])
 
 
 def late_minutes(rows: Rows, closing_us: int) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:

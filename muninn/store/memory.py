@@ -13,6 +13,7 @@ from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
 from muninn.model import RESOLUTIONS, BatchHandle, Resolution, SampleBatch, SeriesKey, Window
 from muninn.numerics import counters, sketch
 from muninn.store.admission import Refused, admit
+from muninn.store.loading import Duplicates
 from muninn.store.series_index import UNKEEPABLE, holds_nul
 from muninn.store.writer import LoadResult
 
@@ -65,7 +66,10 @@ class Bucket:
 class MemoryStore:
     """Loads like StoreWriter, reads raw samples and buckets, forgets what retention takes. For one thread."""
 
-    def __init__(self, *, raw_days: int = 90, ahead_days: int = 3, clock: Clock | None = None):
+    def __init__(
+        self, *, raw_days: int = 90, ahead_days: int = 3, duplicates: Duplicates = "last", clock: Clock | None = None
+    ):
+        self._duplicates = duplicates
         self._raw_days = raw_days
         self._ahead_days = ahead_days
         self._clock = clock or SystemClock()
@@ -77,7 +81,7 @@ class MemoryStore:
         self._closing_us = 0
 
     def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
-        """Take the entries that are not in yet; the last value of a (series, instant) wins."""
+        """Take the entries that are not in yet; the last value of a (series, instant) wins, or the first."""
         entries = rows = offered = late = 0
         refused: list[Refused] = []
         before = {(key, at): value for key, at, value in self._all()}
@@ -133,7 +137,9 @@ class MemoryStore:
         good, refused = admit(batch, window, ids)
         for row in np.flatnonzero(good):
             key = batch.keys[batch.key_index[row]]
-            self._samples.setdefault(key, {})[int(batch.at_us[row])] = float(batch.value[row])
+            samples, at_us = self._samples.setdefault(key, {}), int(batch.at_us[row])
+            if self._duplicates == "last" or at_us not in samples:
+                samples[at_us] = float(batch.value[row])
         return refused
 
     def _all(self) -> Iterator[tuple[SeriesKey, int, float]]:

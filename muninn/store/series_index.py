@@ -3,7 +3,6 @@
 Belongs here: the memory and registration. Does not: limits on cardinality (the door's matter).
 """
 
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,70 +11,82 @@ from numpy.typing import NDArray
 from muninn.clock import HOUR_US, Clock
 from muninn.errors import Unnamed
 from muninn.model import SeriesKey, SeriesSet
-from muninn.model.series_set import Fingerprints
+from muninn.model.series_set import FINGERPRINT, Fingerprints
 from muninn.model.window import as_datetime
 from muninn.numerics.fingerprints import FingerprintTable
 from muninn.store import arrays
 from muninn.store.database import Database
 
-# About 50 bytes each; beyond it the memory starts anew rather than grow for ever.
+# About 130 bytes each with what is known of their newest samples; beyond it the memory starts anew.
 MAX_CACHED = 2_000_000
 # The id of a key that PostgreSQL can not hold.
 UNKEEPABLE = -1
+LANES = 16
 # Keys per statement: bounds the statement's memory and how long others wait for its locks.
 _CHUNK = 20_000
-# The table holds numbers from 0 on.
-_SHIFT = np.int32(1)
+_NO_SLOT = 0
+
+
+class Full(Exception):
+    """There is no room for so many series more: forget, and try again."""
 
 
 class SeriesIndex:
-    """Ids of series, for many threads. Registration commits by itself: a load that fails leaves its series behind."""
+    """Series that were met, each with a slot: `ids`, `fingerprints` and `lanes` are by slot. For one thread at a time.
 
-    def __init__(self, database: Database):
+    Slot 0 stands for all series that PostgreSQL can not hold. Registration commits by itself: a load that fails leaves
+    its series behind.
+    """
+
+    def __init__(self, database: Database, max_cached: int = MAX_CACHED):
         self._database = database
         self._table = FingerprintTable()
-        self._lock = threading.Lock()
+        # At full size from the start: pages that were never written take no memory.
+        self.ids = np.zeros(max_cached + 1, np.int32)
+        self.fingerprints = np.zeros(max_cached + 1, FINGERPRINT)
+        self.lanes = np.zeros(max_cached + 1, np.uint8)
+        self.count = 1
+        self.ids[_NO_SLOT] = UNKEEPABLE
 
     def resolve(self, keys: Sequence[SeriesKey]) -> NDArray[np.int32]:
-        """int32[k]: the id of each series, UNKEEPABLE for one with a NUL character; unseen ones are registered.
-
-        Unnamed if one is neither registered nor named; then all that have names are registered all the same.
-        """
-        series = SeriesSet.of(keys)
-        ids = self._known(series.fingerprints)
-        unseen = np.flatnonzero(ids == arrays.MISSING)
-        nameless = []
-        for start in range(0, len(unseen), _CHUNK):
-            some = unseen[start : start + _CHUNK]
-            ids[some] = self._known(series.fingerprints[some])  # a series may come often in one load
-            some = some[ids[some] == arrays.MISSING]
-            ids[some] = self._learn(series.take(some))
-            nameless += some[ids[some] == arrays.MISSING].tolist()
-        if nameless:
-            raise Unnamed(tuple(nameless))
+        """int32[k]: the id of each series, UNKEEPABLE for one with a NUL character; see `slots`."""
+        ids: NDArray[np.int32] = self.ids[self.slots(keys)]
         return ids
 
-    def forget(self) -> None:
-        """Empty the memory: the ids that it holds are not (or no longer) those of this database."""
-        with self._lock:
-            self._table = FingerprintTable()
+    def slots(self, keys: Sequence[SeriesKey]) -> NDArray[np.int32]:
+        """int32[k]: the slot of each series; unseen ones are registered.
 
-    def _known(self, fingerprints: Fingerprints) -> NDArray[np.int32]:
-        with self._lock:
-            found = self._table.find(fingerprints)
-        return np.where(found < 0, np.int32(arrays.MISSING), found - _SHIFT)
+        Unnamed if one is neither registered nor named; then all that have names are registered all the same.
+        Full if there is no room.
+        """
+        series = SeriesSet.of(keys)
+        slots = self._table.find(series.fingerprints)
+        unseen = np.flatnonzero(slots < 0)
+        nameless: list[int] = []
+        for start in range(0, len(unseen), _CHUNK):
+            some = unseen[start : start + _CHUNK]
+            slots[some] = self._table.find(series.fingerprints[some])  # a series may come often in one load
+            some = some[slots[some] < 0]
+            if len(some):
+                slots[some] = self._learn(series.take(some))
+                nameless += some[slots[some] < 0].tolist()
+        if nameless:
+            raise Unnamed(tuple(nameless))
+        return slots
+
+    def forget(self) -> None:
+        """Empty the memory: it is full, or the ids that it holds are not (or no longer) those of this database."""
+        self._table.clear()
+        self.count = 1
 
     def _learn(self, series: SeriesSet) -> NDArray[np.int32]:
-        """The ids of at most _CHUNK series; MISSING for those that only a name could help."""
-        if not len(series):
-            return np.empty(0, np.int32)
+        """The slots of at most _CHUNK series; -1 for those that only a name could help."""
         ids = find(self._database, series.fingerprints)
         missing = np.flatnonzero(ids == arrays.MISSING).tolist()
         named = {place: name for place in missing if (name := series.name(place)) is not None}
-        wrong = [place for place, name in named.items() if holds_nul(name)]
-        new = np.array([place for place in named if place not in set(wrong)], np.intp)
+        wrong = {place for place, name in named.items() if holds_nul(name)}
+        new = np.array([place for place in named if place not in wrong], np.intp)
         if len(new):
-            # In the order of the array: of a series that comes twice, one registers.
             fresh = series.fingerprints[new]
             self._database.execute(
                 "store_register_series",
@@ -84,13 +95,28 @@ class SeriesIndex:
             )
             # Ours, and those that somebody else registered in between.
             ids[new] = find(self._database, fresh)
-        ids[wrong] = UNKEEPABLE
-        learnt = ids != arrays.MISSING
-        with self._lock:
-            if len(self._table) + len(ids) > MAX_CACHED:
-                self._table = FingerprintTable()
-            self._table.put(series.fingerprints[learnt], ids[learnt] + _SHIFT)
-        return ids
+        ids[[*wrong]] = UNKEEPABLE
+        return self._remember(series.fingerprints, ids)
+
+    def _remember(self, fingerprints: Fingerprints, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+        slots = np.where(ids == arrays.MISSING, np.int32(-1), np.int32(_NO_SLOT))
+        there = np.flatnonzero(ids >= 0)
+        there = there[np.unique(ids[there], return_index=True)[1]]  # one may come twice
+        if self.count + len(there) > len(self.ids):
+            raise Full
+        own = np.arange(self.count, self.count + len(there), dtype=np.int32)
+        self.ids[own], self.fingerprints[own] = ids[there], fingerprints[there]
+        self.lanes[own] = lanes_of(fingerprints[there])
+        self._table.put(fingerprints[there], own)
+        self.count += len(there)
+        slots[ids >= 0] = self._table.find(fingerprints[ids >= 0])
+        return slots
+
+
+def lanes_of(fingerprints: Fingerprints) -> NDArray[np.uint8]:
+    """uint8[k]: which of the LANES each series is in."""
+    lanes: NDArray[np.uint8] = np.ascontiguousarray(fingerprints).view(np.uint8)[::16] % LANES
+    return lanes
 
 
 def find(database: Database, fingerprints: Fingerprints) -> NDArray[np.int32]:

@@ -59,6 +59,18 @@ def test_the_last_value_of_an_instant_wins_inside_a_batch_and_across_batches(sto
     assert listed(store.raw()) == [(CPU, NOW_US - 1, 9.0), (CPU, NOW_US, 4.0)]
 
 
+def test_the_first_value_of_an_instant_wins_where_the_store_is_set_so(store: Store) -> None:
+    store.keep_first()
+    first = store.load([entry([(CPU, NOW_US, 1.0), (CPU, NOW_US, 2.0)], "1-0"), entry([(CPU, NOW_US, 3.0)], "1-1")])
+    assert (first.rows, first.duplicates) == (1, 2)
+    second = store.load([entry([(CPU, NOW_US, 4.0), (CPU, NOW_US - 1, 9.0), (CPU, NOW_US - 1, 8.0)], "2-0")])
+    assert (second.rows, second.duplicates) == (1, 2)
+    assert listed(store.raw()) == [(CPU, NOW_US - 1, 9.0), (CPU, NOW_US, 1.0)]
+    store.refresh()
+    late = store.load([entry([(CPU, NOW_US - 1, 5.0), (CPU, NOW_US - HOUR_US, 6.0)], "3-0")])
+    assert (late.rows, late.late) == (1, 1), "what stands is not stale"
+
+
 def test_sending_again_under_another_id_changes_nothing(store: Store) -> None:
     rows = [(key, NOW_US - n * 7 * MINUTE_US, float(n)) for n in range(40) for key in (CPU, MEMORY)]
     store.load([entry(rows, "1-0")])

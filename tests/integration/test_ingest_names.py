@@ -23,6 +23,9 @@ class _Sink:
     def __init__(self, store: stores.Postgres):
         self.load = store.load
 
+    def flush(self) -> None:
+        """Nothing was put off."""
+
     def prune_entries(self, before_id: str) -> None:
         """The store is thrown away."""
 
@@ -76,7 +79,7 @@ def test_a_store_that_was_made_anew_gets_all_names_again(way: Way) -> None:
     way.send()
     way.loader.step()
     way.roster.refresh()
-    way.store.connection.execute("truncate series, latest_samples, loaded_entries, raw_samples cascade")
+    way.store.connection.execute("truncate series, latest_samples, loaded_entries, raw_samples, load_lanes cascade")
     way.send()  # without names: nobody can tell what it is
     way.loader.step()
     assert way.stored() == 0

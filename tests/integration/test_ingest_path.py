@@ -42,6 +42,9 @@ class Sink:
             raise Crashed
         return result
 
+    def flush(self) -> None:
+        self._writer.flush()
+
     def prune_entries(self, before_id: str) -> int:
         return self._writer.prune_entries(before_id, "muninn:ingest:0")
 

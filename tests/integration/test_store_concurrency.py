@@ -95,7 +95,8 @@ def test_the_second_writer_takes_the_entry_when_the_first_one_dies(store: stores
     [
         ("lock table late_rows in exclusive mode", "copy late_rows"),
         ("lock table raw_samples in share mode", COPIES),
-        ("select from latest_samples for update", "for no key update"),
+        ("select from latest_samples for update", "update latest_samples"),
+        ("select from load_lanes for update", "for no key update"),
     ],
 )
 def test_a_killed_transaction_leaves_nothing_and_can_be_loaded_again(
@@ -177,19 +178,84 @@ def test_a_hundred_thousand_new_series_in_one_load(store: stores.Postgres) -> No
     assert store.connection.execute("select count(*) from latest_samples where at is not null").fetchone() == (100_000,)
 
 
-def test_a_full_cache_starts_anew(store: stores.Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("muninn.store.series_index.MAX_CACHED", 10)
-    index = SeriesIndex(store.database)
-    keys = [SeriesKey.of("m", {"host": str(number)}) for number in range(25)]
-    first = index.resolve(keys).tolist()
-    assert len(set(first)) == 25
-    assert index.resolve(keys[::-1]).tolist() == first[::-1]
-    assert index.resolve(keys[:3]).tolist() == first[:3]
+def test_a_flood_of_series_never_grows_a_writers_memory_beyond_its_bound(store: stores.Postgres) -> None:
+    writer = StoreWriter(store.database, clock=store.clock, max_cached=30)
+    for turn in range(6):
+        keys = [SeriesKey.of("m", {"host": f"{turn % 3}-{number}"}) for number in range(20)]
+        loaded = writer.load([entry([(key, NOW_US + turn, float(turn)) for key in keys], f"1-{turn}")])
+        assert loaded.rows == 20
+        assert writer.remembered <= 30
+    rows = store.connection.execute("select value, count(*) from latest_samples group by 1 order by 1").fetchall()
+    assert rows == [(3.0, 20), (4.0, 20), (5.0, 20)]
 
 
 def test_a_writer_whose_cache_is_of_another_database_learns_anew(store: stores.Postgres) -> None:
     store.load([entry([(KEY, NOW_US, 1.0)], "1-0")])
     raw = stores.RAW_TABLE[store.database.engine]
-    store.connection.execute(f"truncate series, latest_samples, loaded_entries, {raw} cascade")
+    store.connection.execute(f"truncate series, latest_samples, loaded_entries, {raw}, load_lanes cascade")
     assert store.load([entry([(KEY, NOW_US, 2.0)], "1-0")]).rows == 1
     assert store.raw().keys == (KEY,)
+
+
+def steps(
+    random: np.random.Generator, writers: list[StoreWriter], keys: list[SeriesKey]
+) -> dict[tuple[SeriesKey, int], float]:
+    """Random loads by random writers; what must be in the store after them."""
+    expected: dict[tuple[SeriesKey, int], float] = {}
+    for turn in range(40):
+        batch = [
+            (
+                keys[random.integers(len(keys))],
+                NOW_US + int(random.integers(turn, turn + 20)),
+                float(random.random()),
+            )
+            for _ in range(random.integers(1, 30))
+        ]
+        expected |= {(key, at_us): value for key, at_us, value in batch}
+        writer = writers[random.integers(len(writers))]
+        writer.load([entry(batch, f"{turn}-1")])
+        if random.random() < 0.2:
+            writer.flush()
+    return expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_writers_that_take_turns_at_series_keep_each_pair_once_and_the_newest_noted(
+    store: stores.Postgres, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    # So that newest samples are put off as they are under load.
+    monkeypatch.setattr("muninn.store.latest._ALWAYS", 0)
+    monkeypatch.setattr("muninn.store.latest._SECONDS_EACH", 1e6)
+    writers = [StoreWriter(store.database, clock=store.clock) for _ in range(3)]
+    keys = [SeriesKey.of("m", {"host": str(number)}) for number in range(40)]
+    expected = steps(np.random.default_rng(seed), writers, keys)
+    raw = store.raw()
+    found = [(raw.keys[key], at) for key, at in zip(raw.key_index.tolist(), raw.at_us.tolist(), strict=True)]
+    assert len(found) == len(set(found))
+    assert dict(zip(found, raw.value.tolist(), strict=True)) == expected
+    for writer in writers:
+        writer.flush()
+    newest = {key: max(at for found_key, at in expected if found_key == key) for key, _ in expected}
+    rows = store.connection.execute(
+        "select tags, epoch_us(at), value from latest_samples join series using (series_id) where at is not null"
+    ).fetchall()
+    assert {SeriesKey.of("m", tags): (at, value) for tags, at, value in rows} == {
+        key: (at, expected[key, at]) for key, at in newest.items()
+    }
+
+
+def test_what_a_writer_that_died_had_not_noted_is_noted_by_the_next(
+    store: stores.Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muninn.store.latest._ALWAYS", 0)
+    monkeypatch.setattr("muninn.store.latest._SECONDS_EACH", 1e6)
+    dying = StoreWriter(store.database, clock=store.clock)
+    dying.load([entry([(KEY, NOW_US, 1.0)], "1-0")])
+    dying.load([entry([(KEY, NOW_US + 9, 2.0)], "2-0")])
+    noted = "select epoch_us(at), value from latest_samples"
+    assert store.connection.execute(noted).fetchone() == (None, None)
+    heir = StoreWriter(store.database, clock=store.clock)
+    again = heir.load([entry([(KEY, NOW_US + 9, 2.0), (KEY, NOW_US + 3, 3.0)], "3-0")])
+    assert (again.rows, again.duplicates) == (1, 1)
+    assert store.connection.execute(noted).fetchone() == (NOW_US + 9, 2.0)
+    assert len(store.raw()) == 3

@@ -18,6 +18,9 @@ class _OneStream:
     def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
         return self._writer.load(handles)
 
+    def flush(self) -> None:
+        self._writer.flush()
+
     def prune_entries(self, before_id: str) -> int:
         return self._writer.prune_entries(before_id, self._stream)
 
@@ -25,7 +28,13 @@ class _OneStream:
 def main(context: Context) -> None:
     """Load until stopped."""
     config, store = context.settings.loader, context.settings.store
-    writer = StoreWriter(context.database(), raw_days=store.raw_days, ahead_days=store.ahead_days, clock=context.clock)
+    writer = StoreWriter(
+        context.database(),
+        raw_days=store.raw_days,
+        ahead_days=store.ahead_days,
+        duplicates=store.duplicates,
+        clock=context.clock,
+    )
     loader = Loader(
         context.broker(),
         _OneStream(writer, ingest_stream()),

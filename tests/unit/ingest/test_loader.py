@@ -49,6 +49,7 @@ class MemorySink:
     crash_after_commit: bool = False
     refuse: tuple[Refused, ...] = ()
     nameless: set[float] = field(default_factory=set)
+    flushed: int = 0
 
     def load(self, handles: Sequence[BatchHandle]) -> Result:
         if self.away:
@@ -67,6 +68,9 @@ class MemorySink:
             self.crash_after_commit = False
             raise KeyboardInterrupt
         return Result(len(values), refused=self.refuse)
+
+    def flush(self) -> None:
+        self.flushed += 1
 
     def prune_entries(self, before_id: str) -> None:
         self.pruned.append(before_id)
@@ -114,8 +118,9 @@ def test_entries_are_loaded_and_acknowledged() -> None:
     loader = rig.loader()
     assert loader.step() == 3
     assert rig.sink.rows == [0, 1, 2, 3, 4, 5]
-    assert rig.buffer.depth() == 0
+    assert (rig.buffer.depth(), rig.sink.flushed) == (0, 0)
     assert loader.step() == 0
+    assert rig.sink.flushed == 1, "what was put off is done when there is nothing to load"
     assert rig.counted("muninn_loader_rows_total") == 6
     assert rig.counted("muninn_loader_batches_total") == 1
 

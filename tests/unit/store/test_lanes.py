@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from muninn.clock import HOUR_US, MINUTE_US
-from muninn.store.lanes import Rows, last_of_each, late_minutes, stretches
+from muninn.store.lanes import Rows, late_minutes, one_of_each, stretches
 
 samples = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 6), st.floats(-9, 9)), max_size=40)
 
@@ -28,12 +28,14 @@ def listed(rows: Rows) -> list[tuple[int, int, float]]:
 @given(samples)
 def test_the_last_of_each_pair_is_kept_in_order(given_rows: list[tuple[int, int, float]]) -> None:
     expected = {(series, at): value for series, at, value in given_rows}
-    assert listed(last_of_each(*arrays(given_rows))) == [(*pair, expected[pair]) for pair in sorted(expected)]
+    assert listed(one_of_each(*arrays(given_rows))) == [(*pair, expected[pair]) for pair in sorted(expected)]
+    first = {(series, at): value for series, at, value in given_rows[::-1]}
+    assert listed(one_of_each(*arrays(given_rows), "first")) == [(*pair, first[pair]) for pair in sorted(first)]
 
 
 @given(samples)
 def test_series_and_their_newest_rows(given_rows: list[tuple[int, int, float]]) -> None:
-    rows = last_of_each(*arrays(given_rows))
+    rows = one_of_each(*arrays(given_rows))
     newest: dict[int, tuple[int, int, float]] = {}
     for row in listed(rows):
         newest[row[0]] = row
@@ -45,7 +47,7 @@ def test_series_and_their_newest_rows(given_rows: list[tuple[int, int, float]]) 
 
 def test_late_minutes_count_the_samples_before_the_closing_instant() -> None:
     at = np.array([0, 59, 60, 200, 30, 60], np.int64) * 1_000_000
-    rows = last_of_each(np.array([1, 1, 1, 1, 2, 2], np.int32), at, np.zeros(6))
+    rows = one_of_each(np.array([1, 1, 1, 1, 2, 2], np.int32), at, np.zeros(6))
     series, minutes, counts = late_minutes(rows, 2 * MINUTE_US)
     assert list(zip(series.tolist(), (minutes // MINUTE_US).tolist(), counts.tolist(), strict=True)) == [
         (1, 0, 2),
