@@ -1,0 +1,41 @@
+"""The rules that come with Muninn: each is right, has a runbook, and asks for metrics that exist."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from muninn import names
+from muninn.alerting.rules import Rule
+from muninn.alerting.ruletests import RuleTest, run
+from muninn.operations.alerts.rulebook import SHIPPED, book, read
+
+ROOT = Path(__file__).parents[3]
+FILES = sorted(SHIPPED.glob("*.yaml"))
+BOOK, FAULTS = book(read(FILES), {})
+TESTS = [RuleTest.model_validate(each) for path in FILES for each in yaml.safe_load(path.read_text()).get("tests", [])]
+
+
+def test_nothing_is_wrong_with_them() -> None:
+    assert not FAULTS
+    assert len(BOOK.rules) >= 15
+
+
+@pytest.mark.parametrize("rule", BOOK.rules, ids=lambda rule: rule.name)
+def test_every_rule_has_a_runbook_and_a_summary(rule: Rule) -> None:
+    text = (ROOT / rule.runbook).read_text(encoding="utf-8")
+    assert rule.runbook == f"docs/runbooks/{rule.name}.md"
+    assert text.startswith(f"# {rule.name}\n")
+    assert "## Look" in text
+    assert "## Do" in text
+    assert rule.summary
+
+
+@pytest.mark.parametrize("rule", BOOK.rules, ids=lambda rule: rule.name)
+def test_every_metric_is_one_that_we_send(rule: Rule) -> None:
+    assert rule.metric == "*" or rule.metric in names.REGISTRY
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda test: test.name)
+def test_their_own_tests_pass(test: RuleTest) -> None:
+    assert run(test, BOOK.rules).differences == ()
