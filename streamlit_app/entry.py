@@ -49,6 +49,14 @@ def is_let_in() -> bool:
     return False
 
 
+def may_change() -> bool:
+    """Whether the viewer may change things: this machine, a closed network, or the holder of an admin token."""
+    if _trusted():
+        return True
+    token_id = _viewer()
+    return token_id == 0 or (token_id is not None and _known_roll().holds(token_id, "admin"))
+
+
 def ticket() -> str:
     """What the viewer's browser shows to the sidecar; empty where that asks for nothing."""
     if _trusted():

@@ -26,20 +26,19 @@ def svg(alerts: Sequence[Alert], window: Window) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_NAMES + _WIDTH + 10} {height}"'
         ' font-family="sans-serif" font-size="12">',
-        f'<rect width="{_NAMES + _WIDTH + 10}" height="{height}" fill="#ffffff"/>',
-        f'<text x="6" y="16" fill="#333">{len(alerts)} alerts, {len(rows)} instances</text>',
+        f'<text x="6" y="16" fill="#888">{len(alerts)} alerts, {len(rows)} instances</text>',
     ]
     for number, (name, episodes) in enumerate(shown):
         y = _TOP + number * _ROW
-        parts.append(f'<text x="6" y="{y + 14}" fill="#333">{escape(name[:42])}</text>')
-        parts.append(f'<line x1="{_NAMES}" x2="{_NAMES + _WIDTH}" y1="{y + 10}" y2="{y + 10}" stroke="#ddd"/>')
+        parts.append(f'<text x="6" y="{y + 14}" fill="#888">{escape(name[:42])}</text>')
+        parts.append(f'<line x1="{_NAMES}" x2="{_NAMES + _WIDTH}" y1="{y + 10}" y2="{y + 10}" stroke="#8886"/>')
         parts += [_bar(alert, window, y) for alert in episodes]
     if not shown:
-        parts.append(f'<text x="{_NAMES}" y="{_TOP + 14}" fill="#2e7d32">nothing would have fired</text>')
+        parts.append(f'<text x="{_NAMES}" y="{_TOP + 14}" fill="#4caf50">nothing would have fired</text>')
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         at = as_datetime(window.since_us + round(window.length_us * share))
         x = _NAMES + _WIDTH * share
-        parts.append(f'<text x="{x}" y="{height - 6}" text-anchor="{anchor}" fill="#666">{at:%m-%d %H:%M} UTC</text>')
+        parts.append(f'<text x="{x}" y="{height - 6}" text-anchor="{anchor}" fill="#888">{at:%m-%d %H:%M} UTC</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 

@@ -97,6 +97,11 @@ class Roll:
         token = self._by_id.get(token_id)
         return token is not None and self._lives(token)
 
+    def holds(self, token_id: int, scope: Scope) -> bool:
+        """Whether the token of this id lives and has this scope."""
+        token = self._by_id.get(token_id)
+        return token is not None and self._lives(token) and token.may(scope)
+
     def may(self, scope: Scope) -> bool:
         """Whether any token has this scope, or may do everything."""
         return any(token.may(scope) and self._lives(token) for token in self._by_id.values())

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from muninn.errors import Invalid
+from muninn.names import ALERTS
 
 PROTOCOL = 1
 MAX_MESSAGE_BYTES = 16 * 1024
@@ -51,6 +52,8 @@ class ChannelSpec:
 
 
 OVERVIEW = ChannelSpec(None)
+# Open alerts are series that the alerter sends.
+NAMED = {"overview": OVERVIEW, "alerts": ChannelSpec(ALERTS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +165,10 @@ def _id(said: dict[str, Any]) -> str:
 
 
 def _channel(channel: object, name: str) -> ChannelSpec:
-    if channel == "overview":
-        return OVERVIEW
+    if isinstance(channel, str) and channel in NAMED:
+        return NAMED[channel]
     if not isinstance(channel, dict):
-        raise ProtocolError("bad_message", 'channel is "overview" or {"metric": NAME, "labels": {…}}', name)
+        raise ProtocolError("bad_message", 'channel is "overview", "alerts" or {"metric": NAME, "labels": {…}}', name)
     metric, labels = channel.get("metric"), channel.get("labels") or {}
     if not isinstance(metric, str) or not 0 < len(metric) <= MAX_NAME_CHARS:
         raise ProtocolError("bad_message", f"channel.metric is a string of 1 to {MAX_NAME_CHARS} characters", name)

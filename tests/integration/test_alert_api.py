@@ -1,25 +1,19 @@
 """The alert API and Alertmanager's on a gateway's door, with a real Prometheus that sends its alerts."""
 
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import alert_world
 import httpx
 import pytest
-import uvicorn
 from servers import eventually, free_port
-from starlette.applications import Starlette
 
 from muninn.alerting.alert import Alert, alert_id_of, fingerprint_of
 from muninn.alerting.evaluate import Change
 from muninn.clock import SECOND_US, SystemClock
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
-from muninn.operations.alerts.alertmanager import AlertmanagerApi
-from muninn.operations.alerts.api import AlertApi
-from muninn.reads.facade import Reads
-from muninn.settings import load
 from muninn.store.alerts import AlertStore
 from muninn.store.database import Database
 from muninn.store.writer import StoreWriter
@@ -47,19 +41,8 @@ class Api:
 
 @pytest.fixture
 def api(postgres_url: str, tmp_path: Path) -> Iterator[Api]:
-    with Database(postgres_url, pool_size=4) as database:
-        settings = load({"MUNINN_HOME": str(tmp_path), "MUNINN_DATABASE_URL": postgres_url})
-        given = settings, database, Reads(database), SystemClock()
-        app = Starlette(routes=[*AlertApi(*given).routes(), *AlertmanagerApi(*given).routes()])
-        server = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        eventually(lambda: server.started, 30, "the API answers")
-        try:
-            yield Api(f"http://127.0.0.1:{server.config.port}", database)
-        finally:
-            server.should_exit = True
-            thread.join()
+    with Database(postgres_url, pool_size=4) as database, alert_world.api(postgres_url, tmp_path) as port:
+        yield Api(f"http://127.0.0.1:{port}", database)
 
 
 def fired(api: Api, queue: str = "mail") -> Alert:

@@ -81,6 +81,7 @@ class Alerter:
         self._seeded: set[str] = set()
         self._loaded = False
         self.muted: dict[str, Muted] = {}
+        self._streamed: set[SeriesKey] = set()
         self._muted_kept: dict[str, Muted] | None = None
 
     @property
@@ -109,10 +110,14 @@ class Alerter:
         self._measure()
 
     def states(self) -> SampleBatch:
-        """Every open alert as a sample of the series ALERTS, for the live stream: 1 pending, 2 firing, 3 muted."""
+        """Every open alert as a sample of the series ALERTS, for the live stream: 1 pending, 2 firing, 3 muted.
+
+        Those that were told as open the last time and are over are 0."""
         now_us = self._clock.now_us()
-        rows = [(_state_key(alert), now_us, self._state(alert)) for alert in self.alerts]
-        return SampleBatch.of(rows)
+        rows = {_state_key(alert): self._state(alert) for alert in self.alerts}
+        over = [(key, now_us, 0.0) for key in self._streamed - rows.keys()]
+        self._streamed = set(rows)
+        return SampleBatch.of([*((key, now_us, state) for key, state in rows.items()), *over])
 
     def _state(self, alert: Alert) -> float:
         return 1.0 if alert.state == "pending" else 3.0 if alert.alert_id in self.muted else 2.0

@@ -1,0 +1,181 @@
+"""The view of rules on the Alerts page: what there is, how noisy each is, an editor with a test against history.
+
+Belongs here: this view. Does not: the other views (alerts).
+"""
+
+from typing import Any
+
+import polars as pl
+import streamlit as st
+import yaml
+
+from muninn.alerting.noise import Record
+from muninn.errors import MuninnError
+from streamlit_app import gateway, shell
+from streamlit_app.widgets import formats
+from streamlit_app.widgets.words import escaped
+
+SPANS = ("1h", "6h", "24h", "7d", "30d")
+NEW = "(a new rule)"
+TEMPLATE = {
+    "name": "my_rule",
+    "kind": "threshold",
+    "metric": "cpu_busy_pct",
+    "match": {"cpu": "total"},
+    "by": ["host"],
+    "over": "mean",
+    "window": "1m",
+    "levels": [{"severity": "warning", "above": 80, "recover": 70, "for": "5m"}],
+    "summary": "CPU of {{ host }} is {{ value }} busy",
+}
+_DRAFT, _TRIED = "rule-draft", "rule-tried"
+_EDITOR = "rule-text"
+
+
+def render() -> None:
+    """The view."""
+    try:
+        said = gateway.ask("GET", "/api/v1/alert-rules")
+    except MuninnError as error:
+        shell.say_trouble(error)
+        shell.stop_and_try_again()
+    for fault in said["faults"]:
+        st.warning(
+            ": ".join(escaped(fault[part]) for part in ("file", "entry", "field", "problem") if fault[part]),
+            icon=":material/rule:",
+        )
+    rules = {each["rule"]["name"]: each for each in said["rules"]}
+    with shell.panel("Rules", help="Records are of the last 30 days."):
+        st.dataframe(_table(said["rules"]), hide_index=True, height=300)
+    _noisy(said["rules"])
+    with shell.panel("Editor", help="What is saved here wins over a rule of the same name in a file."):
+        _editor(rules)
+
+
+def _table(rules: list[dict[str, Any]]) -> pl.DataFrame:
+    blank = Record("", 0, 0, 0, 0, 0, 0)
+    records = [each["record"] or vars(blank) for each in rules]
+    return pl.DataFrame(
+        {
+            "Rule": [each["rule"]["name"] for each in rules],
+            "Kind": [each["rule"].get("kind", "threshold") for each in rules],
+            "Metric": [each["rule"].get("metric", "") for each in rules],
+            "Levels": [_levels(each["rule"]) for each in rules],
+            "Fired": [record["fired"] for record in records],
+            "Useful": [_share(record) for record in records],
+            "From": [each["source"] for each in rules],
+        }
+    )
+
+
+def _levels(rule: dict[str, Any]) -> str:
+    texts = []
+    for level in rule["levels"]:
+        sign, limit = next(
+            (sign, level[key]) for key, sign in (("above", ">"), ("below", "<"), ("burn", "burns")) if key in level
+        )
+        texts.append(f"{level['severity']} {sign} {limit:g}")
+    return ", ".join(texts)
+
+
+def _share(record: dict[str, Any]) -> str:
+    judged = record["useful"] + record["not_useful"]
+    return f"{record['useful']} of {judged}" if judged else formats.NOTHING
+
+
+def _noisy(rules: list[dict[str, Any]]) -> None:
+    for each in rules:
+        hint = each["suggestion"]
+        if hint is None:
+            continue
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            name = escaped(each["rule"]["name"])
+            st.markdown(f":material/campaign: **{name}** is noisy: {escaped(hint['why'])}. {escaped(hint['change'])}?")
+            if st.button("Try this change", key=f"hint-{each['rule']['name']}"):
+                st.session_state[_DRAFT] = hint["rule"]
+                st.session_state.pop(_EDITOR, None)
+                _try(hint["rule"], "30d")
+
+
+def _editor(rules: dict[str, dict[str, Any]]) -> None:
+    chosen = st.selectbox("Rule", [NEW, *rules], key="rule-which", on_change=_forget_draft)
+    start = st.session_state.get(_DRAFT) or (TEMPLATE if chosen == NEW else rules[chosen]["rule"])
+    text = st.text_area(
+        "YAML, as in a rules file",
+        yaml.safe_dump(start, sort_keys=False, allow_unicode=True),
+        height=330,
+        key=_EDITOR,
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        span = st.selectbox("Over the last", SPANS, index=2, key="rule-span")
+        test = st.button("Test against history", key="rule-test", icon=":material/history:")
+        save = st.button("Save", key="rule-save", type="primary", icon=":material/save:")
+        own = chosen != NEW and rules[chosen]["source"] == "API"
+        delete = own and st.button("Delete", key="rule-delete", icon=":material/delete:")
+    if test or save:
+        rule = _parsed(text)
+        if rule is not None and test:
+            _try(rule, span)
+        elif rule is not None:
+            _change("POST", "/api/v1/alert-rules", rule)
+    if delete:
+        _change("DELETE", f"/api/v1/alert-rules/{chosen}")
+    if _TRIED in st.session_state:
+        _tried(st.session_state[_TRIED])
+
+
+def _forget_draft() -> None:
+    for name in (_DRAFT, _TRIED, _EDITOR):
+        st.session_state.pop(name, None)
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        st.error(f"Not YAML: {error}", icon=":material/error:")
+        return None
+    if isinstance(found, dict):
+        return found
+    st.error("A rule is a mapping with name, metric and levels.", icon=":material/error:")
+    return None
+
+
+def _try(rule: dict[str, Any], span: str) -> None:
+    try:
+        st.session_state[_TRIED] = gateway.ask("POST", "/api/v1/alert-rules/test", {"rule": rule, "since": f"-{span}"})
+    except MuninnError as error:
+        st.session_state.pop(_TRIED, None)
+        shell.say_trouble(error)
+
+
+def _change(method: str, path: str, body: object = None) -> None:
+    try:
+        gateway.ask(method, path, body)
+    except MuninnError as error:
+        shell.say_trouble(error)
+    else:
+        _forget_draft()
+        st.rerun()
+
+
+def _tried(found: dict[str, Any]) -> None:
+    fired = found["fired"]
+    st.markdown(
+        f"**{escaped(found['rule'])}** would have fired **{len(fired)}** times"
+        f" (and was only pending {found['pending_only']} times) on {found['series']} series,"
+        f" {found['samples']:,} samples read from {found['read_from']}."
+    )
+    st.image(found["picture"], width="stretch")
+    if fired:
+        st.dataframe(
+            pl.DataFrame(
+                {
+                    "Fired": [each["fired_at"] for each in fired],
+                    "Over": [each["resolved_at"] or "still" for each in fired],
+                    "Severity": [each["severity"] for each in fired],
+                    "What": [each["summary"] for each in fired],
+                }
+            ),
+            hide_index=True,
+        )

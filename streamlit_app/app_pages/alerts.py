@@ -1,0 +1,262 @@
+"""Alerts: what fires, what is silenced, what was; rules and their noise; silences; who was told.
+
+Belongs here: the order of the page and its buttons. Does not: texts and tables (widgets), reading (muninn.reads),
+changing (gateway).
+"""
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from muninn.clock import DAY_US
+from muninn.errors import MuninnError
+from muninn.model import Window
+from muninn.reads.alerts import AlertRow
+from streamlit_app import gateway, shell
+from streamlit_app.app_pages import alert_rules
+from streamlit_app.widgets import alerts, formats
+from streamlit_app.widgets.charts import CONFIG
+from streamlit_app.widgets.words import escaped
+
+REFRESH_S = 5
+MAX_CARDS = 40
+RANGES = {"24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
+VIEWS = ("Firing", "Silenced", "History", "Rules", "Silences", "Notify log")
+SILENCE_SPANS = ("1h", "2h", "8h", "1d", "7d")
+BADGES = {"critical": "red", "warning": "orange", "info": "blue", "sent": "green", "waiting": "orange", "failed": "red"}
+_TABLE_HEIGHT = 320
+
+
+def render() -> None:
+    """The whole page."""
+    row = shell.head("Alerts", help="From rules on samples, scores and rollups: docs/alerting.md.")
+    with row:
+        view = st.segmented_control(
+            "View", VIEWS, default=VIEWS[0], key="view", bind="query-params", label_visibility="collapsed"
+        )
+    bodies: dict[str, Callable[[], None]] = {
+        "Silenced": lambda: shell.auto_refresh(silenced, REFRESH_S),
+        "History": history,
+        "Rules": alert_rules.render,
+        "Silences": silences,
+        "Notify log": lambda: shell.auto_refresh(log, REFRESH_S),
+    }
+    bodies.get(view or "", lambda: shell.auto_refresh(firing, REFRESH_S))()
+
+
+def firing() -> None:
+    """Figures, and a card an alert."""
+    found = shell.current_reads().alerts()
+    told = [each for each in found if each.state == "firing" and not each.muted_by]
+    now_us = shell.now_us()
+    records = shell.current_reads().alert_records(Window(now_us - 30 * DAY_US, now_us))
+    with st.grid("auto", min_column_width=165, gap="small"):
+        shell.figure("Firing", formats.count(len(told)), "Alerts that are told to somebody, or would be.")
+        critical = sum(each.severity == "critical" for each in told)
+        shell.figure("Critical", formats.count(critical), "Of those that fire.")
+        shell.figure("Pending", formats.count(sum(each.state == "pending" for each in found)), "Bad, not long enough.")
+        shell.figure("Silenced", formats.count(sum(bool(each.muted_by) for each in found)), "Firing, not told.")
+        shell.figure("Flapping", formats.count(sum(each.flapping for each in found)), "Came and went so often.")
+        share = alerts.precision(records)
+        text = formats.NOTHING if share is None else f"{share:.0%}"
+        shell.figure("Useful", text, "Of the alerts of 30 days that somebody judged.")
+    if not told:
+        st.info(
+            "**Nothing fires.** Rules come with Muninn and from HOME/rules; *Rules* shows them.",
+            icon=":material/check_circle:",
+        )
+    _cards(told, now_us)
+    pending = [each for each in found if each.state == "pending"]
+    if pending:
+        st.caption("Pending")
+        _cards(pending, now_us)
+
+
+def silenced() -> None:
+    """What fires and is not told, with the reason."""
+    found = [each for each in shell.current_reads().alerts() if each.muted_by]
+    if not found:
+        st.info("**Nothing that fires is held back.** *Silences* makes one.", icon=":material/volume_up:")
+    _cards(found, shell.now_us())
+
+
+def _cards(found: Sequence[AlertRow], now_us: int) -> None:
+    for alert in found[:MAX_CARDS]:
+        with st.container(border=True, gap="xxsmall"):
+            _card(alert, now_us)
+    if len(found) > MAX_CARDS:
+        st.dataframe(alerts.history_table(found[MAX_CARDS:], shell.viewer_zone(), now_us), hide_index=True)
+
+
+def _card(alert: AlertRow, now_us: int) -> None:
+    look = alerts.SEVERITIES[alert.severity]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(look.text, icon=look.icon, color=look.color)
+        st.markdown(f"**{escaped(alert.summary)}**", width="stretch")
+        for text, shown in (
+            ("no data", alert.no_data),
+            ("flapping", alert.flapping),
+            ("from outside", _outside(alert)),
+        ):
+            if shown:
+                st.badge(text, color="gray")
+    since = alerts.since_text(alert, now_us)
+    notes = [escaped(alert.rule), escaped(alerts.labels_text(alert)), f"for {since}"]
+    if alert.acknowledged_ms:
+        notes.append(f"acknowledged by {escaped(alert.acknowledged_by or 'somebody')}")
+    if alert.muted_by:
+        until = formats.clock_time(alert.muted_until_ms * 1000, shell.viewer_zone()) if alert.muted_until_ms else ""
+        notes.append(f"held back by {alert.muted_by}{f' until {until}' if until else ''}")
+    st.caption(" · ".join(filter(None, notes)))
+    _buttons(alert)
+
+
+def _outside(alert: AlertRow) -> bool:
+    return alert.origin != "rule"
+
+
+def _buttons(alert: AlertRow) -> None:
+    ident = alert.alert_id
+    with st.container(horizontal=True, gap="small"):
+        on = not alert.acknowledged_ms
+        if st.button("Acknowledge" if on else "Take back", key=f"ack-{ident}", icon=":material/visibility:"):
+            _do("POST", f"/api/v1/alerts/{ident}/acknowledge", {"on": on, "by": "dashboard"})
+        if not alert.muted_by and st.button("Silence 2 h", key=f"mute-{ident}", icon=":material/volume_off:"):
+            labels = {name: value for name, value in alert.labels.items() if value and name != "severity"}
+            body = {"match": labels, "until": "+2h", "by": "dashboard", "comment": alert.summary}
+            _do("POST", "/api/v1/silences", body)
+        if alert.fired_ms:
+            _judge(alert)
+        if query := alerts.explore_query(alert):
+            st.page_link(shell.EXPLORE_PAGE, label="Explore", icon=":material/query_stats:", query_params=query)
+        if alert.runbook.startswith("http"):
+            st.link_button("Runbook", alert.runbook, icon=":material/menu_book:")
+        elif alert.runbook:
+            st.caption(f"Runbook: `{alert.runbook}`")
+
+
+def _judge(alert: AlertRow) -> None:
+    given = {True: "useful", False: "not useful", None: None}[alert.useful]
+    chosen = st.segmented_control(
+        "Was it useful?",
+        ("useful", "not useful"),
+        default=given,
+        key=f"useful-{alert.alert_id}",
+        label_visibility="collapsed",
+    )
+    if chosen != given:
+        useful = None if chosen is None else chosen == "useful"
+        _do("POST", f"/api/v1/alerts/{alert.alert_id}/feedback", {"useful": useful, "by": "dashboard"})
+
+
+def _do(method: str, path: str, body: object = None) -> None:
+    """Change something and show the page anew; trouble is said in place."""
+    try:
+        gateway.ask(method, path, body)
+    except MuninnError as error:
+        shell.say_trouble(error)
+    else:
+        st.rerun()
+
+
+def history() -> None:
+    """What was: a time line, a table, and one to judge."""
+    chosen = st.segmented_control("Range", list(RANGES), default="24h", key="range", bind="query-params")
+    now_us = shell.now_us()
+    window = Window(now_us - RANGES[chosen or "24h"], now_us)
+    found = shell.answer_or_wait(
+        lambda ask: [each for each in ask.alerts(("firing", "resolved"), window.since_us, None, 1000) if each.fired_ms]
+    )
+    if not found:
+        st.info("**No alert in this time.**", icon=":material/check_circle:")
+        return
+    zone = shell.viewer_zone()
+    with shell.panel("Time line", help="A bar from firing to end; the busiest rules first."):
+        figure = alerts.timeline_figure(found, window, zone)
+        st.plotly_chart(figure, config=CONFIG, key="timeline", alt="Alerts over time, a row a rule and labels")
+    with shell.panel("Alerts", help="Choose a row to judge it."):
+        picked = st.dataframe(
+            alerts.history_table(found, zone, now_us),
+            hide_index=True,
+            height=_TABLE_HEIGHT if len(found) > 7 else "auto",
+            on_select="rerun",
+            selection_mode="single-row",
+            key="history",
+            column_config={
+                "Severity": st.column_config.MultiselectColumn(
+                    options=list(alerts.SEVERITIES), color=[BADGES[name] for name in alerts.SEVERITIES]
+                ),
+                "What": st.column_config.TextColumn(width="large"),
+            },
+        )
+        rows = picked["selection"]["rows"]
+        if rows and rows[0] < len(found):
+            with st.container(border=True, gap="xxsmall"):
+                _card(found[rows[0]], now_us)
+
+
+def silences() -> None:
+    """Silences: make one, end one."""
+    zone, now_us = shell.viewer_zone(), shell.now_us()
+    found = shell.answer_or_wait(lambda ask: ask.silences())
+    with shell.panel("Silences", help="Alerts that match are kept and shown, and told to nobody."):
+        if not found:
+            st.caption("None holds.")
+        else:
+            st.dataframe(alerts.silence_table(found, zone, now_us), hide_index=True)
+            names = {
+                each.silence_id: f"{each.matchers} until {formats.clock_time(each.ends_us, zone)}" for each in found
+            }
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                ident = st.selectbox("End", list(names), format_func=lambda each: names[each], key="end-which")
+                if st.button("End it now", key="end", icon=":material/volume_up:"):
+                    _do("DELETE", f"/api/v1/silences/{ident}")
+    with shell.panel("Make one"), st.form("silence", border=False):
+        text = st.text_input(
+            "Alerts that match",
+            key="silence-match",
+            placeholder="host=web1, rule=~disk_.*",
+            help="label=value, label!=value, label=~pattern, label!~pattern; comma-separated, all must match",
+        )
+        with st.container(horizontal=True):
+            span = st.selectbox("For", SILENCE_SPANS, index=1, key="silence-span")
+            comment = st.text_input("Why", key="silence-why")
+        if st.form_submit_button("Silence", type="primary", icon=":material/volume_off:"):
+            body = {"match": parse_match(text), "until": f"+{span}", "by": "dashboard", "comment": comment}
+            _do("POST", "/api/v1/silences", body)
+
+
+def parse_match(text: str) -> dict[str, str]:
+    """`host=web1, rule=~disk_.*` as the API takes it."""
+    found = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        cut = next((place for place, char in enumerate(part) if char in "=!"), len(part))
+        name, value = part[:cut].strip(), part[cut:].strip()
+        found[name] = value if value.startswith(("=~", "!")) else value.removeprefix("=").strip().strip('"')
+    return found
+
+
+def log() -> None:
+    """Who was told what, and whom it did not reach."""
+    found = shell.current_reads().notifications(shell.now_us() - 7 * DAY_US)
+    if not found:
+        st.info(
+            "**Nobody was told anything in 7 days.** Receivers and routes are in HOME/rules: docs/alerting.md.",
+            icon=":material/outgoing_mail:",
+        )
+        return
+    st.dataframe(
+        alerts.notification_table(found, shell.viewer_zone()),
+        hide_index=True,
+        height=_TABLE_HEIGHT + 200 if len(found) > 12 else "auto",
+        column_config={
+            "State": st.column_config.MultiselectColumn(
+                options=["sent", "waiting", "failed"], color=["green", "orange", "red"]
+            ),
+            "First": st.column_config.TextColumn(width="large"),
+        },
+    )
+
+
+if __name__ == "__main__":
+    render()

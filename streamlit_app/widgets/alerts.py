@@ -1,0 +1,178 @@
+"""Alerts as texts, tables and figures. Pure.
+
+Belongs here: values -> what is shown. Does not: reading, Streamlit.
+"""
+
+from collections.abc import Sequence
+from datetime import tzinfo
+from urllib.parse import urlencode
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+from numpy.typing import NDArray
+
+from muninn.alerting.noise import Record
+from muninn.alerting.silence import Silence
+from muninn.model import Window
+from muninn.reads.alerts import AlertRow, NotificationRow
+from streamlit_app.widgets import formats
+from streamlit_app.widgets.charts import TimeAxis
+from streamlit_app.widgets.words import Look
+
+SEVERITIES = {
+    "critical": Look("critical", ":material/error:", "red"),
+    "warning": Look("warning", ":material/warning:", "orange"),
+    "info": Look("info", ":material/info:", "blue"),
+}
+COLOURS = {"critical": "#d9485f", "warning": "#e08a2c", "info": "#4a86d8"}
+_ROW_PX = 24
+MAX_ROWS = 40
+_OWN = ("rule", "severity", "metric")
+
+
+def labels_text(alert: AlertRow) -> str:
+    """The labels that tell it from others, `host=a, disk=sda`."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(alert.labels.items()) if name not in _OWN and value)
+
+
+def since_text(alert: AlertRow, now_us: int) -> str:
+    """For how long it has fired or been pending, or lasted."""
+    begin_ms = alert.fired_ms or alert.started_ms
+    end_ms = alert.resolved_ms or now_us // 1000
+    return formats.duration(max(0, end_ms - begin_ms) / 1000)
+
+
+def explore_query(alert: AlertRow) -> dict[str, str]:
+    """What Explore shows of the alert's series; {} where it is not of one metric."""
+    metric = alert.labels.get("metric")
+    if not metric:
+        return {}
+    labels = {f"label.{name}": value for name, value in alert.labels.items() if name not in _OWN and value}
+    return {"metric": metric, **labels}
+
+
+def explore_address(alert: AlertRow) -> str:
+    """The same as a query string."""
+    return urlencode(explore_query(alert))
+
+
+def history_table(found: Sequence[AlertRow], tz: tzinfo, now_us: int) -> pl.DataFrame:
+    """One row an alert, newest first."""
+    return pl.DataFrame(
+        {
+            "Fired": [formats.clock_time((each.fired_ms or each.started_ms) * 1000, tz) for each in found],
+            "Lasted": [since_text(each, now_us) + ("" if each.resolved_ms else ", still") for each in found],
+            "Severity": [[each.severity] for each in found],
+            "Rule": [each.rule for each in found],
+            "Labels": [labels_text(each) for each in found],
+            "What": [each.summary for each in found],
+            "Useful": [{True: "yes", False: "no", None: ""}[each.useful] for each in found],
+        },
+        schema_overrides={"Severity": pl.List(pl.String)},
+    )
+
+
+def silence_table(found: Sequence[Silence], tz: tzinfo, now_us: int) -> pl.DataFrame:
+    """Silences that hold or will."""
+    return pl.DataFrame(
+        {
+            "Of": [str(each.matchers) for each in found],
+            "From": [formats.clock_time(each.starts_us, tz) for each in found],
+            "Until": [formats.clock_time(each.ends_us, tz) for each in found],
+            "State": ["holds" if each.is_on(now_us) else "to come" for each in found],
+            "By": [each.created_by for each in found],
+            "Why": [each.comment for each in found],
+        }
+    )
+
+
+def notification_table(found: Sequence[NotificationRow], tz: tzinfo) -> pl.DataFrame:
+    """The notify log."""
+    return pl.DataFrame(
+        {
+            "Decided": [formats.clock_time(each.created_ms * 1000, tz) for each in found],
+            "Receiver": [each.receiver for each in found],
+            "State": [[each.state] for each in found],
+            "After": [
+                formats.duration((each.sent_ms - each.created_ms) / 1000) if each.sent_ms else formats.NOTHING
+                for each in found
+            ],
+            "Attempts": [each.attempts for each in found],
+            "Why": [each.why for each in found],
+            "Alerts": [each.alert_count for each in found],
+            "First": [each.summary for each in found],
+            "Last error": [each.last_error for each in found],
+        },
+        schema_overrides={"State": pl.List(pl.String)},
+    )
+
+
+def record_table(found: Sequence[Record]) -> pl.DataFrame:
+    """What became of each rule's alerts."""
+    return pl.DataFrame(
+        {
+            "Rule": [each.rule for each in found],
+            "Fired": [each.fired for each in found],
+            "Over in 5 min": [each.short for each in found],
+            "Typical": [formats.duration(each.median_s) for each in found],
+            "Useful": [each.useful for each in found],
+            "Not useful": [each.not_useful for each in found],
+            "Flapping": [each.flapping for each in found],
+        }
+    )
+
+
+def precision(found: Sequence[Record]) -> float | None:
+    """Share of judged alerts that were useful; None where nobody judged any."""
+    useful, judged = sum(each.useful for each in found), sum(each.useful + each.not_useful for each in found)
+    return useful / judged if judged else None
+
+
+def timeline_figure(found: Sequence[AlertRow], window: Window, tz: tzinfo) -> go.Figure:
+    """A row a rule and labels (at most 40, the busiest), a bar an alert from firing to end."""
+    axis = TimeAxis(window, tz)
+    rows: dict[str, list[AlertRow]] = {}
+    for alert in found:
+        rows.setdefault(_row_name(alert), []).append(alert)
+    shown = sorted(rows, key=lambda name: -len(rows[name]))[:MAX_ROWS]
+    figure = go.Figure()
+    for severity, colour in COLOURS.items():
+        bars = [(name, alert) for name in shown for alert in rows[name] if alert.severity == severity]
+        if bars:
+            figure.add_bar(**_bars(bars, window, axis), marker={"color": colour}, name=severity)
+    height = 96 + _ROW_PX * max(3, len(shown))
+    figure.update_layout(
+        height=height, barmode="overlay", margin={"l": 8, "r": 8, "t": 8, "b": 8}, bargap=0.35, hovermode="closest",
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+    )  # fmt: skip
+    first, last = axis.wall(_ms(window.since_us, window.until_us))
+    figure.update_xaxes(type="date", title={"text": axis.title}, range=[str(first), str(last)])
+    figure.update_yaxes(title={"text": "Rule and labels"}, automargin=True, autorange="reversed")
+    return figure
+
+
+def _bars(bars: Sequence[tuple[str, AlertRow]], window: Window, axis: TimeAxis) -> dict[str, object]:
+    starts = _ms(*(max((each.fired_ms or each.started_ms) * 1000, window.since_us) for _, each in bars))
+    ends = _ms(*(min((each.resolved_ms or 1 << 42) * 1000, window.until_us) for _, each in bars))
+    # A short one is still to be seen.
+    least_ms = window.length_us // 1000 // 250
+    return {
+        "orientation": "h",
+        "y": [name for name, _ in bars],
+        "base": axis.wall(starts),
+        "x": [max(int(end - start), least_ms) for start, end in zip(starts, ends, strict=True)],
+        "customdata": [[each.summary, formats.duration((end - start) / 1000)] for (_, each), start, end in
+                       zip(bars, starts, ends, strict=True)],
+        "hovertemplate": "%{customdata[0]}<br>%{base|%a %d %b, %H:%M:%S}, %{customdata[1]}<extra></extra>",
+    }  # fmt: skip
+
+
+def _ms(*at_us: int) -> NDArray[np.int64]:
+    return np.array(at_us, np.int64) // 1000
+
+
+def _row_name(alert: AlertRow) -> str:
+    labels = labels_text(alert)
+    name = f"{alert.rule} · {labels}" if labels else alert.rule
+    return name if len(name) <= 48 else f"{name[:47]}…"

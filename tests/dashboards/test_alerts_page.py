@@ -1,0 +1,154 @@
+"""The Alerts page on a real store and the real API: as a script, and once in a browser."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import alert_world
+import pytest
+import streamlit as st
+from playwright.sync_api import Page, expect
+from servers import Postgres, eventually, free_port
+from streamlit.testing.v1 import AppTest
+
+from muninn.clock import SystemClock
+from muninn.store.alerts import AlertStore
+from muninn.store.database import Database
+from streamlit_app import shell
+from streamlit_app.app_pages.alerts import parse_match
+
+APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
+
+
+@pytest.fixture(scope="module")
+def world(postgres_server: Postgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """(database URL, API port) of a filled store; tests change different things in it."""
+    url = postgres_server.create("alerts_page", migrated_template)
+    with Database(url, pool_size=2) as database:
+        alert_world.fill(database)
+    with alert_world.api(url, tmp_path_factory.mktemp("home")) as port:
+        yield url, port
+    postgres_server.drop("alerts_page")
+
+
+@pytest.fixture
+def open_view(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AppTest]]:
+    """`open_view(url, port, "History")`; the page's Reads is closed at the end."""
+    monkeypatch.delenv("MUNINN_REDIS_URL", raising=False)
+    st.cache_resource.clear()
+
+    def run(url: str, port: int, view: str = "Firing") -> AppTest:
+        monkeypatch.setenv("MUNINN_DATABASE_URL", url)
+        monkeypatch.setenv("MUNINN_GATEWAY_PORT", str(port))
+        app = AppTest.from_file(str(APP), default_timeout=60)
+        app.run()
+        app.switch_page("app_pages/alerts.py")
+        app.query_params.update({"view": view})
+        return app.run()
+
+    yield run
+    shell.current_reads().close()
+    st.cache_resource.clear()
+
+
+def texts(app: AppTest) -> str:
+    kinds = (app.title, app.subheader, app.caption, app.markdown, app.error, app.warning, app.info)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def test_what_fires_with_its_figures(world: Any, open_view: Callable[..., AppTest]) -> None:
+    app = open_view(*world)
+    assert not app.exception
+    figures = {metric.label: metric.value for metric in app.metric}
+    assert (figures["Firing"], figures["Critical"], figures["Pending"], figures["Silenced"]) == ("2", "1", "1", "1")
+    assert figures["Useful"] == "25%"
+    assert "/ of db1 is 97% full" in texts(app).replace("\\", "")
+    assert "build1" not in texts(app)
+
+
+def test_acknowledging_goes_through_the_gateway(world: Any, open_view: Callable[..., AppTest]) -> None:
+    app = open_view(*world)
+    next(button for button in app.button if button.label == "Acknowledge").click().run()
+    assert not app.exception
+    with Database(world[0], pool_size=1) as database:
+        acknowledged = [each for each in AlertStore(database).outside() if each.acknowledged_us]
+    assert len(acknowledged) == 1
+    assert "acknowledged by dashboard" in texts(app)
+
+
+def test_silences_are_made_and_ended(world: Any, open_view: Callable[..., AppTest]) -> None:
+    app = open_view(*world, "Silences")
+    app.text_input(key="silence-match").set_value("host=web9, rule=~host_.*")
+    next(button for button in app.button if button.label == "Silence").click().run()
+    assert not app.exception
+    with Database(world[0], pool_size=1) as database:
+        store = AlertStore(database)
+        assert len(store.silences(SystemClock().now_us())) == 2
+        ident = next(each.silence_id for each in store.silences(0) if "web9" in str(each.matchers))
+        app.selectbox(key="end-which").set_value(ident).run()
+        app.button(key="end").click().run()
+        assert len(store.silences(SystemClock().now_us())) == 1
+    app.text_input(key="silence-match").set_value("")
+    next(button for button in app.button if button.label == "Silence").click().run()
+    assert "match:" in texts(app)
+
+
+def test_history_and_log(world: Any, open_view: Callable[..., AppTest]) -> None:
+    app = open_view(*world, "History")
+    assert not app.exception
+    assert len(app.dataframe[0].value) == 15
+    assert app.get("plotly_chart")
+    log = open_view(*world, "Notify log")
+    assert log.dataframe[0].value["Last error"].tolist() == ["HTTP 503", ""]
+    assert "build1" in texts(open_view(*world, "Silenced"))
+
+
+def test_a_rule_is_tested_against_history_saved_and_deleted(world: Any, open_view: Callable[..., AppTest]) -> None:
+    app = open_view(*world, "Rules")
+    assert not app.exception
+    assert "is noisy: 3 of 4 judged alerts were not useful" in texts(app).replace("\\", "")
+    assert "host_silent" in app.dataframe[0].value["Rule"].tolist()
+    app.selectbox(key="rule-span").set_value("1h").run()
+    app.button(key="rule-test").click().run()
+    assert not app.exception
+    assert "would have fired **1** times" in texts(app)
+    app.button(key="rule-save").click().run()
+    assert "my_rule" in app.dataframe[0].value["Rule"].tolist()
+    app.selectbox(key="rule-which").set_value("my_rule").run()
+    app.button(key="rule-delete").click().run()
+    assert "my_rule" not in app.dataframe[0].value["Rule"].tolist()
+    app.text_area(key="rule-text").set_value("{name: x, metric: y, levels: [{severity: warning}]}").run()
+    app.button(key="rule-test").click().run()
+    assert "above, below" in texts(app)
+
+
+def test_without_a_gateway_it_says_what_is_missing(world: Any, open_view: Callable[..., AppTest]) -> None:
+    app = open_view(world[0], free_port(), "Rules")
+    assert not app.exception
+    assert "the gateway at" in texts(app)
+    assert {metric.label for metric in open_view(world[0], free_port()).metric} >= {"Firing", "Pending"}
+
+
+def test_matchers_as_people_type_them() -> None:
+    assert parse_match('host=web1, rule=~disk_.*, env!=test, dc!~x, team = "a"') == {
+        "host": "web1", "rule": "=~disk_.*", "env": "!=test", "dc": "!~x", "team": "a",
+    }  # fmt: skip
+
+
+@pytest.mark.browser
+def test_people_see_it_and_can_act(
+    world: Any, streamlit_server: Callable[[dict[str, str]], str], open_page: Callable[..., Page]
+) -> None:
+    address = streamlit_server({"MUNINN_DATABASE_URL": world[0], "MUNINN_GATEWAY_PORT": str(world[1])})
+    page = open_page(f"{address}/alerts", dark=True)
+    expect(page.get_by_text("/ of db1 is 97% full")).to_be_visible(timeout=60_000)
+    page.get_by_text("Silence 2 h").first.click()
+
+    def is_silenced() -> bool:
+        with Database(world[0], pool_size=1) as database:
+            return any("db1" in str(each.matchers) for each in AlertStore(database).silences(0))
+
+    eventually(is_silenced, 60, "the silence is kept", 0.3)
+    page.get_by_text("History").first.click()
+    expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Rule and labels").first).to_be_visible(timeout=60_000)
