@@ -6,6 +6,7 @@ Belongs here: judging a rule by its past, and proposing. Does not: reading the p
 from dataclasses import dataclass
 
 from muninn.alerting.rules import Level, Rule
+from muninn.alerting.spans import text
 
 # From so many on a rule's record says something.
 ENOUGH = 3
@@ -58,7 +59,7 @@ def suggest(rule: Rule, record: Record) -> Suggestion | None:
         hold_s = max(300.0, rule.recover_for_s * _LONGER)
         changed = rule.model_copy(update={"recover_for_s": hold_s})
         why = f"{record.flapping} of {record.fired} alerts came back again and again"
-        return Suggestion(rule.name, why, changed, f"recover_for: {hold_s:.0f}s")
+        return Suggestion(rule.name, why, changed, f"recover_for: {text(hold_s)}")
     if record.short / record.fired > _NOISY_SHARE and not record.useful:
         return _longer(rule, f"{record.short} of {record.fired} alerts were over within 5 minutes")
     return None
@@ -72,7 +73,7 @@ def is_short(duration_s: float | None) -> bool:
 def _longer(rule: Rule, why: str) -> Suggestion:
     levels = tuple(_waiting(level) for level in rule.levels)
     changed = rule.model_copy(update={"levels": levels})
-    words = ", ".join(f"{level.severity} for: {level.hold_s:.0f}s" for level in levels)
+    words = ", ".join(f"{level.severity} for: {text(level.hold_s)}" for level in levels)
     return Suggestion(rule.name, why, changed, words)
 
 
