@@ -3,7 +3,7 @@
 Belongs here: bringing pieces of files and decoders together. Does not: opening files (sources.files), formats (decode).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +14,16 @@ from muninn.ingest.validate import BadSample, Decoded, Rules
 from muninn.sources.files import Piece, pieces
 
 
-def read_samples(path: Path, rules: Rules, now_us: int, rows: int = 50_000) -> Iterator[Decoded]:
+def read_samples(
+    path: Path, rules: Rules, now_us: int, rows: int = 50_000, named: Mapping[str, str] | None = None
+) -> Iterator[Decoded]:
     """The file's samples, in batches of some `rows`; indices of bad ones count the file's rows from 0.
 
+    named: our column -> the file's, where it has another name for it.
     Invalid if the file is not what its name says: nothing more comes then, what came before is good.
     """
     table = KeyTable()
-    for piece in pieces(path, rows):
+    for piece in pieces(path, rows, named):
         yield _with_broken(_decode(piece, rules, now_us, table), piece, rules)
 
 

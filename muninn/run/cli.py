@@ -8,6 +8,7 @@ from muninn.errors import MuninnError
 from muninn.run.commands import (
     data,
     door,
+    imports,
     inject,
     lifecycle,
     programs,
@@ -29,6 +30,7 @@ app = typer.Typer(
 GROUPS = (
     stack,
     data,
+    imports,
     inject,
     lifecycle,
     tokens,

@@ -8,10 +8,11 @@ Belongs here: opening files and cutting them up. Does not: samples, validation.
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
@@ -49,31 +50,56 @@ def kind_of(path: Path) -> str:
     return kind
 
 
-def pieces(path: Path, rows: int = 50_000) -> Iterator[Piece]:
+def pieces(path: Path, rows: int = 50_000, named: Mapping[str, str] | None = None) -> Iterator[Piece]:
     """The file in order, in tables of at most `rows` rows or blocks of a few MiB.
 
+    named: our column -> the file's, where it has another name for it.
     Invalid if it is not what its name says; Arrow's message tells where.
     """
     read = {"csv": _csv, "ndjson": _ndjson, "parquet": _parquet}[kind_of(path)]
     try:
-        yield from read(path, rows)
+        yield from read(path, rows, _Names(named or {}))
     except _BROKEN as error:
         raise Invalid(
             f"{path.name}: {str(error).splitlines()[0][:300] if str(error) else type(error).__name__}"
         ) from None
 
 
-def _parquet(path: Path, rows: int) -> Iterator[Piece]:
+class _Names:
+    """Which columns of a file are ours, and what we call them."""
+
+    def __init__(self, named: Mapping[str, str]):
+        if unknown := [ours for ours in named if not _known(ours)]:
+            raise Invalid(f"{unknown[0]} is not a column of ours: {', '.join(COLUMNS)} or {LABEL_PREFIX}NAME")
+        self.theirs = {theirs: ours for ours, theirs in named.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self.theirs)
+
+    def ours(self, name: str) -> str | None:
+        """Our name for a column, or None for one that is left out."""
+        if name in self.theirs:
+            return self.theirs[name]
+        return name if _known(name) and name not in self.theirs.values() else None
+
+    def wanted(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if self.ours(name) is not None]
+
+    def renamed(self, table: pa.Table) -> pa.Table:
+        return table.rename_columns([self.ours(name) or name for name in table.schema.names])
+
+
+def _parquet(path: Path, rows: int, names_of: _Names) -> Iterator[Piece]:
     with pq.ParquetFile(path) as file:
-        names = [name for name in file.schema_arrow.names if _known(name)]
+        names = names_of.wanted(file.schema_arrow.names)
         first_row = 0
         for batch in file.iter_batches(batch_size=rows, columns=names):
-            yield Piece(first_row, pa.Table.from_batches([batch]))
+            yield Piece(first_row, names_of.renamed(pa.Table.from_batches([batch])))
             first_row += batch.num_rows
 
 
-def _csv(path: Path, rows: int) -> Iterator[Piece]:
-    names = _header(path)
+def _csv(path: Path, rows: int, names_of: _Names) -> Iterator[Piece]:
+    names = _header(path, names_of)
     broken: list[tuple[int, str]] = []
 
     def skip(row: pcsv.InvalidRow) -> str:
@@ -81,7 +107,7 @@ def _csv(path: Path, rows: int) -> Iterator[Piece]:
         broken.append((number, f"{row.actual_columns} columns instead of {row.expected_columns}"))
         return "skip"
 
-    wanted = [name for name in names if _known(name)]
+    wanted = names_of.wanted(names)
     with _opened(path) as source:
         reader = pcsv.open_csv(
             source,
@@ -97,7 +123,7 @@ def _csv(path: Path, rows: int) -> Iterator[Piece]:
         first_row = 0
         for batch in reader:
             for start in range(0, batch.num_rows, rows):
-                table = pa.Table.from_batches([batch.slice(start, rows)])
+                table = names_of.renamed(pa.Table.from_batches([batch.slice(start, rows)]))
                 yield Piece(first_row, table, text=True, broken=tuple(broken))
                 first_row += table.num_rows
                 broken.clear()
@@ -105,11 +131,12 @@ def _csv(path: Path, rows: int) -> Iterator[Piece]:
             yield Piece(first_row, text=True, broken=tuple(broken))
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path, names_of: _Names) -> list[str]:
     with _opened(path) as source:
         line = io.BytesIO(source.read(_BLOCK_BYTES)).readline().decode("utf-8-sig").strip()
     names = next(csv.reader([line]), [])
-    missing = [name for name in COLUMNS[:3] if name not in names]
+    found = {names_of.ours(name) for name in names}
+    missing = [name for name in COLUMNS[:3] if name not in found]
     if missing:
         raise Invalid(
             f"{path.name}: there is no column `{missing[0]}`; the header has {', '.join(names[:20]) or 'nothing'}"
@@ -125,7 +152,22 @@ def _known(name: str) -> bool:
     return name in COLUMNS or name.startswith(LABEL_PREFIX)
 
 
-def _ndjson(path: Path, _: int) -> Iterator[Piece]:
+def _ndjson(path: Path, _: int, names_of: _Names) -> Iterator[Piece]:
+    for piece in _lines(path):
+        yield _as_table(piece, names_of) if names_of else piece
+
+
+def _as_table(piece: Piece, names_of: _Names) -> Piece:
+    """The lines as columns, so that those may be renamed: then a line that is not JSON breaks the file."""
+    try:
+        frame = pl.read_ndjson(piece.lines, infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"after row {piece.first_row}: {error}") from None
+    table = frame.select(names_of.wanted(frame.columns)).to_arrow(compat_level=pl.CompatLevel.oldest())
+    return Piece(piece.first_row, names_of.renamed(table), text=True)
+
+
+def _lines(path: Path) -> Iterator[Piece]:
     first_row, rest = 0, b""
     with _opened(path) as source:
         while block := source.read(_BLOCK_BYTES):
