@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event
 
 import dagster as dg
+import numpy as np
 
 from assets.resources import MuninnResource
 from muninn.clock import SECOND_US, Clock
@@ -198,9 +199,8 @@ class _Sender:
 
 
 def _halves(batch: SampleBatch) -> Iterator[SampleBatch]:
-    middle = len(batch) // 2
-    for rows in (slice(None, middle), slice(middle, None)):
-        yield SampleBatch(batch.at_us[rows], batch.value[rows], batch.key_index[rows], batch.keys)
+    for rows in np.split(np.arange(len(batch)), [len(batch) // 2]):
+        yield batch.take(rows)
 
 
 def _digest(path: Path) -> str:

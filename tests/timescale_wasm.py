@@ -9,6 +9,7 @@ What that build can not do, and how tests go round it:
 """
 
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,12 +43,16 @@ _COPIED = {
     ),
 }
 _INSTANTS = ("at", "minute")
+# Of a row of timescale_copy_distributions: what comes before the elements of its sketch.
+_DISTRIBUTION_BYTES = struct.calcsize(">h iq ii id iq id id 6i")
 
 
 class Inserting(Transaction):
     """A transaction whose COPY FROM STDIN is an INSERT of the same rows."""
 
     def copy(self, name: str, data: bytes | memoryview) -> int:
+        if name == "timescale_copy_distributions":
+            return self._insert_distributions(bytes(data)[_HEADER_BYTES:-_TRAILER_BYTES])
         table, columns = _COPIED[name]
         fields: list[tuple[str, str]] = [("columns", ">i2")]
         for column, kind, _ in columns:
@@ -64,6 +69,21 @@ class Inserting(Transaction):
         return self._connection.execute(
             statement.encode(), {name: array.tolist() for name, array in arrays.items()}
         ).rowcount
+
+    def _insert_distributions(self, data: bytes) -> int:
+        rows = 0
+        while data:
+            fixed = struct.unpack_from(">h iq ii id iq id id 6i", data)
+            elements = fixed[-2]
+            size = _DISTRIBUTION_BYTES + 12 * elements
+            bins = [struct.unpack_from(">iq", data, _DISTRIBUTION_BYTES + 12 * place)[1] for place in range(elements)]
+            rows += self._connection.execute(
+                """insert into raw_samples (at, series_id, value, sample_count, min_value, max_value, sketch)
+                   values (instant(%s::int8), %s, %s, %s, %s, %s, %s)""",
+                (fixed[2] + PG_EPOCH_US, *fixed[4:13:2], bins),
+            ).rowcount
+            data = data[size:]
+        return rows
 
 
 class Uncopied(Database):
@@ -138,7 +158,8 @@ def migrated(wasm: Wasm) -> Uncopied:
 
 def empty(connection: Any) -> None:
     """Take out all rows of Muninn's tables; the schema stays as it is."""
-    for table in ("scaled_samples", "rollup_1min", "rollup_5min", "rollup_1hour", "rollup_1day"):
+    held = connection.execute("select coalesce(to_regclass('scaled_samples'), 'raw_samples')::text").fetchone()[0]
+    for table in (held, "rollup_1min", "rollup_5min", "rollup_1hour", "rollup_1day"):
         connection.execute(sql.SQL("truncate {}").format(sql.Identifier(table)))
     connection.execute(
         """truncate late_rows, late_refreshes, loaded_entries, series, latest_samples;

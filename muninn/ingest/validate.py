@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from muninn.clock import DAY_US, SECOND_US
 from muninn.errors import Invalid
 from muninn.model import SampleBatch, SeriesKey, Window
+from muninn.numerics.distributions import faults
 from muninn.numerics.sketch import LARGEST, SMALLEST
 
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.\-/]*")
@@ -166,6 +167,7 @@ class Screening:
         """
         self._check_instants(batch.at_us, rules, now_us)
         self._check_values(batch.value)
+        self._check_distributions(batch)
         if not self._checks:
             return Decoded(batch)
         bad = np.flatnonzero(self._refused)
@@ -196,8 +198,21 @@ class Screening:
             beyond, lambda row: f"value: {value[row]:g} is not 0 or between {SMALLEST:g} and {LARGEST:g} in size"
         )
 
+    def _check_distributions(self, batch: SampleBatch) -> None:
+        some = batch.distributions
+        if some is None:
+            return
+        for wrong, what in faults(some):
+            mask = np.zeros(len(batch), np.bool_)
+            mask[some.rows[wrong]] = True
+            self.refuse(mask, _always(f"distribution: {what}"))
+
     def _reason(self, row: int) -> str:
         return next(reason(row) for mask, reason in self._checks if mask[row])
+
+
+def _always(reason: str) -> Callable[[int], str]:
+    return lambda _: reason
 
 
 def _iso(at_us: np.int64) -> str:
@@ -211,4 +226,4 @@ def without_unused_keys(batch: SampleBatch) -> SampleBatch:
         return batch
     place = np.zeros(len(batch.keys), np.int32)
     place[used] = np.arange(len(used), dtype=np.int32)
-    return SampleBatch(batch.at_us, batch.value, place[batch.key_index], batch.keys.take(used))
+    return batch.of_keys(place[batch.key_index], batch.keys.take(used))

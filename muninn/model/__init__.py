@@ -1,6 +1,7 @@
 """Values and protocols that the rooms hand to each other. Pure: no I/O, no settings."""
 
 from muninn.model.batch import SampleBatch
+from muninn.model.distributions import Distributions
 from muninn.model.protocols import BatchHandle, BatchSource, Broker
 from muninn.model.resolution import RESOLUTIONS, Resolution, resolution_for
 from muninn.model.scores import ScoreBatch, ScoreHandle, ScoreLog
@@ -13,6 +14,7 @@ __all__ = [
     "BatchHandle",
     "BatchSource",
     "Broker",
+    "Distributions",
     "Resolution",
     "SampleBatch",
     "ScoreBatch",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muninn.errors import Invalid
+from muninn.model.distributions import Distributions
 from muninn.model.series import SeriesKey
 from muninn.model.series_set import SeriesSet, fingerprints_of
 
@@ -19,12 +20,14 @@ class SampleBatch:
     value: float64[n], finite.
     key_index: int32[n], each in [0, k).
     keys: the k series; any sequence of keys is taken.
+    distributions: those of the samples that stand for many values; None where none does.
     """
 
     at_us: NDArray[np.int64]
     value: NDArray[np.float64]
     key_index: NDArray[np.int32]
     keys: SeriesSet
+    distributions: Distributions | None
 
     def __init__(
         self,
@@ -32,12 +35,14 @@ class SampleBatch:
         value: NDArray[np.float64],
         key_index: NDArray[np.int32],
         keys: Sequence[SeriesKey],
+        distributions: Distributions | None = None,
     ):
         for name, column in (
             ("at_us", at_us),
             ("value", value),
             ("key_index", key_index),
             ("keys", SeriesSet.of(keys)),
+            ("distributions", distributions),
         ):
             object.__setattr__(self, name, column)
         if not len(self.at_us) == len(self.value) == len(self.key_index):
@@ -87,6 +92,7 @@ class SampleBatch:
             np.concatenate([b.value for b in batches]),
             np.concatenate(remapped),
             SeriesSet(fingerprints_of([*index]), names.__getitem__),
+            _joined(batches),
         )
 
     @classmethod
@@ -102,8 +108,24 @@ class SampleBatch:
             np.concatenate([batch.value for batch in batches]),
             np.concatenate([batch.key_index + start for batch, start in zip(batches, starts, strict=False)]),
             SeriesSet.stacked([batch.keys for batch in batches]),
+            _joined(batches),
         )
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> "SampleBatch":
         """The samples at `rows` (indices or a mask); `keys` stay as they are."""
-        return SampleBatch(self.at_us[rows], self.value[rows], self.key_index[rows], self.keys)
+        some = self.distributions
+        return SampleBatch(
+            self.at_us[rows],
+            self.value[rows],
+            self.key_index[rows],
+            self.keys,
+            None if some is None else some.take(rows, len(self)),
+        )
+
+    def of_keys(self, key_index: NDArray[np.int32], keys: Sequence[SeriesKey]) -> "SampleBatch":
+        """The same samples with their series named otherwise."""
+        return SampleBatch(self.at_us, self.value, key_index, keys, self.distributions)
+
+
+def _joined(batches: Sequence[SampleBatch]) -> Distributions | None:
+    return Distributions.joined([batch.distributions for batch in batches], [len(batch) for batch in batches])

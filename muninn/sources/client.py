@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import orjson
 
 from muninn.clock import SECOND_US, Clock, SystemClock
@@ -158,8 +159,8 @@ class GatewayClient:
         """The gateway has decided: count what it took and what it did not."""
         if reply.status == 413 and len(batch) > 1:
             middle = len(batch) // 2
-            for rows in (slice(None, middle), slice(middle, None)):
-                self._deliver(SampleBatch(batch.at_us[rows], batch.value[rows], batch.key_index[rows], batch.keys))
+            for rows in np.split(np.arange(len(batch)), [middle]):
+                self._deliver(batch.take(rows))
             return
         # What rules at the door leave out was taken, and is nobody's fault.
         taken = sum(_whole(reply.body.get(each)) for each in ("accepted", "left_out")) if reply.status == 200 else 0

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muninn.model import SampleBatch, SeriesKey, Window
+from muninn.numerics import distributions
 from muninn.numerics.sketch import LARGEST, SMALLEST
 from muninn.store.series_index import UNKEEPABLE
 
@@ -39,6 +40,10 @@ def admit(
         "older than what is kept": batch.at_us < window.since_us,
         "too far in the future": batch.at_us >= window.until_us,
     }
+    if batch.distributions is not None:
+        for wrong, what in distributions.faults(batch.distributions):
+            faults[f"distribution: {what}"] = np.zeros(len(batch), bool)
+            faults[f"distribution: {what}"][batch.distributions.rows[wrong]] = True
     good = np.ones(len(batch), bool)
     refused = []
     for reason, fault in faults.items():

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muninn.clock import MINUTE_US
+from muninn.model import Distributions
 
 # Samples further apart than this are looked up separately: one query over the gap would read all of it.
 _GAP_US = 10 * MINUTE_US
@@ -21,13 +22,34 @@ class Rows:
     series_id: NDArray[np.int32]
     at_us: NDArray[np.int64]
     value: NDArray[np.float64]
+    distributions: Distributions | None = None
 
     def __len__(self) -> int:
         return len(self.at_us)
 
     def take(self, where: NDArray[np.bool_] | NDArray[np.intp]) -> "Rows":
         """The rows at a mask or at ascending indices."""
-        return Rows(self.series_id[where], self.at_us[where], self.value[where])
+        some = self.distributions
+        kept = None if some is None else some.take(where, len(self))
+        return Rows(self.series_id[where], self.at_us[where], self.value[where], kept)
+
+    @property
+    def single(self) -> NDArray[np.bool_]:
+        """bool[n]: which rows are one value each."""
+        single = np.ones(len(self), np.bool_)
+        if self.distributions is not None:
+            single[self.distributions.rows] = False
+        return single
+
+    @classmethod
+    def joined(cls, one: "Rows", other: "Rows") -> "Rows":
+        """Those of the one and then of the other, in no order but theirs."""
+        return cls(
+            np.concatenate([one.series_id, other.series_id]),
+            np.concatenate([one.at_us, other.at_us]),
+            np.concatenate([one.value, other.value]),
+            Distributions.joined([one.distributions, other.distributions], [len(one), len(other)]),
+        )
 
     @cached_property
     def starts(self) -> NDArray[np.intp]:
@@ -56,10 +78,12 @@ def one_of_each(
     at_us: NDArray[np.int64],
     value: NDArray[np.float64],
     which: Literal["last", "first"] = "last",
+    distributions: Distributions | None = None,
 ) -> Rows:
     """The samples sorted; of those with the same series and instant, the last one given, or the first."""
     order = np.lexsort((at_us, series_id))  # stable: equal pairs stay in the order in which they came
-    rows = Rows(series_id[order], at_us[order], value[order])
+    sorted_too = None if distributions is None else distributions.take(order, len(order))
+    rows = Rows(series_id[order], at_us[order], value[order], sorted_too)
     if len(rows) < 2:
         return rows
     new = (rows.series_id[1:] != rows.series_id[:-1]) | (rows.at_us[1:] != rows.at_us[:-1])

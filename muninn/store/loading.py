@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muninn.clock import DAY_US, MINUTE_US
-from muninn.model import SampleBatch, Window
+from muninn.model import Distributions, SampleBatch, Window
 from muninn.model.window import as_datetime
 from muninn.store import arrays, binary_copy
 from muninn.store.admission import Refused, admit
@@ -77,7 +77,7 @@ class Load:
     def _write(self, batch: SampleBatch, slot: NDArray[np.int32], closing_us: int, announced_us: int) -> Written:
         held = self.held = self._latest.hold(self._transaction, slot)
         fast = held.advance(slot, batch.at_us)
-        clean = Rows(self._index.ids[slot], batch.at_us, batch.value)
+        clean = Rows(self._index.ids[slot], batch.at_us, batch.value, batch.distributions)
         if fast.all():
             there, fresh, slow_slots = 0, _NO_ROWS, slot[:0]
         else:
@@ -88,7 +88,8 @@ class Load:
         self._copy(clean, fresh)
         self._note(held, batch, slow_slots, fresh)
         early = clean.take(clean.at_us < max(closing_us, announced_us))
-        changed = one_of_each(*_joined(early, fresh))
+        early = Rows.joined(early, fresh)
+        changed = one_of_each(early.series_id, early.at_us, early.value)
         self._note_exported(changed, announced_us)
         return Written(rows=len(clean) + there, late=self._invalidate(changed, closing_us))
 
@@ -97,7 +98,7 @@ class Load:
 
         before_us: the newest instant of each of the slots' series before this load.
         """
-        rows = one_of_each(given.series_id, given.at_us, given.value, self._duplicates)
+        rows = one_of_each(given.series_id, given.at_us, given.value, self._duplicates, given.distributions)
         newest_us = before_us[np.argsort(self._index.ids[slots])]
         slow = np.flatnonzero(rows.at_us <= rows.spread(newest_us))
         there, same = self._existing(rows, slow)
@@ -122,7 +123,7 @@ class Load:
             )[0]
             places = some[arrays.received(found.places, np.int32) - 1]
             there[places] = True
-            same[places] = arrays.received(found.same, np.int32) == 1
+            same[places] = (arrays.received(found.same, np.int32) == 1) & rows.single[places]
             changed = some[there[some] & ~same[some]]
             if len(changed) and self._duplicates == "last":
                 self._transaction.fetch(
@@ -134,12 +135,15 @@ class Load:
         return there, same
 
     def _copy(self, clean: Rows, fresh: Rows) -> None:
-        rows = Rows(*_joined(clean, fresh)) if len(fresh) else clean
+        rows = Rows.joined(clean, fresh) if len(fresh) else clean
         if not len(rows):
             return
         if np.ptp(rows.at_us) > MINUTE_US:  # a BRIN index needs blocks that are narrow in time
             rows = rows.take(np.argsort(rows.at_us, kind="stable"))
-        for query, columns in self._raw_rows.copies(rows):
+        if rows.distributions is not None:
+            self._transaction.copy(self._raw_rows.distributions, _distributions(rows, rows.distributions))
+            rows = rows.take(rows.single)
+        for query, columns in self._raw_rows.copies(rows) if len(rows) else ():
             self._transaction.copy(query, binary_copy.encode(columns))
 
     def _note(self, held: Held, batch: SampleBatch, slow_slots: NDArray[np.int32], fresh: Rows) -> None:
@@ -171,9 +175,13 @@ class Load:
 _NO_ROWS = Rows(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
 
 
-def _joined(one: Rows, other: Rows) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
-    return (
-        np.concatenate([one.series_id, other.series_id]),
-        np.concatenate([one.at_us, other.at_us]),
-        np.concatenate([one.value, other.value]),
+def _distributions(rows: Rows, some: Distributions) -> bytes:
+    columns = (
+        binary_copy.timestamptz(rows.at_us[some.rows]),
+        rows.series_id[some.rows],
+        rows.value[some.rows],
+        some.count,
+        some.low,
+        some.high,
     )
+    return binary_copy.encode_with_arrays(columns, some.lengths, some.bins)

@@ -19,6 +19,34 @@ from muninn.store.writer import LoadResult
 
 
 @dataclass(frozen=True, eq=False)
+class Held:
+    """One sample: `count` values with their mean, and their sketch where they are a distribution."""
+
+    value: float
+    count: int
+    low: float
+    high: float
+    sketch: NDArray[np.int64] | None
+
+    def same(self, other: "Held | None") -> bool:
+        """Whether writing this in the place of the other changes nothing; of a distribution that is not known."""
+        return other is not None and self.sketch is None and other.sketch is None and self.value == other.value
+
+    @classmethod
+    def all_of(cls, batch: SampleBatch) -> list["Held"]:
+        """The samples of a batch."""
+        held = [cls(value, 1, value, value, None) for value in batch.value.tolist()]
+        some = batch.distributions
+        if some is not None:
+            ends = np.cumsum(some.lengths)
+            for place, row in enumerate(some.rows.tolist()):
+                bins = some.bins[ends[place] - some.lengths[place] : ends[place]]
+                figures = (int(some.count[place]), float(some.low[place]), float(some.high[place]))
+                held[row] = cls(held[row].value, *figures, bins)
+        return held
+
+
+@dataclass(frozen=True, eq=False)
 class Bucket:
     """One rollup row. sketch: int64[b], see muninn.numerics.sketch. increase: see muninn.numerics.counters.
 
@@ -39,23 +67,24 @@ class Bucket:
     increase: float | None
 
     @classmethod
-    def of(cls, key: SeriesKey, bucket_us: int, samples: Mapping[int, float]) -> "Bucket":
+    def of(cls, key: SeriesKey, bucket_us: int, samples: Mapping[int, Held]) -> "Bucket":
         """The bucket of these samples by instant, at least one."""
-        instants = sorted(samples)
-        values = np.array([samples[at] for at in instants])
+        held = [samples[at] for at in sorted(samples)]
+        single = np.array([each.value for each in held if each.sketch is None])
+        sketches = [each.sketch for each in held if each.sketch is not None]
         return cls(
             key,
             bucket_us,
-            len(values),
-            float(values.sum()),
-            float(values.min()),
-            float(values.max()),
-            sketch.sketch_of(values),
-            instants[0],
-            instants[-1],
-            float(values[0]),
-            float(values[-1]),
-            counters.increase(values),
+            sum(each.count for each in held),
+            sum(each.value * each.count for each in held),
+            min(each.low for each in held),
+            max(each.high for each in held),
+            sketch.merge([sketch.sketch_of(single), *sketches]),
+            min(samples),
+            max(samples),
+            float(single[0]) if len(single) else None,
+            float(single[-1]) if len(single) else None,
+            counters.increase(single) if len(single) else None,
         )
 
     def quantile(self, q: float) -> float:
@@ -74,7 +103,7 @@ class MemoryStore:
         self._ahead_days = ahead_days
         self._clock = clock or SystemClock()
         self._entries: set[tuple[str, str]] = set()
-        self._samples: dict[SeriesKey, dict[int, float]] = {}
+        self._samples: dict[SeriesKey, dict[int, Held]] = {}
         # Buckets whose samples are gone.
         self._kept: dict[str, list[Bucket]] = {resolution.name: [] for resolution in RESOLUTIONS}
         self._horizon_us = 0
@@ -84,7 +113,7 @@ class MemoryStore:
         """Take the entries that are not in yet; the last value of a (series, instant) wins, or the first."""
         entries = rows = offered = late = 0
         refused: list[Refused] = []
-        before = {(key, at): value for key, at, value in self._all()}
+        before = {(key, at): held for key, at, held in self._all()}
         for handle in handles:
             if (handle.stream, handle.entry_id) in self._entries:
                 continue
@@ -92,9 +121,12 @@ class MemoryStore:
             entries += 1
             offered += len(handle.batch)
             refused += self._take(handle.batch)
-        now = {(key, at): value for key, at, value in self._all()}
+        now = {(key, at): held for key, at, held in self._all()}
         rows = len(now) - len(before)
-        late = sum(at < self._closing_us for (_, at), value in (now.items() - before.items()))
+        changed = [
+            pair for pair, held in now.items() if before.get(pair) is not held and not held.same(before.get(pair))
+        ]
+        late = sum(at < self._closing_us for _, at in changed)
         merged = _by_reason(refused)
         return LoadResult(entries, rows, offered - rows - sum(each.samples for each in merged), late, merged)
 
@@ -110,7 +142,7 @@ class MemoryStore:
 
     def raw(self, window: Window) -> SampleBatch:
         """The samples of a window, by series and time."""
-        found = [(key, at, value) for key, at, value in self._all() if window.since_us <= at < window.until_us]
+        found = [(key, at, held.value) for key, at, held in self._all() if window.since_us <= at < window.until_us]
         return SampleBatch.of(sorted(found, key=lambda row: (row[0].canonical, row[1])))
 
     def buckets(self, resolution: Resolution, window: Window) -> list[Bucket]:
@@ -135,23 +167,24 @@ class MemoryStore:
         window = Window(since_us, max(since_us, today + (self._ahead_days + 1) * DAY_US))
         ids = np.array([UNKEEPABLE if holds_nul(key.canonical) else 0 for key in batch.keys], np.int32)
         good, refused = admit(batch, window, ids)
+        held = Held.all_of(batch)
         for row in np.flatnonzero(good):
             key = batch.keys[batch.key_index[row]]
             samples, at_us = self._samples.setdefault(key, {}), int(batch.at_us[row])
             if self._duplicates == "last" or at_us not in samples:
-                samples[at_us] = float(batch.value[row])
+                samples[at_us] = held[row]
         return refused
 
-    def _all(self) -> Iterator[tuple[SeriesKey, int, float]]:
+    def _all(self) -> Iterator[tuple[SeriesKey, int, Held]]:
         for key, samples in self._samples.items():
-            for at, value in samples.items():
-                yield key, at, value
+            for at, held in samples.items():
+                yield key, at, held
 
     def _live(self, resolution: Resolution) -> Iterator[Bucket]:
         for key, samples in self._samples.items():
-            groups: dict[int, dict[int, float]] = {}
-            for at, value in samples.items():
-                groups.setdefault(at // resolution.width_us * resolution.width_us, {})[at] = value
+            groups: dict[int, dict[int, Held]] = {}
+            for at, held in samples.items():
+                groups.setdefault(at // resolution.width_us * resolution.width_us, {})[at] = held
             for bucket_us, inside in groups.items():
                 yield Bucket.of(key, bucket_us, inside)
 

@@ -18,7 +18,9 @@ Copy = tuple[str, tuple[NDArray[Any], ...]]
 
 
 class RawRows(Protocol):
-    """How an engine keeps raw samples."""
+    """How an engine keeps raw samples. distributions: the query that copies those which are distributions."""
+
+    distributions: str
 
     def copies(self, rows: Rows) -> Iterator[Copy]:
         """The COPYs that put all of these rows in, each in the rows' order."""
@@ -27,6 +29,8 @@ class RawRows(Protocol):
 
 class Plain:
     """(at, series_id, value), as the samples come."""
+
+    distributions = "store_copy_distributions"
 
     def copies(self, rows: Rows) -> Iterator[Copy]:
         yield "store_copy_raw", (binary_copy.timestamptz(rows.at_us), rows.series_id, rows.value)
@@ -38,6 +42,8 @@ class ScaledIntegers:
     A series keeps the largest exponent that its values have needed so far, as long as this writer lives: integers of
     one scale lie close together. A value that does not scale by it has one of its own, or stays a double.
     """
+
+    distributions = "timescale_copy_distributions"
 
     def __init__(self) -> None:
         self._exponent = np.zeros(0, np.int8)  # by series_id

@@ -1,6 +1,7 @@
 -- Rows and samples of every level by hour or day (`step`) over a window, all of one snapshot.
 select 'raw' as level, epoch_us(date_bin(%(step)s::interval, at, 'epoch'::timestamptz)) as since_us,
-       count(*) as rows, count(*) as samples
+       count(*) as rows,
+       count(*) + coalesce(sum(sample_count - 1), 0)::int8 as samples
 from raw_samples where at >= %(since)s and at < %(until)s group by 2
 union all
 select '1min', epoch_us(date_bin(%(step)s::interval, bucket, 'epoch'::timestamptz)), count(*), sum(sample_count)::int8

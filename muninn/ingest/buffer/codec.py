@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muninn.errors import Invalid
+from muninn.ingest.buffer import distributions
 from muninn.model import SampleBatch, SeriesKey, SeriesSet
 from muninn.model.series_set import FINGERPRINT, Fingerprints
 
@@ -40,7 +41,7 @@ def encode(batch: SampleBatch, named: NDArray[np.bool_] | None = None) -> dict[b
     if None in names:
         raise Invalid("a batch goes into the buffer with series that have no name")
     fields[b"keys"] = b"\n".join(name for name in names if name is not None)
-    return fields
+    return fields | distributions.encode(batch.distributions)
 
 
 def _instants(at_us: NDArray[np.int64]) -> dict[bytes, bytes]:
@@ -72,7 +73,8 @@ class Decoder:
             fingerprints = np.frombuffer(fields[b"fp"], FINGERPRINT)
             key = fields.get(b"key")
             key_index = np.arange(len(fingerprints), dtype=np.int32) if key is None else np.frombuffer(key, "<i4")
-            batch = SampleBatch(_at_us(fields, len(value)), value, key_index, self._series(fields, fingerprints))
+            some = distributions.decode(fields, len(value))
+            batch = SampleBatch(_at_us(fields, len(value)), value, key_index, self._series(fields, fingerprints), some)
         except (KeyError, ValueError, IndexError) as error:
             raise Invalid(f"damaged entry: {error}") from None
         _check(batch)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from muninn.errors import MuninnError
-from muninn.model import BatchHandle, SampleBatch, SeriesKey, SeriesSet
+from muninn.model import BatchHandle, SeriesKey, SeriesSet
 from muninn.model.series_set import Fingerprints, fingerprints_of
 
 # fingerprints V16[k] -> the key of each that the store has; MuninnError while it is away.
@@ -89,8 +89,8 @@ def _named(handle: BatchHandle, keys: list[SeriesKey | None]) -> BatchHandle:
     batch = handle.batch
     there = [key for key in keys if key is not None]
     if len(there) == len(keys):
-        return replace(handle, batch=SampleBatch(batch.at_us, batch.value, batch.key_index, there))
+        return replace(handle, batch=batch.of_keys(batch.key_index, there))
     named = np.array([key is not None for key in keys], np.bool_)
     place = np.cumsum(named, dtype=np.int32) - np.int32(1)
     kept = batch.take(named[batch.key_index])
-    return replace(handle, batch=SampleBatch(kept.at_us, kept.value, place[kept.key_index], there))
+    return replace(handle, batch=kept.of_keys(place[kept.key_index], there))

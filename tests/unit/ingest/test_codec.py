@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_distributions import batch_of
 
 from muninn.errors import Invalid
 from muninn.ingest.buffer.codec import Decoder, encode, size_of
@@ -22,6 +23,25 @@ def test_there_and_back(rows: list[tuple[SeriesKey, int, float]]) -> None:
     assert found.at_us.tolist() == batch.at_us.tolist()
     assert found.value.tobytes() == batch.value.tobytes()
     assert found.key_index.tolist() == batch.key_index.tolist()
+
+
+LISTS = st.lists(st.integers(-9, 9).map(float), min_size=1, max_size=3)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(KEYS, st.integers(0, 9), LISTS), min_size=1, max_size=6))
+def test_distributions_there_and_back(rows: list[tuple[SeriesKey, int, list[float]]]) -> None:
+    batch = batch_of([*rows, (SeriesKey.of("plain"), 1, 2.0)])
+    fields = encode(batch)
+    found, some = Decoder().decode(fields).distributions, batch.distributions
+    assert found is not None
+    assert some is not None
+    for name in ("rows", "count", "low", "high", "lengths", "bins"):
+        assert getattr(found, name).tolist() == getattr(some, name).tolist()
+    for name in (b"d_rows", b"d_count", b"d_lengths", b"d_bins"):
+        for damaged in (b"", fields[name][:-1], fields[name][:-8] + b"\xff" * 8):
+            with pytest.raises(Invalid):
+                Decoder().decode({**fields, name: damaged})
 
 
 @given(
