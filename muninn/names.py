@@ -9,6 +9,7 @@ from typing import Literal
 
 GROUP = "loaders"
 DEAD_LETTERS = "muninn:deadletter"
+DEAD_LETTER_BYTES = "muninn:deadletter:bytes"
 # Grows whenever somebody needs the names of all series again; see ingest.buffer.roster.
 NAMES_EPOCH = "muninn:names"
 HOST_AGENT = "host-collector"

@@ -19,7 +19,7 @@ from muninn.clock import SECOND_US, Clock, SystemClock
 from muninn.errors import Invalid, Unavailable, Unnamed
 from muninn.ingest.buffer.contract import IngestBuffer, place_of
 from muninn.meter import Meter
-from muninn.model import BatchHandle, SeriesKey
+from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.model.window import as_datetime
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class Refusal(Protocol):
     def key(self) -> SeriesKey: ...
     @property
     def at_us(self) -> int: ...
+    @property
+    def batch(self) -> SampleBatch: ...
 
 
 class Loaded(Protocol):
@@ -230,6 +232,8 @@ class Loader:
             self._meter.count("muninn_loader_refused_total", refusal.samples, reason=refusal.reason)
             first = f"{refusal.key.canonical.decode()} at {as_datetime(refusal.at_us).isoformat()}"
             log.warning("%d samples cannot be kept: %s; the first is %s", refusal.samples, refusal.reason, first)
+            if len(refusal.batch):
+                self._buffer.keep_aside(refusal.batch, refusal.reason, handles[0].entry_id)
         oldest_ms = min(place_of(handle.entry_id)[0] for handle in handles)
         self._meter.gauge("muninn_loader_lag_s", max(0.0, self._clock.now_us() / SECOND_US - oldest_ms / 1000))
 

@@ -5,7 +5,9 @@ Belongs here: the wiring of one process's Reads. Does not: starting servers (run
 
 from muninn import cache
 from muninn.clock import SystemClock
+from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.meter import Meter
+from muninn.reads.dead_letters import DeadLetters, told
 from muninn.reads.facade import Reads
 from muninn.reads.steps import Kept
 from muninn.settings import Settings
@@ -33,6 +35,7 @@ def connect(settings: Settings, *, meter: Meter | None = None, application_name:
     if settings.redis.url is None:
         return Reads(database, meter=meter, clock=clock, kept=kept, cold_folder=settings.cold_folder)
     client = cache.connect(settings.require_redis_url(), timeout_s=REDIS_TIMEOUT_S)
+    broker = ValkeyBroker(settings.require_redis_url(), timeout_s=REDIS_TIMEOUT_S)
     return Reads(
         database,
         cache.RedisCache(client, clock),
@@ -41,5 +44,6 @@ def connect(settings: Settings, *, meter: Meter | None = None, application_name:
         clock=clock,
         kept=kept,
         cold_folder=settings.cold_folder,
-        closing=(client.close,),
+        closing=(client.close, broker.close),
+        letters=lambda limit: DeadLetters(broker.dead_letter_count(), told(broker.dead_letters(limit))),
     )

@@ -33,6 +33,7 @@ from muninn.reads import (
     zones,
 )
 from muninn.reads.asking import Asker
+from muninn.reads.dead_letters import NO_LETTERS, DeadLetters
 from muninn.reads.heartbeats import NONE, Heartbeats
 from muninn.reads.incidents import IncidentDetail, IncidentInfo, IncidentState
 from muninn.reads.memo import Memo, Patience
@@ -62,12 +63,14 @@ class Reads:
         kept: Kept | None = None,
         cold_folder: Path | None = None,
         closing: Sequence[Callable[[], None]] = (),
+        letters: Callable[[int], DeadLetters] | None = None,
     ):
         self.clock = clock or SystemClock()
         self.meter = meter or Meter()
         self._closing = (database.close, *closing)
         self._ask = Asker(database, self.meter, self.clock, cold_folder)
         self._board = board
+        self._letters = letters
         self._kept = kept or Kept()
         self._patience = Patience("Redis", self.clock)
         self._memo = Memo(cache, self._patience, self.meter)
@@ -274,6 +277,10 @@ class Reads:
     def cardinality(self, metric: str | None = None, limit: int = 20) -> cardinality.Cardinality:
         """How many series there are, of which metrics, sources and labels, and how they grow."""
         return cardinality.cardinality(self._ask, self._heartbeats(), self.clock.now_us(), metric, limit)
+
+    def dead_letters(self, limit: int = 50) -> DeadLetters:
+        """What could not be stored, newest first; none where there is no Redis to ask, Unavailable where it is away."""
+        return NO_LETTERS if self._letters is None else self._letters(limit)
 
     def check(self) -> None:
         """Return where the database answers; Unavailable or Misconfigured where it does not."""

@@ -7,6 +7,7 @@ import typer
 from muninn.errors import MuninnError
 from muninn.run.commands import (
     data,
+    deadletters,
     door,
     imports,
     inject,
@@ -31,6 +32,7 @@ GROUPS = (
     stack,
     data,
     imports,
+    deadletters,
     inject,
     lifecycle,
     tokens,

@@ -3,11 +3,12 @@
 Belongs here: the last check before rows are written. Does not: what the door says to a client (ingest).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from muninn.ingest.validate import without_unused_keys
 from muninn.model import SampleBatch, SeriesKey, Window
 from muninn.numerics import distributions
 from muninn.numerics.sketch import LARGEST, SMALLEST
@@ -16,12 +17,19 @@ from muninn.store.series_index import UNKEEPABLE
 
 @dataclass(frozen=True)
 class Refused:
-    """`samples` samples that can never be kept, for one reason; `key` and `at_us` are of the first of them."""
+    """`samples` samples that can never be kept, for one reason; `key` and `at_us` are of the first of them.
+
+    batch: the samples themselves, the first MAX_KEPT of them.
+    """
 
     reason: str
     samples: int
     key: SeriesKey
     at_us: int
+    batch: SampleBatch = field(default_factory=SampleBatch.empty, compare=False, repr=False)
+
+
+MAX_KEPT = 50_000
 
 
 def admit(
@@ -52,5 +60,6 @@ def admit(
             good[rows] = False
             first = rows[0]
             key = batch.keys[batch.key_index[first]]
-            refused.append(Refused(reason, len(rows), key, int(batch.at_us[first])))
+            kept = without_unused_keys(batch.take(rows[:MAX_KEPT]))
+            refused.append(Refused(reason, len(rows), key, int(batch.at_us[first]), kept))
     return good, tuple(refused)

@@ -195,7 +195,14 @@ def _by_reason(refused: Sequence[Refused]) -> tuple[Refused, ...]:
     for each in refused:
         first.setdefault(each.reason, each)
         samples[each.reason] = samples.get(each.reason, 0) + each.samples
-    return tuple(Refused(reason, samples[reason], each.key, each.at_us) for reason, each in first.items())
+    return tuple(
+        Refused(reason, samples[reason], each.key, each.at_us, _all_of(reason, refused))
+        for reason, each in first.items()
+    )
+
+
+def _all_of(reason: str, refused: Sequence[Refused]) -> SampleBatch:
+    return SampleBatch.concat([each.batch for each in refused if each.reason == reason])
 
 
 def _order(entry_id: str) -> tuple[int, int]:

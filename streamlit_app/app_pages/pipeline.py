@@ -15,6 +15,7 @@ STATE_S = 5
 COURSE_S = 20
 RUNS_S = 15
 RUNS = 10
+LETTERS = 50
 CHART_HEIGHT = 260
 # A longer table scrolls.
 TABLE_ROWS = 6
@@ -27,6 +28,7 @@ def render() -> None:
     shell.auto_refresh(state, STATE_S)
     shell.auto_refresh(courses, COURSE_S)
     shell.auto_refresh(store, COURSE_S)
+    shell.auto_refresh(letters, COURSE_S)
     shell.auto_refresh(lineage, RUNS_S)
 
 
@@ -117,6 +119,27 @@ def _partitions(pipeline: PipelineState) -> None:
             "Size": st.column_config.TextColumn(alignment="right"),
         },
     )
+
+
+def letters() -> None:
+    """What could not be stored, and why."""
+    found = shell.current_reads().dead_letters(LETTERS)
+    with shell.panel(
+        "Dead letters", help="Entries and samples that could not be stored, kept aside with their reason."
+    ):
+        if not found.count:
+            st.caption("None: everything that was taken in could be stored.")
+            return
+        st.dataframe(
+            tables.dead_letters(found.newest, shell.viewer_zone()),
+            hide_index=True,
+            height=TABLE_HEIGHT if found.count > TABLE_ROWS else "auto",
+            column_config={"Samples": st.column_config.NumberColumn(format="localized")},
+        )
+        st.caption(
+            f"{found.count:,} in all. `muninn deadletter show ID` shows one; mend what was wrong, then "
+            "`muninn deadletter replay ID` sends it again, once; `muninn deadletter drop ID` forgets it."
+        )
 
 
 def _programs(pipeline: PipelineState) -> None:

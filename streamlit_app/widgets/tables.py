@@ -14,6 +14,7 @@ import polars as pl
 from muninn.clock import DAY_US
 from muninn.reads import HostLoad, MetricInfo, PartitionInfo, ProgramState, RollupFreshness, Trend, TrendSeries
 from muninn.reads.dagster_runs import DagsterRun
+from muninn.reads.dead_letters import DeadLetterInfo
 from streamlit_app.widgets import formats
 from streamlit_app.widgets.labels import labels_text
 from streamlit_app.widgets.lines import Line, rate_per_s
@@ -188,6 +189,21 @@ def _by_day(days: Sequence[PartitionInfo]) -> dict[str, list[PartitionInfo]]:
     for one in days:
         by_day.setdefault(formats.clock_time(one.since_ms * 1000, formats.zone("UTC"))[:10], []).append(one)
     return by_day
+
+
+def dead_letters(letters: Sequence[DeadLetterInfo], tz: tzinfo) -> pl.DataFrame:
+    """What could not be stored, newest first."""
+    return pl.DataFrame(
+        {
+            "Since": [formats.clock_time(letter.at_ms * 1000, tz) for letter in letters],
+            "Reason": [letter.reason for letter in letters],
+            "Samples": [letter.samples for letter in letters],
+            "Series": [letter.series for letter in letters],
+            "Size": [formats.quantity(letter.bytes, "B") if letter.bytes else "not kept" for letter in letters],
+            "ID": [letter.letter_id for letter in letters],
+        },
+        schema_overrides={"Samples": pl.Int64, "Series": pl.Int64},
+    )
 
 
 def freshness(found: Sequence[RollupFreshness], tz: tzinfo) -> pl.DataFrame:

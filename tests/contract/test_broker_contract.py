@@ -10,7 +10,7 @@ import pytest
 from brokers import KEY, Rig, batch, valkey_rig, values
 
 from muninn.clock import ManualClock
-from muninn.errors import Rejected
+from muninn.errors import Invalid, Rejected
 from muninn.ingest.buffer import codec
 from muninn.ingest.buffer.contract import MAX_DEAD_LETTERS, BufferLimits, place_of
 from muninn.ingest.buffer.memory import MemoryBroker
@@ -283,9 +283,9 @@ def test_a_buried_entry_is_kept_aside_with_its_reason(rig: Rig) -> None:
 
 def test_dead_letters_are_bounded_in_number_and_size(rig: Rig) -> None:
     broker = rig.make()
-    broker.append(batch(*np.arange(20_000, dtype=float).tolist()))
+    broker.append(batch(*np.arange(200_000, dtype=float).tolist()))
     for i in range(MAX_DEAD_LETTERS + 5):
-        broker.append(batch(float(i)))
+        broker.append(batch(float(i)))  # each letter is bounded, and so is their number
     handles = []
     while found := broker.read("a", 100, 0):
         handles += found
@@ -355,3 +355,52 @@ def test_names_are_left_out_once_the_store_knows_the_series_and_come_again_when_
     seen = reader.follow(before, 0)
     assert [handle.batch.keys for handle in seen] == [both.keys] * 5
     assert seen[2].batch.keys[0] == KEY
+
+
+def test_a_dead_letter_is_sent_again_once_and_is_gone(rig: Rig) -> None:
+    broker = rig.make()
+    broker.append(batch(1.0, 2.0))
+    (handle,) = broker.read("a", 10, 0)
+    broker.bury(handle, "the store said no")
+    (letter,) = broker.dead_letters()
+    entry_id = broker.replay(letter.letter_id)
+    assert broker.replay(letter.letter_id) is None
+    assert broker.dead_letter_count() == 0
+    (again,) = broker.read("a", 10, 0)
+    assert (again.entry_id, again.batch.value.tolist()) == (entry_id, [1.0, 2.0])
+    assert (broker.depth(), broker.held_bytes()) == (1, codec.size_of(codec.encode(batch(1.0, 2.0))))
+    broker.acknowledge([again])
+    assert (broker.depth(), broker.held_bytes()) == (0, 0)
+
+
+def test_samples_that_were_refused_are_kept_aside_and_can_be_sent_again(rig: Rig) -> None:
+    broker = rig.make()
+    broker.keep_aside(batch(7.0), "older than what is kept", "5-0")
+    (letter,) = broker.dead_letters()
+    assert (letter.entry_id, letter.reason) == ("5-0", "older than what is kept")
+    broker.replay(letter.letter_id)
+    assert values(broker.read("a", 10, 0)) == [[7.0]]
+
+
+def test_a_full_buffer_takes_no_letter_back_and_the_letter_stays(rig: Rig) -> None:
+    broker = rig.make(max_bytes=200)
+    broker.keep_aside(batch(*[1.0] * 50), "no", "5-0")
+    broker.append(batch(1.0))
+    (letter,) = broker.dead_letters()
+    with pytest.raises(Rejected):
+        broker.replay(letter.letter_id)
+    assert broker.dead_letter_count() == 1
+
+
+def test_a_letter_without_its_payload_cannot_be_sent_again_and_any_can_be_dropped(rig: Rig) -> None:
+    broker = rig.make()
+    broker.append(batch(*np.arange(200_000, dtype=float).tolist()))
+    broker.bury(broker.read("a", 10, 0)[0], "large")
+    (letter,) = broker.dead_letters()
+    with pytest.raises(Invalid, match="only the reason"):
+        broker.replay(letter.letter_id)
+    assert broker.drop(letter.letter_id)
+    assert not broker.drop(letter.letter_id)
+    assert broker.dead_letter_count() == 0
+    with pytest.raises(Invalid, match="no id"):
+        broker.replay("all")

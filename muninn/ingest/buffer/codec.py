@@ -44,6 +44,13 @@ def encode(batch: SampleBatch, named: NDArray[np.bool_] | None = None) -> dict[b
     return fields | distributions.encode(batch.distributions)
 
 
+def encode_known(batch: SampleBatch) -> dict[bytes, bytes]:
+    """The entry's fields with whatever names are known here: of the others, the store knows them."""
+    named = np.ones(len(batch.keys), np.bool_)
+    named[batch.keys.unnamed()] = False
+    return encode(batch, named)
+
+
 def _instants(at_us: NDArray[np.int64]) -> dict[bytes, bytes]:
     if not len(at_us):
         return {b"at": b""}

@@ -3,21 +3,28 @@
 Belongs here: the protocol and its values. Does not: any implementation.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from muninn.model import BatchHandle, BatchSource, Broker
+from muninn.errors import Invalid, Rejected
+from muninn.model import BatchHandle, BatchSource, Broker, SampleBatch
 
 MAX_KEY_CHARS = 200
+_LETTER_ID = re.compile(r"\d{1,20}-\d{1,20}")
 # Of a dead letter only its reason is kept when its payload is larger than this.
-MAX_DEAD_PAYLOAD_BYTES = 256 << 10
-MAX_DEAD_LETTERS = 256
+MAX_DEAD_PAYLOAD_BYTES = 2 << 20
+# Beyond either the oldest go.
+MAX_DEAD_LETTERS = 1_000
+MAX_DEAD_BYTES = 64 << 20
+# Of samples that the store refuses, so many go into one letter.
+MAX_DEAD_SAMPLES = 50_000
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An entry that can never be loaded: where it lay, why, when (at_us), and its fields (empty if too large)."""
+    """An entry, or samples of one, that could not be loaded: where it lay, why, when, its fields (empty: too large)."""
 
     letter_id: str
     stream: str
@@ -63,6 +70,21 @@ class IngestBuffer(Broker, BatchSource, Protocol):
         """Let every entry from now on carry the names of its series, until the store has confirmed them again."""
         ...
 
+    def keep_aside(self, batch: SampleBatch, reason: str, entry_id: str) -> None:
+        """Put samples that the store refused among the dead letters; `entry_id`: the entry that they came in."""
+        ...
+
+    def replay(self, letter_id: str) -> str | None:
+        """Take a dead letter back into the buffer, at once or not at all; its new entry id, None if there is none.
+
+        Invalid where its payload was too large to be kept, Rejected where the buffer is full.
+        """
+        ...
+
+    def drop(self, letter_id: str) -> bool:
+        """Forget a dead letter; whether there was one."""
+        ...
+
     def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The newest dead letters, newest first."""
         ...
@@ -92,3 +114,18 @@ def place_of(entry_id: str) -> tuple[int, int]:
     """(milliseconds, sequence) of an entry id: ids compare by it."""
     ms, _, sequence = entry_id.partition("-")
     return int(ms), int(sequence or 0)
+
+
+def check_letter_id(letter_id: str) -> None:
+    """Invalid where this is no id of a dead letter."""
+    if not _LETTER_ID.fullmatch(letter_id):
+        raise Invalid(f"{letter_id!r} is no id of a dead letter, such as 1760000000000-0")
+
+
+def replayed(letter_id: str, found: str | int, max_bytes: int) -> str | None:
+    """The new entry id of a letter that was sent again, None where there is none; Invalid or Rejected say why not."""
+    if isinstance(found, int):
+        raise Rejected(f"the buffer is full: {found} bytes wait to be loaded, {max_bytes} are allowed", 2.0)
+    if found == "empty":
+        raise Invalid(f"of dead letter {letter_id} only the reason was kept: it was larger than a letter may be")
+    return None if found == "missing" else found

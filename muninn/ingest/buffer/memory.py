@@ -12,11 +12,14 @@ from muninn.clock import SECOND_US, Clock, SystemClock
 from muninn.errors import Invalid, Rejected
 from muninn.ingest.buffer import codec
 from muninn.ingest.buffer.contract import (
+    MAX_DEAD_BYTES,
     MAX_DEAD_LETTERS,
     MAX_DEAD_PAYLOAD_BYTES,
     BufferLimits,
     DeadLetter,
+    check_letter_id,
     place_of,
+    replayed,
 )
 from muninn.ingest.buffer.names import Names
 from muninn.ingest.buffer.roster import Roster
@@ -179,6 +182,31 @@ class MemoryBroker:
             found = self._after(after)
         return self._names.complete(found)
 
+    def keep_aside(self, batch: SampleBatch, reason: str, entry_id: str) -> None:
+        """Put samples that the store refused among the dead letters; see contract."""
+        with self._lock:
+            self._keep(codec.encode_known(batch), reason, entry_id)
+
+    def replay(self, letter_id: str) -> str | None:
+        """Take a dead letter back into the buffer, at once or not at all; see contract."""
+        with self._lock:
+            letter = self._letter(letter_id)
+            if letter is None:
+                return None
+            if not letter.fields:
+                return replayed(letter_id, "empty", self._limits.max_bytes)
+            entry_id = self.append_fields(letter.fields)
+            self._state.dead.remove(letter)
+            return entry_id
+
+    def drop(self, letter_id: str) -> bool:
+        """Forget a dead letter; whether there was one."""
+        with self._lock:
+            letter = self._letter(letter_id)
+            if letter is not None:
+                self._state.dead.remove(letter)
+            return letter is not None
+
     def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The newest dead letters, newest first."""
         with self._lock:
@@ -263,9 +291,16 @@ class MemoryBroker:
     def _bury(self, entry_id: str, reason: str) -> None:
         with self._lock:
             entry = self._state.entries[entry_id]
-            fields = dict(entry.fields) if entry.size <= MAX_DEAD_PAYLOAD_BYTES else {}
-            at_us = self._clock.now_us()
-            letter_id = f"{at_us // 1000}-{next(self._letters)}"
-            self._state.dead.append(DeadLetter(letter_id, self._stream, entry_id, reason, at_us, fields))
-            del self._state.dead[:-MAX_DEAD_LETTERS]
+            self._keep(dict(entry.fields) if entry.size <= MAX_DEAD_PAYLOAD_BYTES else {}, reason, entry_id)
             self._settle(entry_id)
+
+    def _keep(self, fields: dict[bytes, bytes], reason: str, entry_id: str) -> None:
+        at_us, dead = self._clock.now_us(), self._state.dead
+        letter_id = f"{at_us // 1000}-{next(self._letters)}"
+        dead.append(DeadLetter(letter_id, self._stream, entry_id, reason, at_us, fields))
+        while len(dead) > MAX_DEAD_LETTERS or sum(codec.size_of(each.fields) for each in dead) > MAX_DEAD_BYTES:
+            del dead[0]
+
+    def _letter(self, letter_id: str) -> DeadLetter | None:
+        check_letter_id(letter_id)
+        return next((each for each in self._state.dead if each.letter_id == letter_id), None)

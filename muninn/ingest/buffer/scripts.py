@@ -126,25 +126,109 @@ return settled
 """
 )
 
-# KEYS stream unacked kept bytes dead; ARGV group id reason at_us max_letters max_payload. Copies the entry to the dead
-# letters (its fields prefixed with "f:", if not too large) and acknowledges it.
+_KEEP = """
+-- letters: key of the stream, of its bytes, most letters, most bytes
+local function keep(letters, total, most, most_bytes, letter, size)
+  letter[#letter + 1] = 'size'
+  letter[#letter + 1] = size
+  if redis.call('EXISTS', letters) == 0 then redis.call('DEL', total) end
+  redis.call('XADD', letters, '*', unpack(letter))
+  local held = redis.call('INCRBY', total, size)
+  while redis.call('XLEN', letters) > tonumber(most) or held > tonumber(most_bytes) do
+    local first = redis.call('XRANGE', letters, '-', '+', 'COUNT', 1)[1]
+    if not first then break end
+    for i = 1, #first[2], 2 do
+      if first[2][i] == 'size' then held = redis.call('DECRBY', total, first[2][i + 1]) end
+    end
+    redis.call('XDEL', letters, first[1])
+  end
+end
+"""
+
+# KEYS stream unacked kept bytes dead dead_bytes; ARGV group id reason at_us max_letters max_bytes max_payload. Copies
+# the entry to the dead letters (its fields prefixed with "f:", if not too large) and acknowledges it.
 BURY = (
     "local group = ARGV[1]"
     + _SETTLE
+    + _KEEP
     + """
 local letter = {'stream', KEYS[1], 'entry_id', ARGV[2], 'reason', ARGV[3], 'at_us', ARGV[4]}
 local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
+local kept = 0
 if found then
   local fields, size = found[2], 0
   for i = 1, #fields do size = size + #fields[i] end
-  if size <= tonumber(ARGV[6]) then
+  if size <= tonumber(ARGV[7]) then
+    kept = size
     for i = 1, #fields, 2 do
       letter[#letter + 1] = 'f:' .. fields[i]
       letter[#letter + 1] = fields[i + 1]
     end
   end
 end
-redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[5], '*', unpack(letter))
+keep(KEYS[5], KEYS[6], ARGV[5], ARGV[6], letter, kept)
 return settle(ARGV[2])
+"""
+)
+
+# KEYS stream dead dead_bytes; ARGV entry_id reason at_us max_letters max_bytes, then fields. Puts samples aside.
+KEEP_ASIDE = (
+    _KEEP
+    + """
+local letter = {'stream', KEYS[1], 'entry_id', ARGV[1], 'reason', ARGV[2], 'at_us', ARGV[3]}
+local size = 0
+for i = 6, #ARGV, 2 do
+  letter[#letter + 1] = 'f:' .. ARGV[i]
+  letter[#letter + 1] = ARGV[i + 1]
+  size = size + #ARGV[i] + #ARGV[i + 1]
+end
+keep(KEYS[2], KEYS[3], ARGV[4], ARGV[5], letter, size)
+return size
+"""
+)
+
+_FORGET = """
+local function forget(letters, total, letter)
+  for i = 1, #letter[2], 2 do
+    if letter[2][i] == 'size' then redis.call('DECRBY', total, letter[2][i + 1]) end
+  end
+  return redis.call('XDEL', letters, letter[1])
+end
+"""
+
+# KEYS stream unacked bytes dead dead_bytes; ARGV letter_id max_bytes. Moves a letter back into the stream. Returns the
+# entry's id, the bytes held (an integer) when the buffer is full, "missing" or "empty".
+REPLAY = (
+    _FORGET
+    + """
+local letter = redis.call('XRANGE', KEYS[4], ARGV[1], ARGV[1])[1]
+if not letter then return 'missing' end
+local fields, size = {}, 0
+for i = 1, #letter[2], 2 do
+  local name = string.match(letter[2][i], '^f:(.*)$')
+  if name then
+    fields[#fields + 1] = name
+    fields[#fields + 1] = letter[2][i + 1]
+    size = size + #name + #letter[2][i + 1]
+  end
+end
+if #fields == 0 then return 'empty' end
+local held = tonumber(redis.call('HGET', KEYS[3], 'held') or '0')
+if held > 0 and held + size > tonumber(ARGV[2]) then return held end
+local id = redis.call('XADD', KEYS[1], '*', unpack(fields))
+redis.call('ZADD', KEYS[2], string.match(id, '^%d+'), id .. ' ' .. size)
+redis.call('HINCRBY', KEYS[3], 'held', size)
+forget(KEYS[4], KEYS[5], letter)
+return id
+"""
+)
+
+# KEYS dead dead_bytes; ARGV letter_id. Returns 1 if there was one.
+DROP = (
+    _FORGET
+    + """
+local letter = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
+if not letter then return 0 end
+return forget(KEYS[1], KEYS[2], letter)
 """
 )

@@ -17,16 +17,19 @@ from muninn.errors import Invalid, Rejected
 from muninn.ingest.buffer import codec, scripts
 from muninn.ingest.buffer.connection import Connection, Durability
 from muninn.ingest.buffer.contract import (
+    MAX_DEAD_BYTES,
     MAX_DEAD_LETTERS,
     MAX_DEAD_PAYLOAD_BYTES,
     BufferLimits,
     DeadLetter,
+    check_letter_id,
     place_of,
+    replayed,
 )
 from muninn.ingest.buffer.names import Names
 from muninn.ingest.buffer.roster import Roster
 from muninn.model import BatchHandle, SampleBatch
-from muninn.names import DEAD_LETTERS, GROUP, NAMES_EPOCH, idempotency_key, ingest_stream
+from muninn.names import DEAD_LETTER_BYTES, DEAD_LETTERS, GROUP, NAMES_EPOCH, idempotency_key, ingest_stream
 
 log = logging.getLogger(__name__)
 
@@ -190,10 +193,44 @@ class ValkeyBroker:
                 return handles
             after_id = entries[-1][0].decode()
 
+    def keep_aside(self, batch: SampleBatch, reason: str, entry_id: str) -> None:
+        """Put samples that the store refused among the dead letters; see contract."""
+        fields = codec.encode_known(batch)
+        flat = [part for pair in fields.items() for part in pair]
+        self._connection.run(
+            scripts.KEEP_ASIDE,
+            [self._stream, DEAD_LETTERS, DEAD_LETTER_BYTES],
+            [entry_id, reason, self._clock.now_us(), MAX_DEAD_LETTERS, MAX_DEAD_BYTES, *flat],
+        )
+
+    def replay(self, letter_id: str) -> str | None:
+        """Take a dead letter back into the buffer it lay in, at once or not at all; see contract."""
+        stream = next((each.stream for each in self._letters(letter_id, letter_id, 1)), self._stream)
+        found = self._connection.write(
+            scripts.REPLAY,
+            [stream, f"{stream}:unacked", f"{stream}:bytes", DEAD_LETTERS, DEAD_LETTER_BYTES],
+            [letter_id, self._limits.max_bytes],
+        )
+        return replayed(letter_id, found if isinstance(found, int) else found.decode(), self._limits.max_bytes)
+
+    def drop(self, letter_id: str) -> bool:
+        """Forget a dead letter; whether there was one."""
+        check_letter_id(letter_id)
+        return bool(self._connection.run(scripts.DROP, [DEAD_LETTERS, DEAD_LETTER_BYTES], [letter_id]))
+
+    def _letters(self, newest: str, oldest: str, limit: int) -> list[DeadLetter]:
+        if newest != "+":
+            check_letter_id(newest)
+        found = self._ask(lambda client: client.xrevrange(DEAD_LETTERS, newest, oldest, count=limit))
+        return [_letter(letter_id.decode(), fields) for letter_id, fields in found]
+
+    def dead_letter(self, letter_id: str) -> DeadLetter | None:
+        """One dead letter."""
+        return next(iter(self._letters(letter_id, letter_id, 1)), None)
+
     def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The newest dead letters, newest first."""
-        found = self._ask(lambda client: client.xrevrange(DEAD_LETTERS, count=limit))
-        return [_letter(letter_id.decode(), fields) for letter_id, fields in found]
+        return self._letters("+", "-", limit)
 
     def dead_letter_count(self) -> int:
         """How many dead letters are kept."""
@@ -240,8 +277,16 @@ class ValkeyBroker:
         log.warning("buffer entry %s goes to the dead letters: %s", entry_id, reason)
         self._connection.run(
             scripts.BURY,
-            [self._stream, self._unacked, self._kept, self._bytes, DEAD_LETTERS],
-            [GROUP, entry_id, reason, self._clock.now_us(), MAX_DEAD_LETTERS, MAX_DEAD_PAYLOAD_BYTES],
+            [self._stream, self._unacked, self._kept, self._bytes, DEAD_LETTERS, DEAD_LETTER_BYTES],
+            [
+                GROUP,
+                entry_id,
+                reason,
+                self._clock.now_us(),
+                MAX_DEAD_LETTERS,
+                MAX_DEAD_BYTES,
+                MAX_DEAD_PAYLOAD_BYTES,
+            ],
         )
 
 

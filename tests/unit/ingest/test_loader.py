@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from muninn.clock import ManualClock
 from muninn.errors import Invalid, Unavailable, Unnamed
+from muninn.ingest.buffer.codec import Decoder
 from muninn.ingest.buffer.contract import BufferLimits
 from muninn.ingest.buffer.memory import MemoryBroker
 from muninn.ingest.loader import Loader, LoaderLimits, measure
@@ -34,6 +35,7 @@ class Refused:
     samples: int
     key: SeriesKey
     at_us: int
+    batch: SampleBatch = field(default_factory=SampleBatch.empty)
 
 
 @dataclass
@@ -213,11 +215,15 @@ def test_a_store_that_goes_away_amid_isolation_loses_nothing() -> None:
 def test_what_the_store_cannot_keep_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig()
     rig.fill(3)
-    rig.sink.refuse = (Refused("older than what is kept", 2, SeriesKey.of("cpu", {"host": "a"}), 0),)
+    key = SeriesKey.of("cpu", {"host": "a"})
+    refused = SampleBatch.of([(key, 0, 1.0), (key, 1, 2.0)])
+    rig.sink.refuse = (Refused("older than what is kept", 2, key, 0, refused),)
     rig.loader().step()
     assert rig.counted("muninn_loader_refused_total") == 2
     assert '2 samples cannot be kept: older than what is kept; the first is ["cpu",{"host":"a"}' in caplog.text
     assert "1970-01-01T00:00:00+00:00" in caplog.text
+    (letter,) = rig.buffer.dead_letters()
+    assert (letter.reason, Decoder().decode(letter.fields).value.tolist()) == ("older than what is kept", [1.0, 2.0])
 
 
 def test_lag_is_the_age_of_what_was_loaded_and_zero_when_idle() -> None:
