@@ -36,6 +36,10 @@ FIRST_CHOICE = ("cpu_busy_pct", "memory_used_pct", "load_1m")
 MAX_METRICS = 8
 # A metric is asked once for each combination of chosen label values.
 MAX_QUESTIONS = 24
+# What the course is drawn beside, by how long before.
+COMPARISONS = {"nothing": None, "a day before": DAY_US, "a week before": 7 * DAY_US}
+BY_RANGE = "by range"
+STEPS = {BY_RANGE: None, "days": "day", "weeks": "week", "months": "month"}
 LABEL = "label."
 MINUTE_S = 60
 BROWSER = "all-metrics"
@@ -46,6 +50,8 @@ class View:
     """What to show: metrics, filters (label name -> accepted values), span, and how.
 
     range_us: the span that ends now; None where `window` is fixed.
+    offset_us: how long before the same is drawn beside it, or None. period: local "day", "week" or "month" as steps,
+    or None, where the range chooses the step.
     """
 
     metrics: tuple[MetricInfo, ...]
@@ -57,6 +63,8 @@ class View:
     by: str
     band: bool
     follow: bool
+    offset_us: int | None = None
+    period: str | None = None
 
     def window_at(self, now_us: int) -> Window:
         """The span to show now."""
@@ -85,10 +93,12 @@ def controls(catalogue: Sequence[MetricInfo], head: DeltaGenerator) -> View | No
         band = st.toggle("Min to max", key="band", bind="query-params", help="A band from the least to the greatest.")
     with st.container(border=True, gap="small"):
         metrics = _metrics(catalogue)
-        with st.container(horizontal=True, gap="medium", vertical_alignment="top"):
+        with st.container(horizontal=True, gap="small", vertical_alignment="top"):
             chosen_range = _range()
             aggregate = _aggregate()
             by = _by(metrics)
+            offset_us = _comparison()
+            period = _steps()
             tz = _zone()
         window = _custom_window(tz) if chosen_range == CUSTOM else None
         filters = _filters(metrics) if metrics else ()
@@ -97,7 +107,9 @@ def controls(catalogue: Sequence[MetricInfo], head: DeltaGenerator) -> View | No
             st.query_params.pop(name, None)
     if not metrics or (chosen_range == CUSTOM and window is None):
         return None
-    return View(metrics, filters, RANGES.get(chosen_range), window, tz, aggregate, by, band, follow and window is None)
+    following = follow and window is None
+    range_us = RANGES.get(chosen_range)
+    return View(metrics, filters, range_us, window, tz, aggregate, by, band, following, offset_us, period)
 
 
 def _metrics(catalogue: Sequence[MetricInfo]) -> tuple[MetricInfo, ...]:
@@ -150,11 +162,35 @@ def _range() -> str:
     return str(chosen)
 
 
+def _comparison() -> int | None:
+    chosen = st.selectbox(
+        "Compare with",
+        list(COMPARISONS),
+        key="compare",
+        bind="query-params",
+        width=145,
+        help="The same series some time before, dotted, on the same axis.",
+    )
+    return COMPARISONS[chosen]
+
+
+def _steps() -> str | None:
+    chosen = st.selectbox(
+        "Steps",
+        list(STEPS),
+        key="steps",
+        bind="query-params",
+        width=110,
+        help="Days, weeks and months are those of the time zone, exact also where its clock changes.",
+    )
+    return STEPS[chosen]
+
+
 def _zone() -> tzinfo:
     own = getattr(shell.viewer_zone(), "key", "UTC")
     others = sorted(available_timezones() - {own, "UTC"})
     names = [own, *(["UTC"] if own != "UTC" else []), *others]
-    chosen = st.selectbox("Time zone", names, key="tz", bind="query-params", width=210)
+    chosen = st.selectbox("Time zone", names, key="tz", bind="query-params", width=150)
     return formats.zone(chosen)
 
 
@@ -208,7 +244,7 @@ def _by(metrics: Sequence[MetricInfo]) -> str:
         [BY_UNIT, BY_METRIC, *labels],
         key="by",
         bind="query-params",
-        width=200,
+        width=130,
     )
     return str(chosen)
 

@@ -45,9 +45,11 @@ def show(chosen: View) -> None:
         st.info("No samples in this range: widen it, or drop a filter.", icon=":material/search_off:")
         return
     found = [one for trend in trends for one in drawn(trend, chosen.aggregate, shell.now_us())]
+    before = _before(trends, window, chosen)
     _facts(trends, found, window, chosen)
     with st.container(border=True):
-        figure = trend_figure(panels_by(found, chosen.by), TimeAxis(window, chosen.tz), band=chosen.band)
+        shown = window if chosen.period is None else trends[0].window
+        figure = trend_figure(panels_by([*found, *before], chosen.by), TimeAxis(shown, chosen.tz), band=chosen.band)
         names = ", ".join(metric.metric_name for metric in chosen.metrics)
         st.plotly_chart(figure, config=CONFIG, key="explore-chart", alt=f"{names} over time")
     _tables(trends, found, chosen)
@@ -55,15 +57,38 @@ def show(chosen: View) -> None:
 
 def _trend(metric: MetricInfo, window: Window, chosen: View) -> Trend:
     """The metric under all chosen combinations of labels, as one trend."""
-    answers = [_ask(metric, window, labels) for labels in chosen.questions(metric)]
+    answers = [_ask(metric, window, chosen, labels) for labels in chosen.questions(metric)]
     series = tuple(one for answer in answers for one in answer.series)
     left_out = [answer.truncated for answer in answers if answer.truncated is not None]
     return replace(answers[0], series=series, truncated=sum(left_out) if left_out else None)
 
 
-def _ask(metric: MetricInfo, window: Window, labels: Mapping[str, str]) -> Trend:
+def _before(trends: Sequence[Trend], window: Window, chosen: View) -> list[Drawn]:
+    """The same series some time before, moved onto the axis of now; local days are compared by eye."""
+    offset_us = chosen.offset_us
+    if offset_us is None:
+        return []
+    if chosen.period is not None:
+        st.caption("A comparison needs steps by range: choose them above.")
+        return []
+    found = []
+    for trend in trends:
+        metric = next(one for one in chosen.metrics if one.metric_name == trend.metric)
+        for labels in chosen.questions(metric):
+            moved = shell.current_reads().compare(metric.metric_name, window, offset_us, trend.step_us, labels).before
+            found += drawn(moved, chosen.aggregate, shell.now_us())
+    name = f"{formats.duration(offset_us / 1e6)} before"
+    if not found:
+        st.caption(f"Nothing was sent {name}.")
+    return [replace(one, before=name) for one in found]
+
+
+def _ask(metric: MetricInfo, window: Window, chosen: View, labels: Mapping[str, str]) -> Trend:
+    ask = shell.current_reads()
     try:
-        return shell.current_reads().trend(metric.metric_name, window, labels=labels)
+        if chosen.period is None:
+            return ask.trend(metric.metric_name, window, labels=labels)
+        return ask.calendar(metric.metric_name, window, chosen.period, getattr(chosen.tz, "key", "UTC"), labels)
     except UnknownMetric:
         # Dropped since the catalogue was read: as good as a metric without samples.
         return Trend(metric.metric_name, metric.kind, metric.unit, window, 1, "raw", (), None)
@@ -72,10 +97,11 @@ def _ask(metric: MetricInfo, window: Window, labels: Mapping[str, str]) -> Trend
 def _facts(trends: Sequence[Trend], found: Sequence[Drawn], window: Window, chosen: View) -> None:
     """What is shown: step, source, how much, over which span; and what is not."""
     one = trends[0]
+    step = formats.duration(one.step_us / 1e6) if chosen.period is None else f"a local {chosen.period}"
     points = sum(one.line.points for one in found)
     span = f"{formats.clock_time(window.since_us, chosen.tz)} to {formats.clock_time(window.until_us, chosen.tz)}"
     st.caption(
-        f"Steps of **{formats.duration(one.step_us / 1e6)}** from **{one.resolution}** · "
+        f"Steps of **{step}** from **{one.resolution}** · "
         f"{formats.count(len(found))} series, {formats.count(points)} points · "
         f"{span} ({formats.zone_text(chosen.tz, window.until_us)})"
     )

@@ -11,7 +11,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from muninn.clock import HOUR_US, MINUTE_US
 from muninn.model import Window
-from muninn.reads import Change, Health, Overview
+from muninn.reads import Change, Health, Overview, Regressions
 from streamlit_app import asked, shell
 from streamlit_app.widgets import formats, tables, words
 from streamlit_app.widgets.charts import CONFIG, Panel, TimeAxis, trend_figure
@@ -20,6 +20,8 @@ from streamlit_app.widgets.panels import sparkline
 
 STATE_S = 5
 CHARTS_S = 20
+REGRESSIONS_S = 300
+REGRESSIONS = 20
 CHART_HOSTS = 5
 CHANGES = 6
 CHART_HEIGHT = 230
@@ -29,6 +31,7 @@ def render() -> None:
     """The whole page."""
     shell.auto_refresh(state, STATE_S)
     shell.auto_refresh(courses, CHARTS_S)
+    shell.auto_refresh(regressions, REGRESSIONS_S)
 
 
 def state() -> None:
@@ -62,6 +65,37 @@ def courses() -> None:
         help="The last 10 minutes against the 50 minutes before, by how far the change exceeds the usual wobble.",
     ):
         _changes(overview.changes[:CHANGES])
+
+
+def regressions() -> None:
+    """What got worse over days: slower than what changed in the last hour, and told from the usual ups and downs."""
+    if shell.current_reads().overview().totals.series == 0:
+        return
+    with shell.panel(
+        "The last 24 hours against the week before",
+        help="Mean and p95 of each series. More than 10 % is a warning, more than 20 % critical; what varies as much"
+        " from day to day anyway is neither.",
+    ):
+        _regressions(shell.current_reads().regressions(limit=REGRESSIONS))
+
+
+def _regressions(found: Regressions) -> None:
+    if not found.judged:
+        st.caption("Nothing to compare yet: a series needs three days of samples before the last 24 hours.")
+        return
+    worse = [one for one in found.series if one.verdict != "NORMAL"]
+    st.caption(
+        f"{formats.count(found.judged)} series judged: {formats.count(found.critical)} critical, "
+        f"{formats.count(found.warning)} warning, the others as usual. "
+        f"{formats.count(found.unjudged)} have too short a history. "
+        f"Up to {formats.clock_time(found.until_ms * 1000, shell.viewer_zone())}."
+    )
+    if worse:
+        st.dataframe(
+            tables.regressions(worse, "/explore"),
+            hide_index=True,
+            column_config={"Explore": st.column_config.LinkColumn("", display_text="Explore", width="small")},
+        )
 
 
 def _head(overview: Overview) -> None:

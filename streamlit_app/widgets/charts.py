@@ -91,7 +91,8 @@ def _draw_panel(figure: go.Figure, row: int, panel: Panel, axis: TimeAxis, band:
     scale = panel_scale(panel, band)
     suffix = f" {scale.suffix}" if scale.suffix else ""
     for index, line in enumerate(panel.lines):
-        color = line_color(index)
+        earlier = line.earlier_of is not None
+        color = line_color(index if line.earlier_of is None else line.earlier_of)
         x = axis.wall(line.at_ms)
         if band and line.low is not None and line.high is not None:
             figure.add_trace(_band(x, line.low / scale.divisor, line.high / scale.divisor, color), row=row, col=1)
@@ -102,7 +103,8 @@ def _draw_panel(figure: go.Figure, row: int, panel: Panel, axis: TimeAxis, band:
                 y=line.y / scale.divisor,
                 name=_short(line.name),
                 mode="lines+markers" if alone.any() else "lines",
-                line={"color": color, "width": 1.6, "dash": _DASHES[index // 10 % len(_DASHES)]},
+                line={"color": color, "width": 1.6, "dash": "dot" if earlier else _DASHES[index // 10 % len(_DASHES)]},
+                opacity=0.6 if earlier else 1.0,
                 marker={"size": np.where(alone, 5, 0), "color": color} if alone.any() else None,
                 connectgaps=False,
                 legend=f"legend{row}" if row > 1 else "legend",

@@ -23,6 +23,7 @@ class Line:
 
     at_ms: int64[n], epoch milliseconds, growing. y: float64[n].
     low, high: float64[n] around y (the least and greatest sample of the bucket), or None.
+    earlier_of: the place, among its panel's lines, of the one that this is the same series of some time before.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Line:
     y: NDArray[np.float64]
     low: NDArray[np.float64] | None = None
     high: NDArray[np.float64] | None = None
+    earlier_of: int | None = None
 
     @property
     def points(self) -> int:

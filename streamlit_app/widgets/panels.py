@@ -29,6 +29,8 @@ class Drawn:
     unit: str
     what: str
     line: Line
+    # How long before: "7 d before"; "" for the series as it is.
+    before: str = ""
 
 
 def drawn(trend: Trend, aggregate: Aggregate, now_us: int) -> list[Drawn]:
@@ -68,12 +70,19 @@ def panels_by(found: Sequence[Drawn], by: str = BY_UNIT) -> list[Panel]:
 
 
 def _panel(part: str, group: Sequence[Drawn]) -> Panel:
-    names = legend([one.key for one in group])
-    lines = [
-        Line(name, one.line.at_ms, one.line.y, one.line.low, one.line.high)
-        for name, one in zip(names.names, group, strict=True)
+    """Lines of now first; one of before takes the name and the colour of the line that it belongs to."""
+    now = [one for one in group if not one.before]
+    keys = list(dict.fromkeys(one.key for one in [*now, *group]))
+    names = legend(keys)
+    called = dict(zip(keys, names.names, strict=True))
+    places = {one.key: place for place, one in enumerate(now)}
+    lines = [Line(called[one.key], one.line.at_ms, one.line.y, one.line.low, one.line.high) for one in now]
+    lines += [
+        Line(f"{called[one.key]}, {one.before}", one.line.at_ms, one.line.y, None, None, places.get(one.key, 0))
+        for one in group
+        if one.before
     ]
-    return Panel(_title(part, group), group[0].unit, lines, names.title)
+    return Panel(_title(part, now or group), group[0].unit, lines, names.title)
 
 
 def _title(part: str, group: Sequence[Drawn]) -> str:

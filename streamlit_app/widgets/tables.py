@@ -12,7 +12,16 @@ import numpy as np
 import polars as pl
 
 from muninn.clock import DAY_US
-from muninn.reads import HostLoad, MetricInfo, PartitionInfo, ProgramState, RollupFreshness, Trend, TrendSeries
+from muninn.reads import (
+    HostLoad,
+    MetricInfo,
+    PartitionInfo,
+    ProgramState,
+    Regression,
+    RollupFreshness,
+    Trend,
+    TrendSeries,
+)
 from muninn.reads.dagster_runs import DagsterRun
 from muninn.reads.dead_letters import DeadLetterInfo
 from streamlit_app.widgets import formats
@@ -98,6 +107,30 @@ def series_summary(found: Sequence[Drawn]) -> pl.DataFrame:
                 "Greatest": formats.quantity(float(y.max()), one.unit) if len(y) else formats.NOTHING,
                 "Points": len(y),
                 "Course": y.tolist(),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def regressions(found: Sequence[Regression], address: str) -> pl.DataFrame:
+    """One row a series: the figure that decided, before and now, and where Explore shows it."""
+    rows = []
+    for one in found:
+        mean = one.p95 is None or one.mean.verdict == one.verdict
+        shift = one.mean if one.p95 is None or mean else one.p95
+        view = {"metric": one.key.metric, **{f"label.{name}": value for name, value in one.key.labels}}
+        query = urlencode({**view, "range": "24h", "compare": "a week before"})
+        rows.append(
+            {
+                "Verdict": one.verdict.capitalize(),
+                "Metric": one.key.metric,
+                "Labels": labels_text(one.key.labels),
+                "Figure": "mean" if mean else "p95",
+                "7 days before": formats.quantity(shift.before, one.unit),
+                "Last 24 h": formats.quantity(shift.now, one.unit),
+                "Change": "new" if shift.change_pct is None else formats.percent_change(shift.before, shift.now),
+                "Usual wobble": formats.quantity(shift.noise, one.unit),
+                "Explore": f"{address}?{query}",
             }
         )
     return pl.DataFrame(rows)
