@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -77,6 +78,27 @@ def empty_postgres_url(postgres_server: Postgres) -> Iterator[str]:
     name = f"empty_{next(_numbers)}"
     yield postgres_server.create(name)
     postgres_server.drop(name)
+
+
+@pytest.fixture
+def new_empty_postgres_urls(postgres_server: Postgres) -> Iterator[Callable[[], str]]:
+    """Makes databases with nothing in them, each dropped after the test."""
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(f"empty_{next(_numbers)}")
+        return postgres_server.create(names[-1])
+
+    yield make
+    for name in names:
+        postgres_server.drop(name)
+
+
+@pytest.fixture
+def new_empty_timescale_urls() -> Iterator[Callable[[], str]]:
+    """The same on the server of MUNINN_TEST_TIMESCALE_URL, with the extension."""
+    with ExitStack() as made:
+        yield lambda: made.enter_context(timescale_server.empty_database(f"muninn_test_{os.getpid()}_{next(_numbers)}"))
 
 
 @pytest.fixture(scope="session")

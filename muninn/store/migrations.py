@@ -32,6 +32,18 @@ class Script:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What `migrate` would do: names of the migrations it would apply, and of the views and functions it would renew.
+
+    engine: whose files they are.
+    """
+
+    engine: str
+    pending: tuple[str, ...]
+    renewed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Migrated:
     """What `migrate` did: names of the migrations applied now, and whether views and functions were renewed."""
 
@@ -66,6 +78,19 @@ def migrate(database: Database, folder: Path = SQL) -> Migrated:
     return Migrated(tuple(script.name for script in pending), renewed)
 
 
+def plan(database: Database, folder: Path = SQL) -> Planned:
+    """What `migrate` would do now; changes nothing. Misconfigured as there."""
+    engine = layout(database, folder)
+    migrations = scripts(folder / "migrations", _MIGRATION, engine)
+    idempotent = scripts(folder / "idempotent", _IDEMPOTENT, engine)
+    with database.snapshot() as transaction:
+        there = transaction.fetch("store_has_schema")[0].there
+        applied = {row.name: row.sha256 for row in transaction.fetch("store_applied_migrations")} if there else {}
+        pending = pending_of(migrations, applied)
+        renewed = idempotent if pending or not _is_current(transaction, idempotent) else []
+    return Planned(engine, tuple(each.name for each in pending), tuple(each.name for each in renewed))
+
+
 def pending_of(migrations: list[Script], applied: dict[str, str]) -> list[Script]:
     """The migrations that are not applied yet; Misconfigured where history does not fit."""
     known = {script.name: script for script in migrations}
@@ -91,11 +116,18 @@ def layout(database: Database, folder: Path = SQL) -> str:
 
 
 def _renew(transaction: Transaction, idempotent: list[Script], *, force: bool) -> bool:
-    together = hashlib.sha256("".join(script.sha256 for script in idempotent).encode()).hexdigest()
-    found = transaction.fetch("store_renewed")
-    if not force and found and found[0].sha256 == together:
+    if not force and _is_current(transaction, idempotent):
         return False
     for script in idempotent:
         transaction.script(script.text)
-    transaction.execute("store_record_renewal", sha256=together)
+    transaction.execute("store_record_renewal", sha256=_together(idempotent))
     return True
+
+
+def _is_current(transaction: Transaction, idempotent: list[Script]) -> bool:
+    found = transaction.fetch("store_renewed")
+    return bool(found) and found[0].sha256 == _together(idempotent)
+
+
+def _together(idempotent: list[Script]) -> str:
+    return hashlib.sha256("".join(script.sha256 for script in idempotent).encode()).hexdigest()

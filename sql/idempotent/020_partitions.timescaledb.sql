@@ -4,19 +4,27 @@
 create or replace function store_ensure_partitions(parent text, since timestamptz, until timestamptz) returns int4
 language sql immutable parallel safe as $$ select 0 $$;
 
+-- The hypertables behind the tables that retention knows.
+create or replace function store_hypertables()
+returns table (table_name text, partition_days int4, hypertable_schema name, hypertable_name name)
+language sql stable as $$
+  select state.table_name, state.partition_days,
+         coalesce(rollup.materialization_hypertable_schema, current_schema()),
+         coalesce(rollup.materialization_hypertable_name, 'scaled_samples')
+  from retention_state state
+  left join timescaledb_information.continuous_aggregates rollup
+    on rollup.view_schema = current_schema() and rollup.view_name = state.table_name
+$$;
+
 create or replace function store_partitions()
 returns table (table_name text, partition text, since timestamptz, until timestamptz, rows_estimate int8, bytes int8)
 language sql stable as $$
   with tables as (
-    select state.table_name, state.partition_days * interval '24 hours' as width,
-           coalesce(rollup.materialization_hypertable_schema, current_schema()) as schema_name,
-           coalesce(rollup.materialization_hypertable_name, 'scaled_samples') as hypertable_name
-    from retention_state state
-    left join timescaledb_information.continuous_aggregates rollup
-      on rollup.view_schema = current_schema() and rollup.view_name = state.table_name
+    select table_name, partition_days * interval '24 hours' as width, hypertable_schema, hypertable_name
+    from store_hypertables()
   ), sizes as materialized (  -- of a table's chunks at once: asked chunk by chunk, all of them are read each time
     select size.* from tables,
-    lateral chunks_detailed_size(format('%I.%I', tables.schema_name, tables.hypertable_name)::regclass) size
+    lateral chunks_detailed_size(format('%I.%I', tables.hypertable_schema, tables.hypertable_name)::regclass) size
   )
   select tables.table_name, tables.table_name || '_' || to_char(begins.since at time zone 'UTC', 'YYYYMMDD'),
          begins.since, greatest(begins.since + tables.width, max(chunk.range_end)),
@@ -24,7 +32,7 @@ language sql stable as $$
          coalesce(sum(size.total_bytes), 0)::int8
   from tables
   join timescaledb_information.chunks chunk
-    on chunk.hypertable_schema = tables.schema_name and chunk.hypertable_name = tables.hypertable_name
+    on chunk.hypertable_schema = tables.hypertable_schema and chunk.hypertable_name = tables.hypertable_name
   left join sizes size
     on size.chunk_schema = chunk.chunk_schema and size.chunk_name = chunk.chunk_name,
   lateral (select format('%I.%I', chunk.chunk_schema, chunk.chunk_name)::regclass as name) relation,

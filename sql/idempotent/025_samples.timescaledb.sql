@@ -23,19 +23,23 @@ begin
   return total;
 end $$;
 
--- The width of chunks to come, and when a chunk goes into the columnstore.
+-- The width of raw chunks to come, and when a chunk, of rollups too, goes into the columnstore.
 create or replace function store_tune(chunk_hours int4, columnstore_after_hours int4) returns void
 language plpgsql as $$
 declare
   after interval := make_interval(hours => columnstore_after_hours);
-  planned interval := (
-    select (config->>'compress_after')::interval from timescaledb_information.jobs
-    where proc_name in ('policy_compression', 'policy_columnstore')
-      and hypertable_schema = current_schema() and hypertable_name = 'scaled_samples');
 begin
   perform set_chunk_time_interval('scaled_samples', make_interval(hours => chunk_hours));
-  if planned is distinct from after then
+  if not exists (
+    select from timescaledb_information.jobs
+    where proc_name in ('policy_compression', 'policy_columnstore') and (config->>'compress_after')::interval = after
+      and hypertable_schema = current_schema() and hypertable_name = 'scaled_samples')
+  then
     perform remove_compression_policy('scaled_samples', if_exists => true);
     perform add_compression_policy('scaled_samples', compress_after => after);
   end if;
+  perform alter_job(job_id, config => jsonb_build_object('schema', current_schema(), 'after', after))
+  from timescaledb_information.jobs
+  where proc_name = 'columnstore_pack' and proc_schema = current_schema()
+    and (config->>'after')::interval is distinct from after;
 end $$;

@@ -53,6 +53,7 @@ declare
   level text;
   first timestamptz;
   past timestamptz;
+  start timestamptz;
 begin
   -- Buckets that lie in the columnstore are replaced too, however many.
   perform set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', false);
@@ -61,7 +62,13 @@ begin
     level := steps -> place ->> 'resolution';
     first := (steps -> place ->> 'first')::timestamptz;
     past := (steps -> place ->> 'past')::timestamptz;
-    call refresh_continuous_aggregate(('rollup_' || level)::regclass, first, past, force => true);
+    start := first;
+    while start < past loop  -- an hour of raw samples at a time, so that grouping them stays in memory
+      call refresh_continuous_aggregate(
+        ('rollup_' || level)::regclass, start,
+        least(past, case level when '1min' then start + interval '1 hour' else past end), force => true);
+      start := case level when '1min' then start + interval '1 hour' else past end;
+    end loop;
     written := written || jsonb_build_object(
       level, coalesce((written ->> level)::int8, 0) + rollup_rows(level, first, past));
   end loop;

@@ -31,6 +31,7 @@ def compress(store: stores.Postgres) -> int:
     """Let the policy do its work; how many chunks are in the columnstore then."""
     policy = store.connection.execute(
         "select job_id from timescaledb_information.jobs where proc_name = 'policy_compression'"
+        " and hypertable_name = 'scaled_samples'"
     ).fetchone()
     store.connection.execute("call run_job(%s)", policy)
     found = store.connection.execute(
@@ -165,16 +166,82 @@ def test_chunks_and_the_columnstore_follow_the_settings(store: stores.Postgres) 
     def settings() -> tuple[object, ...]:
         return store.connection.execute(
             """select extract(epoch from time_interval) / 3600,
-                      (select config->>'compress_after' from timescaledb_information.jobs
-                       where proc_name = 'policy_compression')
+                      (select array_agg(coalesce(config->>'compress_after', config->>'after') order by job_id)
+                       from timescaledb_information.jobs where proc_name in ('policy_compression', 'columnstore_pack'))
                from timescaledb_information.dimensions where hypertable_name = 'scaled_samples'"""
         ).fetchone()
 
-    assert settings() == (1, "24:00:00")
+    assert settings() == (1, ["24:00:00"] * 2)
     for _ in range(2):
         partitions.tune(store.database, chunk_hours=12, columnstore_after_hours=36)
-        assert settings() == (12, "36:00:00")
+        assert settings() == (12, ["36:00:00"] * 2)
     store.load([entry([(KEYS[0], TODAY - n * HOUR_US, 1.0) for n in range(1, 25)], "1-0")])
     assert store.connection.execute("select count(*) from show_chunks('scaled_samples')").fetchone() == (2,)
     partitions.tune(store.database, chunk_hours=1, columnstore_after_hours=24)
-    assert settings() == (1, "24:00:00")
+    assert settings() == (1, ["24:00:00"] * 2)
+
+
+def pack(store: stores.Postgres) -> None:
+    """Let the job do its work that joins a day's chunks, and compresses rollups."""
+    job = store.connection.execute(
+        "select job_id from timescaledb_information.jobs where proc_name = 'columnstore_pack'"
+    ).fetchone()
+    store.connection.execute("call run_job(%s)", job)
+
+
+def chunks(store: stores.Postgres) -> list[tuple[int, int, bool]]:
+    """Hours since TODAY that raw chunks begin and end at, and whether they are in the columnstore."""
+    rows = store.connection.execute(
+        """select epoch_us(range_start), epoch_us(range_end), is_compressed from timescaledb_information.chunks
+           where hypertable_name = 'scaled_samples' order by range_start"""
+    ).fetchall()
+    return [((start - TODAY) // HOUR_US, (end - TODAY) // HOUR_US, compressed) for start, end, compressed in rows]
+
+
+def test_the_chunks_of_a_day_become_one_and_late_samples_still_come(store: stores.Postgres) -> None:
+    twin = stores.Memory()
+    hours = [hour for hour in range(-30, -3) if hour != -10]  # with a gap
+    rows = [(key, TODAY + hour * HOUR_US + n * SECOND_US, n / 10) for hour in hours for n in range(3) for key in KEYS]
+    late = [(KEYS[0], TODAY - 20 * HOUR_US + 1, 7.5), (KEYS[1], TODAY - 20 * HOUR_US, 8.5), (KEYS[0], NOW_US, 9.5)]
+    for each in (store, twin):
+        each.load([entry(rows, "1-0")])
+        each.refresh()
+    assert compress(store) == len(hours)
+    assert chunks(store) == [(hour, hour + 1, True) for hour in hours]
+    for turn, more in enumerate((rows[:1], late)):
+        pack(store)
+        # Of each day one, and one more beside the gap.
+        assert chunks(store)[:3] == [(-30, -24, True), (-24, -10, True), (-9, -3, True)]
+        assert_same(store, twin)
+        results = [each.load([entry(more, f"{turn + 2}-0")]) for each in (store, twin)]
+        assert results[0] == results[1]
+        store.refresh()
+        twin.refresh()
+        assert_same(store, twin)
+        compress(store)
+    assert store.connection.execute("select count(*) from packed_chunks").fetchone() == (3,)
+    # Retention takes the joined chunks like others.
+    dropped = partitions.drop_expired(store.database, TODAY + 5 * DAY_US, **{**KEEP_ALL, "raw_days": 5})
+    assert [(each.since_us - TODAY) // DAY_US for each in dropped if each.table == "raw_samples"] == [-2, -1]
+
+
+def test_rollups_go_into_the_columnstore_and_are_refreshed_there(store: stores.Postgres) -> None:
+    twin = stores.Memory()
+    rows = [(key, NOW_US - n * 11 * MINUTE_US, float(n % 31)) for n in range(1200) for key in KEYS]
+    late = [(KEYS[2], TODAY - 3 * DAY_US + 1, 500.0)]
+    for turn, more in enumerate((rows, late)):
+        for each in (store, twin):
+            each.load([entry(more, f"{turn + 1}-0")])
+            each.refresh()
+        assert_same(store, twin)
+        pack(store)
+        assert_same(store, twin)
+        assert store.connection.execute(
+            "select count(*) from columnstore_rollups(now() - interval '1 day')"
+        ).fetchone() == (0,)
+    compressed = store.connection.execute(
+        """select kept.table_name, bool_and(is_compressed) from store_hypertables() kept
+           join timescaledb_information.chunks using (hypertable_schema, hypertable_name)
+           where kept.table_name like 'rollup%' and range_end < now() - interval '1 day' group by 1 order by 1"""
+    ).fetchall()
+    assert compressed == [("rollup_1day", True), ("rollup_1hour", True), ("rollup_1min", True), ("rollup_5min", True)]

@@ -2,28 +2,39 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from muninn import settings as chosen
 from muninn.run.commands import Since, Until
 
+if TYPE_CHECKING:
+    from muninn.store.migrations import Planned
+
 app = typer.Typer()
 
 
 @app.command()
-def migrate() -> None:
+def migrate(plan: Annotated[bool, typer.Option("--plan", help="only say what would run")] = False) -> None:
     """Bring the schema of MUNINN_DATABASE_URL up to this code.
 
     `muninn up` does it by itself.
     """
+    from muninn.store import migrations
     from muninn.store.database import Database
-    from muninn.store.migrations import migrate as run
 
     with Database(chosen.load().require_database_url(), pool_size=1) as database:
-        done = run(database)
+        if plan:
+            print(_what_would_run(migrations.plan(database)))
+            return
+        done = migrations.migrate(database)
     print("\n".join(f"applied {name}" for name in done.applied) or "The schema is up to date.")
+
+
+def _what_would_run(planned: "Planned") -> str:
+    lines = [f"would apply {name}" for name in planned.pending] + [f"would renew {name}" for name in planned.renewed]
+    return "\n".join([f"engine: {planned.engine}", *(lines or ["The schema is up to date."])])
 
 
 @app.command()
