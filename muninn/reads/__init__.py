@@ -21,6 +21,7 @@ from muninn.reads.rankings import (
     Shift,
     Top,
 )
+from muninn.reads.rising import Rising, RisingSeries
 from muninn.reads.times import parse_instant, parse_span_us, parse_window
 from muninn.reads.values import (
     Change,
@@ -66,6 +67,8 @@ __all__ = [
     "RecentSeries",
     "Regression",
     "Regressions",
+    "Rising",
+    "RisingSeries",
     "RollupFreshness",
     "Shift",
     "Top",

@@ -27,6 +27,7 @@ from muninn.reads import (
     pipeline,
     recent,
     regressions,
+    rising,
     times,
     top,
     trend,
@@ -38,6 +39,7 @@ from muninn.reads.heartbeats import NONE, Heartbeats
 from muninn.reads.incidents import IncidentDetail, IncidentInfo, IncidentState
 from muninn.reads.memo import Memo, Patience
 from muninn.reads.rankings import Compared, Latest, Regressions, Top
+from muninn.reads.rising import Rising
 from muninn.reads.steps import Kept
 from muninn.reads.values import MetricInfo, Overview, PipelineState, Recent, Trend
 from muninn.store.database import Database
@@ -114,6 +116,20 @@ class Reads:
         """
         question = trend.Question(metric, window, step_us, labels, max_series, max_points, by, p95)
         return trend.trend(self._ask, question, self.clock.now_us(), self._kept)
+
+    def rising(
+        self,
+        metric: str,
+        window: Window,
+        step_us: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        max_series: int = 50,
+        max_points: int = 1000,
+    ) -> Rising:
+        """The growth and the rate of a metric's counters by step, exact on the samples of exactly this window."""
+        question = trend.Question(metric, window, step_us, labels, max_series, max_points)
+        return rising.rising(self._ask, question, self.clock.now_us(), self._kept)
 
     def trends(
         self,

@@ -19,7 +19,7 @@ ANY_LABEL = "label.NAME"
 _CHOICE = ("metric", "since", "until")
 # Address -> its parameters.
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
-    "/api/v1/trend": (*_CHOICE, "step", "by", "period", "tz", "p95", ANY_LABEL),
+    "/api/v1/trend": (*_CHOICE, "step", "by", "period", "tz", "p95", "show", ANY_LABEL),
     "/api/v1/compare": (*_CHOICE, "step", "by", "offset", ANY_LABEL),
     "/api/v1/top": (*_CHOICE, "by", "figure", "limit", "order", ANY_LABEL),
     "/api/v1/regressions": ("metric", "limit", ANY_LABEL),
@@ -43,11 +43,44 @@ def _trend(reads: Reads, query: QueryParams) -> dict[str, Any]:
     metric, window, labels = _metric(query), _window(reads, query), _labels(query)
     by, p95 = query.get("by") or None, _flag(query, "p95", default=True)
     period, tz = query.get("period"), query.get("tz")
+    if (show := query.get("show") or "value") != "value":
+        return _rising(reads, query, show)
     if period is None and tz is None:
         return trend_body(reads.trend(metric, window, _step_us(query), labels, by=by, p95=p95), p95=p95)
     if "step" in query:
         raise Invalid("step: cannot be given together with period or tz, which make whole local days", "step")
     return trend_body(reads.calendar(metric, window, period or "day", tz or "UTC", labels, by=by, p95=p95), p95=p95)
+
+
+def _rising(reads: Reads, query: QueryParams, show: str) -> dict[str, Any]:
+    if show not in ("rate", "increase"):
+        raise Invalid(f"show: {show!r} is none of value, rate, increase", "show")
+    for name in ("by", "period", "tz", "p95"):
+        if name in query:
+            raise Invalid(f"{name}: cannot be given together with show={show}", name)
+    found = reads.rising(_metric(query), _window(reads, query), _step_us(query), _labels(query))
+    return {
+        "metric": found.metric,
+        "kind": found.kind,
+        "unit": found.unit,
+        "show": show,
+        "since_ms": found.window.since_us // 1000,
+        "until_ms": found.window.until_us // 1000,
+        "step_ms": found.step_us // 1000,
+        "resolution": found.resolution,
+        "truncated": found.truncated,
+        "series": [
+            {
+                "labels": dict(series.key.labels),
+                "source_agent_id": series.key.source_agent_id,
+                "instance_id": series.key.instance_id,
+                "increase": series.total,
+                "rate_per_s": series.total_rate,
+                "points": {"at_ms": series.at_ms, show: getattr(series, show)},
+            }
+            for series in found.series
+        ],
+    }
 
 
 def _compare(reads: Reads, query: QueryParams) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 -- What growth of counters is made of, from metrics_1min's rows, up to this second: single samples only.
 select series_id,
   array_send(array_agg(bucket order by bucket)) as at,
+  array_send(array_agg(first_at order by bucket)) as first_at,
+  array_send(array_agg(last_at order by bucket)) as last_at,
   array_send(array_agg(first_value order by bucket)) as first_value,
   array_send(array_agg(last_value order by bucket)) as last_value,
   array_send(array_agg(increase order by bucket)) as increase
