@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from assets.alerts import alert_noise_report, alert_rule_history
 from assets.cache import hot_answers
 from assets.checks import days_match_raw, hours_match_raw
 from assets.landing import landing_files
@@ -33,6 +34,8 @@ def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Def
             retention,
             dagster_history,
             hot_answers,
+            alert_rule_history,
+            alert_noise_report,
         ],
         asset_checks=[hours_match_raw, days_match_raw, pulse, cold_files_verified, cold_rows_match],
         jobs=JOBS,

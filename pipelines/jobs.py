@@ -5,6 +5,7 @@ Belongs here: which assets and checks run together, in one process. Does not: wh
 
 import dagster as dg
 
+from assets.alerts import alert_noise_report, alert_rule_history
 from assets.cache import hot_answers
 from assets.checks import days_match_raw, hours_match_raw
 from assets.landing import landing_files
@@ -41,4 +42,15 @@ keep_house = dg.define_asset_job(
     description="Export closed days, make partitions ahead, drop what has expired, prune Dagster's own history.",
 )
 
-JOBS = (take_in_file, verify_hours, verify_days, take_pulse, keep_house)
+record_alert_rules = dg.define_asset_job(
+    "record_alert_rules",
+    dg.AssetSelection.assets(alert_rule_history),
+    description="How alert rules did on a day that is over.",
+)
+report_noise = dg.define_asset_job(
+    "report_noise",
+    dg.AssetSelection.assets(alert_noise_report),
+    description="Which alert rules were noise in the last week, and what to change.",
+)
+
+JOBS = (take_in_file, verify_hours, verify_days, take_pulse, keep_house, record_alert_rules, report_noise)

@@ -6,7 +6,7 @@ Does not: what follows from events (sensors).
 
 import dagster as dg
 
-from pipelines.jobs import keep_house, take_pulse
+from pipelines.jobs import keep_house, record_alert_rules, report_noise, take_pulse
 
 pulse_schedule = dg.ScheduleDefinition(
     name="every_five_minutes",
@@ -23,4 +23,20 @@ house_schedule = dg.ScheduleDefinition(
     description="Retention, shortly after a day has ended.",
 )
 
-SCHEDULES = (pulse_schedule, house_schedule)
+rules_schedule = dg.build_schedule_from_partitioned_job(
+    record_alert_rules,
+    name="every_night_alert_rules",
+    hour_of_day=0,
+    minute_of_hour=30,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="How alert rules did on the day before.",
+)
+noise_schedule = dg.ScheduleDefinition(
+    name="every_monday",
+    job=report_noise,
+    cron_schedule="0 6 * * 1",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="The noise report of the week.",
+)
+
+SCHEDULES = (pulse_schedule, house_schedule, rules_schedule, noise_schedule)

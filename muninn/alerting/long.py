@@ -169,13 +169,13 @@ _Group = tuple[tuple[str, str], ...]
 def _means(rule: Rule, span: _Span, histories: Histories, now_us: int) -> dict[_Group, float]:
     """Per group the mean over the span; of a counter its growth per second."""
     if describe(rule.metric).kind == "counter":
-        grown = _growth(span, rule.matchers, rule.by, histories, now_us)
+        grown = _growth(span, rule.matchers, rule.by, histories, now_us, each=True)
         return {group: value / (span.length_us / SECOND_US) for group, value in grown.items()}
     sums: dict[_Group, float] = {}
     counts: dict[_Group, int] = {}
     buckets = _buckets(span, histories, now_us)
     total, count = buckets.sums(span.window(now_us))
-    for place, group in _members(buckets, span.metric, rule.matchers, rule.by):
+    for place, group in _members(buckets, span.metric, rule.matchers, rule.by, each=True):
         if count[place]:
             sums[group] = sums.get(group, 0.0) + float(total[place])
             counts[group] = counts.get(group, 0) + int(count[place])
@@ -209,24 +209,27 @@ def _both(
 
 
 def _growth(
-    span: _Span, matchers: Matchers, by: Sequence[str], histories: Histories, now_us: int
+    span: _Span, matchers: Matchers, by: Sequence[str], histories: Histories, now_us: int, *, each: bool = False
 ) -> dict[_Group, float]:
     buckets = _buckets(span, histories, now_us)
     grown = buckets.growth(span.window(now_us))
     found: dict[_Group, float] = {}
-    for place, group in _members(buckets, span.metric, matchers, by):
+    for place, group in _members(buckets, span.metric, matchers, by, each=each):
         if not np.isnan(grown[place]):
             found[group] = found.get(group, 0.0) + float(grown[place])
     return found
 
 
-def _members(buckets: Buckets, metric: str, matchers: Matchers, by: Sequence[str]) -> Iterable[tuple[int, _Group]]:
-    """The series of a metric that match, with the group of each; an SLO without `by` is one group."""
+def _members(
+    buckets: Buckets, metric: str, matchers: Matchers, by: Sequence[str], *, each: bool = False
+) -> Iterable[tuple[int, _Group]]:
+    """The series of a metric that match, with the group of each; without `by` all are one, or `each` its own."""
     for place, key in enumerate(buckets.keys):
         if key.metric == metric:
             labels = labels_of(key, ())
             if matchers.holds(labels):
-                yield place, tuple((name, labels.get(name, "")) for name in by)
+                chosen = labels if each and not by else {name: labels.get(name, "") for name in by}
+                yield place, tuple(sorted(chosen.items()))
 
 
 def _buckets(span: _Span, histories: Histories, now_us: int) -> Buckets:

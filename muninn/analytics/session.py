@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from muninn.analytics import cold_file, cold_records
+from muninn.analytics import alerts, cold_file, cold_records
 from muninn.analytics.cold_export import columns_of
 from muninn.analytics.cold_file import Columns
 from muninn.analytics.cold_records import RAW, Day
@@ -43,7 +43,7 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection that shows the window's samples and rollups as of one instant.
 
-    Views `performance_metrics`, `metrics_1min` ... `metrics_1day`; table `series`; macros `merged_quantile`,
+    Views `performance_metrics`, `metrics_1min` ... `metrics_1day`; tables `series`, `alerts`; macros `merged_quantile`,
     `counter_increase`, `counter_rate`. In memory, or in a new file at `path` for other tools, which holds everything
     unless it is `linked`: then it is small, and needs the cold tier's files where they are now.
     folder: of the cold tier; None: the database alone is read. Unavailable when the database or a file is away.
@@ -55,6 +55,7 @@ def connect(
         filling = _Filling(session, transaction, window, Path(temporary), progress or _silent)
         tiers = _Tiers.of(transaction, window, folder)
         filling.fill(tiers)
+        alerts.fill(session, transaction, window)
     _unite(session, tiers, whole=path is not None and not linked)
     session.execute(_script("015_macros"))
     session.execute(_script("020_views"))
