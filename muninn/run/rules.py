@@ -26,7 +26,7 @@ from muninn.alerting.timeline import svg
 from muninn.clock import SystemClock
 from muninn.errors import Invalid, Misconfigured
 from muninn.model import Window
-from muninn.operations.alerts import history, rulebook
+from muninn.operations.alerts import history, recorded, rulebook
 from muninn.reads.times import parse_window
 from muninn.run.store import opened
 from muninn.settings import Settings
@@ -106,7 +106,7 @@ def past(settings: Settings, asked: Past) -> None:
     book = rulebook.book(rulebook.read(list(asked.files) or rulebook.files(settings)), {})[0]
     rules = _chosen(book, asked.rules)
     if asked.data is not None:
-        result, window = history.over_file(asked.data, rules)
+        result, window = recorded.over_file(asked.data, rules)
         kind = asked.data.name
     else:
         now_us = SystemClock().now_us()

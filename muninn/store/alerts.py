@@ -101,6 +101,12 @@ class AlertStore:
         """Open alerts that came from outside or that somebody acknowledged."""
         return [_alert(row) for row in self._database.fetch("alert_outside")]
 
+    def precision(self, since_us: int) -> float | None:
+        """Share of the judged alerts since then that people found useful; None: nobody judged any."""
+        row = self._database.fetch("alert_precision", since=as_datetime(since_us))[0]
+        judged = row.useful + row.not_useful
+        return row.useful / judged if judged else None
+
     def evaluated(self, counts: Sequence[Evaluated]) -> None:
         """Add to the rules' history."""
         if counts:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from muninn.alerting.rules import SEVERITIES
 from muninn.clock import DAY_US
 from muninn.errors import MuninnError
 from muninn.model import Window
@@ -24,6 +25,7 @@ RANGES = {"24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
 VIEWS = ("Firing", "Silenced", "History", "Rules", "Silences", "Notify log")
 SILENCE_SPANS = ("1h", "2h", "8h", "1d", "7d")
 BADGES = {"critical": "red", "warning": "orange", "info": "blue", "sent": "green", "waiting": "orange", "failed": "red"}
+ORDER: dict[str, int] = {name: place for place, name in enumerate(SEVERITIES)}
 _TABLE_HEIGHT = 320
 
 
@@ -48,6 +50,7 @@ def firing() -> None:
     """Figures, and a card an alert."""
     found = shell.current_reads().alerts()
     told = [each for each in found if each.state == "firing" and not each.muted_by]
+    told.sort(key=lambda each: ORDER[each.severity], reverse=True)
     now_us = shell.now_us()
     records = shell.current_reads().alert_records(Window(now_us - 30 * DAY_US, now_us))
     with st.grid("auto", min_column_width=165, gap="small"):

@@ -105,7 +105,9 @@ def test_a_log_file(tmp_path: Path) -> None:
     assert not send(receiver("log", path=str(tmp_path)), news(ALERT), "").ok
 
 
-def test_no_secret_in_what_is_said_about_trouble(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_in_what_is_said(caplog: pytest.LogCaptureFixture, hook: receivers.Http) -> None:
+    caplog.set_level("INFO")
+    assert send(receiver("slack", url=f"{hook.url}/T0K3N"), news(ALERT), "").ok
     to = receiver("webhook", url=f"http://127.0.0.1:{free_port()}/T0K3N", secret="s3cret")
     failed = send(to, news(ALERT), "")
     said = f"{failed} {to!r} {payloads.requests(to, news(ALERT))!r} {caplog.text}"

@@ -39,6 +39,7 @@ ENDS_S = 7 * 86_400.0
 CHANGES_S = 6 * 3600.0
 # Series that were silent for longer than this before a start are no longer missed.
 SEED_S = 86_400.0
+PRECISION_DAYS = 30
 _MAX_ENDED = 20_000
 
 
@@ -104,6 +105,7 @@ class Alerter:
         if self._due("counts", COUNTS_EVERY_S):
             self._journal.count(self._counts.values())
             self._counts = {}
+            self._journal.attempt(self._measure_precision)
         if self._due("prune", PRUNE_EVERY_S):
             before_us = self._clock.now_us() - self._keep_days * 86_400 * SECOND_US
             self._journal.attempt(lambda store: store.prune(before_us))
@@ -281,6 +283,11 @@ class Alerter:
             return False
         self._due_at[what] = now_s + every_s
         return True
+
+    def _measure_precision(self, store: AlertStore) -> None:
+        precision = store.precision(self._clock.now_us() - PRECISION_DAYS * 86_400 * SECOND_US)
+        if precision is not None:
+            self._meter.gauge("muninn_alert_precision_ratio", precision)
 
     def _measure(self) -> None:
         counts: dict[str, int] = defaultdict(int, {"pending": 0, "firing": 0, "muted": 0})

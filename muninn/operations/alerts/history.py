@@ -1,20 +1,17 @@
-"""Rules over what the store holds, or a file: the samples for alerting.replay, piece by piece.
+"""Rules over what the store holds: the samples for alerting.replay, piece by piece.
 
-Belongs here: which resolution, pieces, files. Does not: stepping (replay), queries (store).
+Belongs here: which resolution, pieces. Does not: stepping (replay), queries (store), files (recorded).
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from muninn.alerting.long import Buckets, Histories, key_of, needs
 from muninn.alerting.replay import Replayed, replay
 from muninn.alerting.rules import Rule
-from muninn.clock import HOUR_US, MINUTE_US, SECOND_US, SystemClock
+from muninn.clock import HOUR_US, MINUTE_US, SECOND_US
 from muninn.errors import Invalid
-from muninn.ingest.files import read_samples
-from muninn.ingest.validate import Rules
 from muninn.model import SampleBatch, Window
 from muninn.names import describe
 from muninn.store import alert_series
@@ -22,8 +19,7 @@ from muninn.store.database import Database
 
 # Up to so long raw samples are replayed, beyond it the means of minutes.
 RAW_US = 6 * HOUR_US
-_STEP_S = 5.0
-_ANY_AGE_DAYS = 20_000
+STEP_S = 5.0
 _PIECE_US = {"raw": HOUR_US, "1min": 12 * HOUR_US}
 MAX_US = 60 * 24 * HOUR_US
 
@@ -37,20 +33,9 @@ def over_store(database: Database, rules: Sequence[Rule], window: Window) -> tup
     if kind == "1min":
         rules = [_by_the_minute(rule) for rule in rules]
     histories = _Histories(database, rules) if any(rule.is_long for rule in rules) else None
-    step_s = _STEP_S if kind == "raw" else MINUTE_US / SECOND_US
+    step_s = STEP_S if kind == "raw" else MINUTE_US / SECOND_US
     read = _pieces(database, metrics, window, kind)
     return replay(rules, read, window, step_s, histories.at if histories else None), kind
-
-
-def over_file(path: Path, rules: Sequence[Rule]) -> tuple[Replayed, Window]:
-    """What would have fired on samples that were recorded into a CSV, NDJSON or Parquet file."""
-    door = Rules(raw_days=_ANY_AGE_DAYS)
-    read = [decoded.batch for decoded in read_samples(path, door, SystemClock().now_us())]
-    batch = SampleBatch.concat([each for each in read if len(each)])
-    if not len(batch):
-        raise Invalid(f"{path}: no samples in it")
-    window = Window(int(batch.at_us.min()) - SECOND_US, int(batch.at_us.max()) + MINUTE_US)
-    return replay(rules, [(batch, window.until_us)], window, _STEP_S), window
 
 
 def _by_the_minute(rule: Rule) -> Rule:

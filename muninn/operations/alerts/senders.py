@@ -3,6 +3,7 @@
 Belongs here: one attempt. Does not: whether there is another (alerting.outbox), what is said (alerting.payloads).
 """
 
+import logging
 import os
 import smtplib
 import ssl
@@ -18,6 +19,9 @@ from muninn.alerting import payloads
 from muninn.alerting.dispatch import Notification
 from muninn.alerting.outbox import Result
 from muninn.alerting.receivers import Email, LogFile, Receiver
+
+# It would write every address into the log, and addresses of web hooks are secrets.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _LONGEST_WAIT_S = 3600.0
 
