@@ -12,6 +12,7 @@ from assets.cache import hot_answers
 from assets.checks import days_match_raw, hours_match_raw
 from assets.landing import landing_files
 from assets.lifecycle import cold_files_verified, cold_rows_match, cold_samples, dagster_history, retention
+from assets.models import place_model, place_model_evaluation
 from assets.pulse import pulse
 from assets.raw import raw_samples
 from assets.resources import MuninnResource
@@ -36,6 +37,8 @@ def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Def
             hot_answers,
             alert_rule_history,
             alert_noise_report,
+            place_model,
+            place_model_evaluation,
         ],
         asset_checks=[hours_match_raw, days_match_raw, pulse, cold_files_verified, cold_rows_match],
         jobs=JOBS,

@@ -10,6 +10,7 @@ from assets.cache import hot_answers
 from assets.checks import days_match_raw, hours_match_raw
 from assets.landing import landing_files
 from assets.lifecycle import cold_files_verified, cold_rows_match, cold_samples, dagster_history, retention
+from assets.models import place_model, place_model_evaluation
 from assets.pulse import pulse
 
 # What made a sensor ask for a run, in words.
@@ -41,6 +42,11 @@ keep_house = dg.define_asset_job(
     | dg.AssetSelection.checks(cold_files_verified, cold_rows_match),
     description="Export closed days, make partitions ahead, drop what has expired, prune Dagster's own history.",
 )
+train_models = dg.define_asset_job(
+    "train_models",
+    dg.AssetSelection.assets(place_model, place_model_evaluation),
+    description="Train the model of places on the last 14 days, use it if it is not worse, judge the one in use.",
+)
 
 record_alert_rules = dg.define_asset_job(
     "record_alert_rules",
@@ -53,4 +59,4 @@ report_noise = dg.define_asset_job(
     description="Which alert rules were noise in the last week, and what to change.",
 )
 
-JOBS = (take_in_file, verify_hours, verify_days, take_pulse, keep_house, record_alert_rules, report_noise)
+JOBS = (take_in_file, verify_hours, verify_days, take_pulse, keep_house, train_models, record_alert_rules, report_noise)

@@ -6,7 +6,7 @@ Does not: what follows from events (sensors).
 
 import dagster as dg
 
-from pipelines.jobs import keep_house, record_alert_rules, report_noise, take_pulse
+from pipelines.jobs import keep_house, record_alert_rules, report_noise, take_pulse, train_models
 
 pulse_schedule = dg.ScheduleDefinition(
     name="every_five_minutes",
@@ -21,6 +21,14 @@ house_schedule = dg.ScheduleDefinition(
     cron_schedule="20 0 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Retention, shortly after a day has ended.",
+)
+models_schedule = dg.build_schedule_from_partitioned_job(
+    train_models,
+    name="models_every_night",
+    hour_of_day=1,
+    minute_of_hour=10,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="A model of the day that has ended.",
 )
 
 rules_schedule = dg.build_schedule_from_partitioned_job(
@@ -39,4 +47,4 @@ noise_schedule = dg.ScheduleDefinition(
     description="The noise report of the week.",
 )
 
-SCHEDULES = (pulse_schedule, house_schedule, rules_schedule, noise_schedule)
+SCHEDULES = (pulse_schedule, house_schedule, models_schedule, rules_schedule, noise_schedule)

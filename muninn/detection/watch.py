@@ -7,7 +7,7 @@ Does not: I/O, clocks, incidents, models.
 import fnmatch
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,13 +40,16 @@ _PLACE_SHARE = 0.8
 class Findings:
     """What one step showed: `scores` worth sending, and the rows of `scores` whose episode opened or closed.
 
-    judged: how many series had a sample in it.
+    judged: how many series had a sample in it. index, watched: which, and what was watched of each (of a counter
+    its rise per second).
     """
 
     scores: ScoreBatch
     opened: Index
     closed: Index
     judged: int
+    index: Index = field(default_factory=lambda: np.zeros(0, np.intp))
+    watched: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 class Watch:
@@ -230,7 +233,7 @@ class Watch:
         )
         positions = np.concatenate([index[matters], mute])
         opened, closed = (np.flatnonzero(np.isin(positions, part)) for part in (turns.opened, turns.closed))
-        return Findings(told, opened, closed, len(index))
+        return Findings(told, opened, closed, len(index), index, verdicts.watched)
 
     def _excused(self, now_us: int) -> Bools:
         """bool[room]: series of places that were announced to be unsettled."""

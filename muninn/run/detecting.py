@@ -19,6 +19,8 @@ from muninn.detection.watch import Findings, Watch
 from muninn.errors import Invalid, Unavailable
 from muninn.meter import Meter
 from muninn.model import BatchSource, ScoreBatch, ScoreLog
+from muninn.names import MODEL_SCORE
+from muninn.run.modelling import Modelling
 from muninn.settings import Detection
 from muninn.store import detector_state
 from muninn.store import incidents as stored
@@ -51,6 +53,7 @@ class Detecting:
             calm_s=config.calm_s,
         )
         self.incidents = Incidents()
+        self.modelling = Modelling(database, config.calm_s)
         self._after = f"{max(0, clock.now_us() // 1000 - _REACH_BACK_MS)}-0"
         self._unsaved: dict[object, Incident] = {}
         self._away = False
@@ -72,7 +75,8 @@ class Detecting:
         for incident in opened:
             for member in incident.members.values():
                 if member.closed_us is None:
-                    self.watch.resume(member.key, self._clock.now_us())
+                    resume = self.modelling.resume if member.key.metric == MODEL_SCORE else self.watch.resume
+                    resume(member.key, self._clock.now_us())
 
     def turn(self) -> None:
         """Take in what came, judge what is whole; errors of servers are waited out."""
@@ -111,6 +115,10 @@ class Detecting:
     def _judge(self, until_us: int) -> None:
         for found in self.watch.judge(until_us):
             self._act(found)
+            self.modelling.places.take(self.watch.keys, found.index, found.watched)
+            of_places = self.modelling.turn(found.scores.until_us)
+            if of_places is not None:
+                self._act(of_places)
             self._meter.gauge("muninn_detector_lag_s", max(0.0, (self._clock.now_us() - found.scores.until_us) / 1e6))
         self._meter.gauge("muninn_detector_series", len(self.watch))
         self._meter.gauge("muninn_detector_left_out_series", self.watch.left_out)
@@ -156,6 +164,7 @@ class Detecting:
             self._forgot_s = now_s
             gone = self.watch.forget_gone(self._clock.now_us())
             if gone:
+                self.modelling.places.renumber()
                 log.info("%d series sent nothing for a day and are forgotten", gone)
 
     def _age_s(self, at_us: int) -> float:

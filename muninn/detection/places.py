@@ -1,0 +1,128 @@
+"""The features of each place (a host, an instance of a service), minute by minute, from what its series show.
+
+Belongs here: watched values -> rows of features; trends of an hour. Does not: which metric is which feature
+(features), models.
+
+Fails: a place with fewer than two features has no row; its trends start an hour after the detector did.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from muninn.clock import DAY_US, HOUR_US, MINUTE_US
+from muninn.detection.features import FEATURES, HOUR, MODELLED, TRENDS, WEEKDAY, feature_of
+from muninn.detection.markers import place_of
+from muninn.detection.state import Floats, Index
+from muninn.model import SeriesKey
+
+COLUMN = {name: place for place, name in enumerate(MODELLED)}
+_COMBINE = {each.name: each.combine for each in FEATURES if each.modelled}
+_FEWEST = 2
+_FAST, _SLOW = 1 / 5, 1 / 60
+_TREND_MINUTES = 60
+# 1970-01-01 was a Thursday: 0 is Monday.
+_MONDAY = 3
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRows:
+    """One row a place. at_us: the minute's end. values: float64[n, len(MODELLED)], NaN where a place has no such
+    feature. agents: of the places' series, for a key of their own."""
+
+    at_us: int
+    places: tuple[str, ...]
+    agents: tuple[str, ...]
+    values: Floats
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+@dataclass
+class _Place:
+    agent: str
+    fast: Floats = field(default_factory=lambda: np.full(len(TRENDS), np.nan))
+    slow: Floats = field(default_factory=lambda: np.full(len(TRENDS), np.nan))
+    minutes: int = 0
+
+
+class Places:
+    """Collects one minute at a time."""
+
+    def __init__(self) -> None:
+        self._known: list[_Place] = []
+        self._names: dict[str, int] = {}
+        self._slot: Index = np.zeros(0, np.intp)
+        self._keys = 0
+        self._sum = self._count = np.zeros(0)
+        self._minute = 0
+
+    def take(self, keys: Sequence[SeriesKey], index: Index, value: Floats) -> None:
+        """Take in what series showed: `index` points into `keys`, the list of all series, which only grows."""
+        self._learn(keys)
+        slot = self._slot[index]
+        modelled = slot >= 0
+        np.add.at(self._sum, slot[modelled], value[modelled])
+        np.add.at(self._count, slot[modelled], 1.0)
+
+    def renumber(self) -> None:
+        """The list of all series was made anew."""
+        self._slot, self._keys = np.zeros(0, np.intp), 0
+
+    def close(self, now_us: int) -> FeatureRows | None:
+        """The rows of the minute that ended, once a minute; None before."""
+        minute = now_us // MINUTE_US
+        if minute <= self._minute:
+            return None
+        first, self._minute = self._minute == 0, minute
+        found = np.divide(self._sum, self._count, out=np.full(len(self._sum), np.nan), where=self._count > 0)
+        self._sum, self._count = np.zeros(len(self._sum)), np.zeros(len(self._count))
+        if first or not self._known:
+            return None
+        values = found.reshape(len(self._known), len(MODELLED))
+        at_us = minute * MINUTE_US
+        values[:, COLUMN[HOUR]] = at_us % DAY_US / HOUR_US
+        values[:, COLUMN[WEEKDAY]] = (at_us // DAY_US + _MONDAY) % 7
+        self._trends(values)
+        own = np.isfinite(values).sum(axis=1) - 2
+        rows = np.flatnonzero(own >= _FEWEST)
+        names = list(self._names)
+        return FeatureRows(
+            at_us,
+            tuple(names[row] for row in rows.tolist()),
+            tuple(self._known[row].agent for row in rows.tolist()),
+            values[rows],
+        )
+
+    def _learn(self, keys: Sequence[SeriesKey]) -> None:
+        if len(keys) == self._keys:
+            return
+        fresh = []
+        for key in keys[self._keys :]:
+            feature = feature_of(key)
+            if feature is None or not feature.modelled:
+                fresh.append(-1)
+                continue
+            name = place_of(key)
+            place = self._names.setdefault(name, len(self._names))
+            if place == len(self._known):
+                self._known.append(_Place(key.source_agent_id))
+            fresh.append(place * len(MODELLED) + COLUMN[feature.name])
+        self._slot, self._keys = np.concatenate([self._slot, np.array(fresh, np.intp)]), len(keys)
+        more = len(self._known) * len(MODELLED) - len(self._sum)
+        self._sum, self._count = (np.concatenate([old, np.zeros(more)]) for old in (self._sum, self._count))
+
+    def _trends(self, values: Floats) -> None:
+        """The mean of five minutes less that of an hour."""
+        sources = values[:, [COLUMN[name] for name in TRENDS.values()]]
+        for row, place in enumerate(self._known):
+            here = np.isfinite(sources[row])
+            for mean, pull in ((place.fast, _FAST), (place.slow, _SLOW)):
+                young = max(pull, 1 / (place.minutes + 1))
+                mean[here] = np.where(np.isnan(mean[here]), sources[row, here], mean[here])
+                mean[here] += young * (sources[row, here] - mean[here])
+            place.minutes += 1
+            if place.minutes > _TREND_MINUTES:
+                values[row, [COLUMN[name] for name in TRENDS]] = np.where(here, place.fast - place.slow, np.nan)

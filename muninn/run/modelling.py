@@ -1,0 +1,100 @@
+"""The multivariate model at work in the detector: features minute by minute, its scores, the model in use.
+
+Belongs here: the order of things between the store and the model. Does not: features, scores (detection).
+"""
+
+import logging
+
+import numpy as np
+
+from muninn.clock import MINUTE_US
+from muninn.detection.episodes import Episodes
+from muninn.detection.features import MODELLED
+from muninn.detection.forest import Model
+from muninn.detection.places import FeatureRows, Places
+from muninn.detection.watch import Findings
+from muninn.errors import Invalid, Unavailable
+from muninn.model import ScoreBatch, SeriesKey
+from muninn.model.scores import WORTH_SENDING
+from muninn.names import MODEL_SCORE
+from muninn.store import models
+from muninn.store.database import Database
+
+log = logging.getLogger(__name__)
+
+_KEEP_EVERY = 5 * MINUTE_US
+
+
+class Modelling:
+    """Judges places once a minute, by the model in use; without one it only keeps features to train the first."""
+
+    def __init__(self, database: Database, calm_s: float):
+        self.places = Places()
+        self._database = database
+        self._model: Model | None = None
+        self._model_id = 0
+        self._calm_us = round(calm_s * 1e6)
+        self._keys: list[SeriesKey] = []
+        self._index: dict[str, int] = {}
+        self._episodes = Episodes(0, self._calm_us)
+
+    def turn(self, now_us: int) -> Findings | None:
+        """Once a minute: keep features, take up a new model, judge; None where there is nothing to tell."""
+        rows = self.places.close(now_us)
+        if rows is None:
+            return None
+        try:
+            if rows.at_us % _KEEP_EVERY == 0:
+                models.save_features(self._database, rows)
+            self._take_up()
+        except Unavailable as error:
+            log.warning("features are not kept: %s", error)
+        return self.judge(rows) if self._model is not None else None
+
+    def resume(self, key: SeriesKey, now_us: int) -> None:
+        """This place was in an episode when the last detector stopped."""
+        self._episodes.restore(np.array([self._position(key)]), now_us)
+
+    def judge(self, rows: FeatureRows) -> Findings | None:
+        """The scores of one minute; None where the model knows none of the places."""
+        model = self._model
+        known, far = model.measured(rows, MODELLED) if model is not None else (np.zeros(0, np.intp), np.zeros((0, 0)))
+        if model is None or not len(known):
+            return None
+        raw = model.raw(far)
+        score = model.score(raw)
+        keys = [
+            SeriesKey.of(MODEL_SCORE, {"place": rows.places[row]}, rows.agents[row], rows.places[row])
+            for row in known.tolist()
+        ]
+        index = np.array([self._position(key) for key in keys], np.intp)
+        turns = self._episodes.judge(index, score, score, rows.at_us)
+        shares = np.zeros(far.shape)
+        for row in np.flatnonzero(score >= WORTH_SENDING).tolist():
+            shares[row] = model.shares(far[row], float(score[row]))
+        scores = ScoreBatch(
+            rows.at_us, np.full(len(keys), rows.at_us), np.arange(len(keys), dtype=np.int32), tuple(keys), score,
+            raw, np.full(len(keys), model.usual), np.zeros(len(keys)), np.full(len(keys), model.far),
+            np.ones(len(keys)), np.zeros(len(keys), bool), shares, model.columns,
+        )  # fmt: skip
+        told = np.flatnonzero((score >= WORTH_SENDING) | self._episodes.open[index] | np.isin(index, turns.closed))
+        opened, closed = (np.flatnonzero(np.isin(index[told], part)) for part in (turns.opened, turns.closed))
+        return Findings(scores.take(told), opened, closed, len(keys))
+
+    def _position(self, key: SeriesKey) -> int:
+        position = self._index.setdefault(key.instance_id, len(self._keys))
+        if position == len(self._keys):
+            self._keys.append(key)
+            self._episodes.grow(len(self._keys))
+        return position
+
+    def _take_up(self) -> None:
+        found = models.in_use(self._database, self._model_id)
+        if found is None:
+            return
+        self._model_id = found[0]
+        try:
+            self._model = Model.from_bytes(found[1])
+            log.info("model %d is in use for %d places", self._model_id, len(self._model.places))
+        except Invalid as error:
+            log.warning("model %d cannot be used: %s", self._model_id, error)

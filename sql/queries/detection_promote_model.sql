@@ -1,0 +1,3 @@
+-- A model is in use from now on.
+update models set status = 'in use', status_at = now(), reason = %(reason)s
+where kind = %(kind)s and model_id = %(model_id)s

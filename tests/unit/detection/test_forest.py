@@ -1,0 +1,138 @@
+"""The multivariate model: equal to the library's scores, contributions that add up, and what it finds."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.ensemble import IsolationForest
+
+from muninn.detection import training
+from muninn.detection.features import MODELLED
+from muninn.detection.forest import Model
+from muninn.detection.places import COLUMN, FeatureRows, Places
+from muninn.detection.training import Figures, evaluate, may_replace, train
+from muninn.errors import Invalid
+from muninn.model import SeriesKey
+from muninn.model.scores import ANOMALY
+
+MINUTE = 60_000_000
+NAMES = ("response_mean", "cpu", "memory", "error_rate")
+
+
+def rows(minutes: int, seed: int = 0, **off: float) -> list[FeatureRows]:
+    """Minutes of two places of which the second has no errors; `off` is added, in standard deviations."""
+    random, found = np.random.default_rng(seed), []
+    for minute in range(minutes):
+        values = np.full((2, len(MODELLED)), np.nan)
+        load = random.normal()
+        for place, level in enumerate((1.0, 1000.0)):
+            for name in NAMES[: 4 - place]:
+                noise = 0.7 * load + 0.3 * random.normal() + off.get(name, 0.0)
+                values[place, COLUMN[name]] = level * (10 + noise)
+        found.append(FeatureRows(minute * MINUTE, ("a", "b"), ("agent", "agent"), values))
+    return found
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return train(rows(1_000), MODELLED)
+
+
+def test_it_scores_as_the_library_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {}
+    inner = training._trees
+
+    def keep(forest: IsolationForest) -> object:
+        kept["forest"] = forest
+        return inner(forest)
+
+    monkeypatch.setattr(training, "_trees", keep)
+    model = train(rows(300), MODELLED)
+    far = np.random.default_rng(1).normal(size=(200, len(model.columns))) * 3
+    # It splits in float32.
+    far = far.astype(np.float32).astype(np.float64)
+    assert_allclose(model.rarity(far), -kept["forest"].score_samples(far), rtol=1e-9)
+
+
+def test_what_a_place_does_not_have_is_left_out(model: Model) -> None:
+    assert set(model.columns) == set(NAMES)
+    known, far = model.measured(rows(1)[0], MODELLED)
+    assert known.tolist() == [0, 1]
+    assert far[1, model.columns.index("error_rate")] == 0
+    stranger = FeatureRows(0, ("c",), ("agent",), rows(1)[0].values[:1])
+    assert len(model.measured(stranger, MODELLED)[0]) == 0
+
+
+def test_shapley_values_add_up(model: Model) -> None:
+    far = np.zeros(len(model.columns))
+    far[model.columns.index("cpu")], far[model.columns.index("memory")] = 9.0, -7.0
+    values = model.shapley(far)
+    whole = model.raw(np.stack([far, np.zeros(len(far))]))
+    assert values.sum() == pytest.approx(whole[0] - whole[1], abs=1e-12)
+    shares = model.shares(far, 0.9)
+    assert np.abs(shares).sum() == pytest.approx(0.9)
+    assert shares[model.columns.index("cpu")] > 0 > shares[model.columns.index("memory")]
+
+
+def test_quiet_minutes_score_low_and_odd_ones_high(model: Model) -> None:
+    quiet = evaluate(model, rows(500, seed=5), MODELLED)
+    assert quiet.false_share < 0.01
+    assert quiet.found_share > 0.8
+    assert (quiet.rows, quiet.places) == (1_000, 2)
+    _, far = model.measured(rows(1, seed=6, cpu=9.0, memory=9.0)[0], MODELLED)
+    assert (model.score(model.raw(far)) > ANOMALY).all()
+
+
+def test_it_comes_back_from_bytes(model: Model) -> None:
+    again = Model.from_bytes(model.to_bytes())
+    far = np.random.default_rng(2).normal(size=(50, len(model.columns))) * 4
+    assert (again.score(again.raw(far)) == model.score(model.raw(far))).all()
+    assert (again.columns, dict(again.places)) == (model.columns, dict(model.places))
+    for wrong in (b"", b"abc", model.to_bytes()[:200]):
+        with pytest.raises(Invalid):
+            Model.from_bytes(wrong)
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(Invalid, match="more days"):
+        train(rows(50), MODELLED)
+
+
+def test_a_worse_model_does_not_replace_the_one_in_use() -> None:
+    good, loud, blind = Figures(100, 2, 0.001, 0.9), Figures(100, 2, 0.1, 0.9), Figures(100, 2, 0.0, 0.5)
+    assert may_replace(good, None) == (True, "there was no model in use")
+    assert may_replace(good, good)[0]
+    assert not may_replace(loud, good)[0]
+    assert not may_replace(blind, good)[0]
+    assert not may_replace(Figures(0, 0, 0.0, 0.0), None)[0]
+
+
+def test_places_give_a_row_of_features_each_minute() -> None:
+    places = Places()
+    keys = [
+        SeriesKey.of("cpu_busy_pct", {"cpu": "total"}, "agent", "a"),
+        SeriesKey.of("memory_used_pct", None, "agent", "a"),
+        SeriesKey.of("http_errors_per_s", {"code": "500"}, "agent", "a"),
+        SeriesKey.of("cpu_busy_pct", {"cpu": "total"}, "agent", "alone"),
+        SeriesKey.of("room_temperature_celsius", None, "agent", "a"),
+    ]
+    index = np.arange(5)
+    monday = 1_767_571_200_000_000
+    assert places.close(monday) is None
+    places.take(keys, index, np.array([10.0, 50.0, 1.0, 5.0, 21.0]))
+    places.take(keys, index, np.array([20.0, 50.0, 3.0, 5.0, 21.0]))
+    assert places.close(monday + MINUTE - 1) is None
+    found = places.close(monday + MINUTE)
+    assert found is not None
+    assert (found.places, found.agents) == (("a",), ("agent",)), "one feature alone is no place to model"
+    row = dict(zip(MODELLED, found.values[0].tolist(), strict=True))
+    assert (row["cpu"], row["memory"], row["error_rate"], row["weekday"]) == (15.0, 50.0, 2.0, 0.0)
+    assert row["hour"] == pytest.approx(1 / 60)
+    assert np.isnan(row["memory_trend"])
+    for minute in range(2, 70):
+        places.take(keys, index, np.array([15.0, 50.0 + minute, 2.0, 5.0, 21.0]))
+        found = places.close(monday + minute * MINUTE)
+    assert found is not None
+    row = dict(zip(MODELLED, found.values[0].tolist(), strict=True))
+    assert row["memory_trend"] > 10
+    assert row["error_trend"] == pytest.approx(0.0, abs=0.1)
+    assert np.isnan(row["response_trend"])
