@@ -37,6 +37,7 @@ def asked_for(let_in: bool) -> StreamlitPage:
         st.Page("app_pages/cardinality.py", title="Cardinality", icon=":material/scatter_plot:"),
         st.Page("app_pages/alerts.py", title="Alerts", icon=":material/notifications_active:"),
         st.Page("app_pages/pipeline.py", title="Pipeline", icon=":material/account_tree:"),
+        st.Page("app_pages/lifecycle.py", title="Lifecycle", icon=":material/layers:"),
     ]
     return st.navigation(found, position="top" if let_in else "hidden")
 

@@ -23,6 +23,7 @@ from muninn.reads import (
     health,
     incidents,
     latest,
+    lifecycle,
     overview,
     pipeline,
     recent,
@@ -37,11 +38,13 @@ from muninn.reads.asking import Asker
 from muninn.reads.dead_letters import NO_LETTERS, DeadLetters
 from muninn.reads.heartbeats import NONE, Heartbeats
 from muninn.reads.incidents import IncidentDetail, IncidentInfo, IncidentState
+from muninn.reads.lifecycle import LifecycleState
 from muninn.reads.memo import Memo, Patience
 from muninn.reads.rankings import Compared, Latest, Regressions, Top
 from muninn.reads.rising import Rising
 from muninn.reads.steps import Kept
 from muninn.reads.values import MetricInfo, Overview, PipelineState, Recent, Trend
+from muninn.settings import Settings
 from muninn.store.database import Database
 
 
@@ -297,6 +300,10 @@ class Reads:
     def dead_letters(self, limit: int = 50) -> DeadLetters:
         """What could not be stored, newest first; none where there is no Redis to ask, Unavailable where it is away."""
         return NO_LETTERS if self._letters is None else self._letters(limit)
+
+    def lifecycle(self, settings: Settings) -> LifecycleState:
+        """Where each day's samples lie, what becomes of them next by these settings, and what came late."""
+        return lifecycle.lifecycle(self._ask, settings, self.clock.now_us())
 
     def check(self) -> None:
         """Return where the database answers; Unavailable or Misconfigured where it does not."""
