@@ -44,7 +44,7 @@ def body() -> None:
                 tiers.days(state.days),
                 hide_index=True,
                 height=_height(len(state.days)),
-                column_config={"Samples in files": st.column_config.NumberColumn(format="localized")},
+                column_config={"Samples": st.column_config.NumberColumn(format="localized")},
             )
         with shell.panel("Kept for"):
             st.dataframe(tiers.horizons(state.horizons), hide_index=True)
@@ -58,7 +58,7 @@ def _figures(state: LifecycleState) -> None:
     with st.grid("auto", min_column_width=165, gap="small"):
         shell.figure("Raw, in the database", formats.quantity(database, "B"), "Partitions with their indexes.")
         shell.figure("In files", formats.quantity(files, "B"), "Raw samples and copies of rollups, in Parquet.")
-        shell.figure("Rollups, in the database", formats.quantity(rollups, "B"), "In partitions of one day.")
+        shell.figure("Rollups", formats.quantity(rollups, "B"), "In the database, in partitions of one day.")
         ratio = formats.NOTHING if state.ratio is None else f"{state.ratio:.0f}×"
         shell.figure("Smaller in files", ratio, "Raw samples in the database against the same in files.")
         moved = sum(day.moved for day in state.days)

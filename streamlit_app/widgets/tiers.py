@@ -84,7 +84,7 @@ def days(found: Sequence[DayTiers]) -> pl.DataFrame:
         {
             "Day": [_day(day.day_ms) for day in rows],
             "Raw samples": [tier_of(day) for day in rows],
-            "Samples in files": [day.rows for day in rows],
+            "Samples": [day.rows for day in rows],
             "In the database": [_size(day.database_bytes) for day in rows],
             "In files": [_size(day.file_bytes) for day in rows],
             "B per sample": [formats.number(day.file_bytes / day.rows if day.rows else None) for day in rows],
@@ -93,7 +93,7 @@ def days(found: Sequence[DayTiers]) -> pl.DataFrame:
                 for day in rows
             ],
         },
-        schema_overrides={"Samples in files": pl.Int64},
+        schema_overrides={"Samples": pl.Int64},
     )
 
 
