@@ -35,7 +35,8 @@ language sql stable as $$
     on chunk.hypertable_schema = tables.hypertable_schema and chunk.hypertable_name = tables.hypertable_name
   left join sizes size
     on size.chunk_schema = chunk.chunk_schema and size.chunk_name = chunk.chunk_name,
-  lateral (select format('%I.%I', chunk.chunk_schema, chunk.chunk_name)::regclass as name) relation,
+  -- Null: dropped or joined to another since this question began.
+  lateral (select to_regclass(format('%I.%I', chunk.chunk_schema, chunk.chunk_name)) as name) relation,
   lateral (select date_bin(tables.width, chunk.range_start, timestamptz '1970-01-01 00:00:00+00') as since) begins
   group by tables.table_name, begins.since, tables.width
   order by tables.table_name, begins.since

@@ -3,8 +3,9 @@
 import logging
 
 from muninn.analytics.cold_thaw import ColdThaw
-from muninn.clock import SECOND_US
+from muninn.clock import SECOND_US, Clock
 from muninn.errors import Unavailable
+from muninn.meter import Meter
 from muninn.rollups.owner import JobState, Owner, appoint, job_state
 from muninn.rollups.refresh import RefreshResult, refresh_fresh, refresh_late
 from muninn.run.programs import Context
@@ -26,7 +27,7 @@ def main(context: Context) -> None:
     context.start_heartbeat()
     chores_due_s = context.clock.monotonic()
     owner: Owner | None = None
-    job = JobWatch(context)
+    job = JobWatch(context.clock, context.meter, context.settings.rollups.refresh_s)
     while True:
         try:
             if context.clock.monotonic() >= chores_due_s:
@@ -79,12 +80,14 @@ def _count(context: Context, result: RefreshResult) -> None:
 
 
 class JobWatch:
-    """What is measured of the database's own refresh, and what is said when it does not come about."""
+    """What is measured of the database's own refresh, every `every_s`, and what is said when it does not come about."""
 
-    def __init__(self, context: Context):
-        self._context = context
+    def __init__(self, clock: Clock, meter: Meter, every_s: float):
+        self._clock = clock
+        self._meter = meter
+        self._patience_s = max(_MISSED_S, _MISSED_RUNS * every_s)
         self._last: JobState | None = None
-        self._since_us = context.clock.now_us()
+        self._since_us = clock.now_us()
         self._told = False
 
     def look(self, seen: JobState | None) -> None:
@@ -93,14 +96,14 @@ class JobWatch:
             return
         last, self._last = self._last, seen
         if last is not None and seen.runs > last.runs and seen.seconds is not None:
-            self._context.meter.duration("muninn_refresh", seen.seconds)
+            self._meter.duration("muninn_refresh", seen.seconds)
         if last is not None and seen.failures > last.failures:
-            self._context.meter.count("muninn_refresh_failures_total", seen.failures - last.failures)
+            self._meter.count("muninn_refresh_failures_total", seen.failures - last.failures)
         self._warn(seen)
 
     def _warn(self, seen: JobState) -> None:
-        silent_s = (self._context.clock.now_us() - max(self._since_us, seen.succeeded_us or 0)) / SECOND_US
-        missed = silent_s > max(_MISSED_S, _MISSED_RUNS * self._context.settings.rollups.refresh_s)
+        silent_s = (self._clock.now_us() - max(self._since_us, seen.succeeded_us or 0)) / SECOND_US
+        missed = silent_s > self._patience_s
         if missed and not self._told:
             log.warning(
                 "the database has not refreshed for %d s: timescaledb_information.job_errors may say why. Its jobs need"
