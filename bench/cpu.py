@@ -165,6 +165,7 @@ def _load(database: Database, workload: Workload) -> dict[str, float]:
             if number % 24 == 23:
                 print(f"    {rows:,} samples loaded", flush=True)
         refresh_s += refreshed.result() if refreshed else 0.0
+    writer.flush()
     return {"samples": float(rows), "load_s": load_s, "refresh_s": refresh_s}
 
 

@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import psycopg
@@ -67,8 +68,7 @@ def loading(url: str, workload: cpu.Workload, hours: int = 4) -> dict[str, float
     with psycopg.connect(url, autocommit=True) as server:
         server.execute("drop database if exists bench_load with (force)")
         server.execute("create database bench_load")
-        name = str(server.info.dbname)
-    beside = url.replace(f"/{name}", "/bench_load", 1)
+    beside = urlsplit(url)._replace(path="/bench_load").geturl()
     rates, limits = [], []
     with Database(beside, pool_size=2) as database:
         migrate(database)

@@ -1,5 +1,7 @@
 """What is packed equals the rollup rows that it was made of, whatever came late, on every engine."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import stores
@@ -9,7 +11,7 @@ from stores import NOW_US, entry
 
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, ManualClock
 from muninn.meter import Meter
-from muninn.model import RESOLUTIONS, SeriesKey, Window
+from muninn.model import RESOLUTIONS, SampleBatch, SeriesKey, Window
 from muninn.model.window import as_us
 from muninn.reads import points
 from muninn.reads.asking import Asker
@@ -144,3 +146,30 @@ def test_retention_takes_what_is_packed_with_the_rows(store: stores.Postgres) ->
     assert oldest > NOW_US - 5 * DAY_US
     assert min(bucket for _, bucket in packed_rows(store, "5min")) == NOW_US - (24 * 12 - 1) * HOUR_US
     check(store)
+
+
+def test_rows_and_packed_rows_of_few_series_come_by_index(store: stores.Postgres) -> None:
+    """The statements of read_points(), on data large enough that reading all of it would cost more."""
+    keys = tuple(SeriesKey.of("m", {"host": str(number)}) for number in range(60))
+    at_us = np.repeat(np.arange(NOW_US - 8 * HOUR_US, NOW_US, MINUTE_US), len(keys))
+    index = np.tile(np.arange(len(keys), dtype=np.int32), len(at_us) // len(keys))
+    store.load([entry(SampleBatch(at_us, index.astype(np.float64) + 1, index, keys), "1-0")])
+    store.refresh()
+    store.connection.execute("analyze")
+    window = (Window(NOW_US - 3 * HOUR_US, NOW_US - HOUR_US).since, Window(NOW_US - HOUR_US, NOW_US).since)
+    for table, column in (("rollup_1min", "bucket"), ("packed_1min", "since")):
+        row = store.connection.execute(
+            f"""explain (format json) select * from {table}
+                where series_id = any(array[3, 7]) and {column} >= %s and {column} < %s""",
+            window,
+        ).fetchone()
+        assert row is not None
+        found = scans(row[0][0]["Plan"])
+        assert found
+        assert all("Index" in kind or "Bitmap" in kind for kind in found), (table, found)
+
+
+def scans(plan: dict[str, Any]) -> list[str]:
+    """The kinds of node that read a table."""
+    mine = [plan["Node Type"]] if "Relation Name" in plan and plan["Node Type"] != "Custom Scan" else []
+    return mine + [kind for below in plan.get("Plans", ()) for kind in scans(below)]
