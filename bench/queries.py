@@ -10,7 +10,6 @@ MUNINN_BENCH_PEERS: a folder with victoria-metrics or prometheus, to be asked th
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -32,8 +31,8 @@ from muninn.store.database import Database
 from muninn.store.migrations import migrate
 from muninn.store.writer import StoreWriter
 
-SINGLE, CLIENTS = 60, 8
-PER_CLIENT = 30
+SINGLE, CLIENTS = 40, 8
+PER_CLIENT = 15
 METRIC = cpu.METRICS[0]
 HOST = {"host": "host-007"}
 
@@ -56,9 +55,13 @@ def run() -> dict[str, object]:
         figures: dict[str, object] = {"series": len(workload.keys), **filled.figures}
         figures["loading"] = loading(url, workload)
         figures["bytes a sample"] = sizes(filled)
-        figures["questions, ms"] = {
-            question.name: timed(url, place, question, workload) for place, question in enumerate(QUESTIONS)
-        }
+        spawned = get_context("spawn")
+        begin = spawned.Barrier(CLIENTS)
+        with ProcessPoolExecutor(CLIENTS, spawned, _connect, (url, begin)) as clients:
+            figures["questions, ms"] = {
+                question.name: timed(url, place, question, workload, clients)
+                for place, question in enumerate(QUESTIONS)
+            }
     figures |= peers.run(workload)
     return figures
 
@@ -98,7 +101,9 @@ def sizes(filled: cpu.Filled) -> dict[str, float]:
     return {name: size / samples for name, size in sorted([*found.items(), *packed])}
 
 
-def timed(url: str, place: int, question: Question, workload: cpu.Workload) -> dict[str, object]:
+def timed(
+    url: str, place: int, question: Question, workload: cpu.Workload, clients: ProcessPoolExecutor
+) -> dict[str, object]:
     """Check the answer, then time it with one client and with eight processes at once."""
     with reads(url) as (ask, meter):
         question.check(question.ask(ask), workload)
@@ -108,11 +113,9 @@ def timed(url: str, place: int, question: Question, workload: cpu.Workload) -> d
             question.ask(ask)
             took.append(time.perf_counter() - started)
             database.append(_asked(meter) - before)
-    with ProcessPoolExecutor(CLIENTS, get_context("spawn")) as clients:
-        barrier_s = time.time() + 6.0
-        every = [clients.submit(client, url, place, barrier_s) for _ in range(CLIENTS)]
-        many = [seconds for each in every for seconds in each.result()[0]]
-        rate = sum(each.result()[1] for each in every)
+    every = [clients.submit(client, place) for _ in range(CLIENTS)]
+    many = [seconds for each in every for seconds in each.result()[0]]
+    rate = sum(each.result()[1] for each in every)
     return {
         "reads p50": _ms(took, 50),
         "reads p95": _ms(took, 95),
@@ -124,31 +127,43 @@ def timed(url: str, place: int, question: Question, workload: cpu.Workload) -> d
     }
 
 
-def client(url: str, place: int, start_s: float) -> tuple[list[float], float]:
+_client: list[Reads] = []
+_begin: list[Any] = []
+
+
+def _connect(url: str, begin: Any) -> None:
+    """In each client's process, once."""
+    _client.append(connected(url, Meter()))
+    _begin.append(begin)
+
+
+def client(place: int) -> tuple[list[float], float]:
     """Seconds of each answer, and answers a second, of one of the processes that begin together."""
-    question = QUESTIONS[place]
-    with reads(url) as (ask, _):
-        for _ in range(3):
-            question.ask(ask)
-        threading.Event().wait(max(0.0, start_s - time.time()))
-        took = []
-        began = time.perf_counter()
-        for _ in range(PER_CLIENT):
-            started = time.perf_counter()
-            question.ask(ask)
-            took.append(time.perf_counter() - started)
+    question, ask = QUESTIONS[place], _client[0]
+    for _ in range(2):
+        question.ask(ask)
+    _begin[0].wait()
+    took = []
+    began = time.perf_counter()
+    for _ in range(PER_CLIENT):
+        started = time.perf_counter()
+        question.ask(ask)
+        took.append(time.perf_counter() - started)
     return took, PER_CLIENT / (time.perf_counter() - began)
 
 
 @contextlib.contextmanager
 def reads(url: str) -> Iterator[tuple[Reads, Meter]]:
-    """Reads as programs connect them, without a cache, at the end of the samples."""
+    """Reads and what they count."""
     meter = Meter()
-    database = Database(url, pool_size=2, parallel_workers=0, application_name="bench-reads").open()
-    with Reads(database, meter=meter, clock=ManualClock(cpu.END_US)) as ask:
-        for _ in range(3):
-            ask.check()
+    with connected(url, meter) as ask:
         yield ask, meter
+
+
+def connected(url: str, meter: Meter) -> Reads:
+    """Reads as programs connect them, without a cache, at the end of the samples."""
+    database = Database(url, pool_size=2, parallel_workers=0, application_name="bench-reads").open()
+    return Reads(database, meter=meter, clock=ManualClock(cpu.END_US))
 
 
 def _asked(meter: Meter) -> float:
