@@ -54,6 +54,12 @@ class Windows:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns, room for series to come included."""
+        columns = (self._stamp, self._count, self._at, self._sum, self._min, self._max_value, self._last)
+        return sum(column.nbytes for column in columns)
+
     def reaches(self, reach_s: float) -> bool:
         """Whether a window of this length fits."""
         return math.ceil(reach_s * SECOND_US / BUCKET_US) + 2 <= self.buckets

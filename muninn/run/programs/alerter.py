@@ -2,13 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import httpx
 
 from muninn import cache
 from muninn.errors import MuninnError
+from muninn.model import Broker, SampleBatch
 from muninn.operations.alerts import senders
 from muninn.operations.alerts.alerter import SEED_S, Alerter, History, Inputs
 from muninn.operations.alerts.feeds import Parts, Probe, Samples, Scores, seconds_behind
@@ -54,16 +55,19 @@ def main(context: Context) -> None:
     while not clock.wait(chosen.evaluate_s, context.stop):
         own = parts.take()
         alerter.turn(Inputs(samples.take(), scores.take(), own if len(own) else None, samples.heard_us))
-        _show(alerter, broker)
+        _show(broker, [alerter.states(), own])
     journal.flush()
 
 
-def _show(alerter: Alerter, broker: object) -> None:
-    """Open alerts as live series."""
-    states = alerter.states()
-    if len(states):
+def _show(broker: Broker, batches: Sequence[SampleBatch]) -> None:
+    """Open alerts, and which parts answer, as series like any other: they are stored, and seen live.
+
+    They come back to the alerter as the same samples of the same series, which changes nothing.
+    """
+    batch = SampleBatch.concat([each for each in batches if len(each)])
+    if len(batch):
         try:
-            broker.append(states)  # type: ignore[attr-defined]
+            broker.append(batch)
         except MuninnError as error:
             log.debug("open alerts are not streamed: %s", error)
 
