@@ -182,7 +182,7 @@ def _pagerduty(receiver: Any, due: Notification, page_url: str) -> list[Request]
         said: dict[str, Any] = {
             "routing_key": receiver.routing_key.get_secret_value(),
             "event_action": "trigger" if alert.is_open else "resolve",
-            "dedup_key": alert.alert_id,
+            "dedup_key": alert.fingerprint,
         }
         if alert.is_open:
             said["payload"] = {
@@ -206,12 +206,12 @@ def _opsgenie(receiver: Any, due: Notification, page_url: str) -> list[Request]:
     made = []
     for alert in due.alerts:
         if not alert.is_open:
-            url = f"{base}/v2/alerts/{quote(alert.alert_id)}/close?identifierType=alias"
+            url = f"{base}/v2/alerts/{quote(alert.fingerprint)}/close?identifierType=alias"
             made.append(Request(url, orjson.dumps({"source": "Muninn"}), headers, accepts=(404,)))
             continue
         said = {
             "message": alert.summary[:130],
-            "alias": alert.alert_id,
+            "alias": alert.fingerprint,
             "description": f"{alert.description}\n{alert.runbook}\n{page_url}".strip()[:15_000],
             "priority": _PRIORITY.get(alert.severity, "P3"),
             "source": "Muninn",

@@ -68,14 +68,14 @@ def test_slack_pagerduty_opsgenie(hook: receivers.Http) -> None:
     assert send(pager, news(OVER), "").ok
     begun, ended = (got.json for got in hook.got[-2:])
     assert (begun["event_action"], ended["event_action"]) == ("trigger", "resolve")
-    assert begun["dedup_key"] == ended["dedup_key"] == ALERT.alert_id
+    assert begun["dedup_key"] == ended["dedup_key"] == ALERT.fingerprint
     genie = receiver("opsgenie", api_key="g3nie", url=hook.url)
     assert send(genie, news(ALERT), "").ok
     assert hook.got[-1].headers["authorization"] == "GenieKey g3nie"
-    assert hook.got[-1].json["alias"] == ALERT.alert_id
+    assert hook.got[-1].json["alias"] == ALERT.fingerprint
     hook.answer = lambda number: (404, {})  # it was closed by hand
     assert send(genie, news(OVER), "").ok
-    assert hook.got[-1].path == f"/v2/alerts/{ALERT.alert_id}/close?identifierType=alias"
+    assert hook.got[-1].path == f"/v2/alerts/{ALERT.fingerprint}/close?identifierType=alias"
 
 
 def test_mail_and_what_the_server_thinks_of_it() -> None:

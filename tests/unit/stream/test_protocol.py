@@ -134,3 +134,9 @@ def test_a_message_that_is_too_long_is_refused_before_it_is_whole() -> None:
     assert assembler.feed(b"x" * MAX_MESSAGE_BYTES, fin=False) is None
     with pytest.raises(MessageTooLong):
         assembler.feed(b"x", fin=False)
+
+
+def test_alerts_are_a_channel_by_name() -> None:
+    said = parse(b'{"op": "subscribe", "id": "a", "channel": "alerts"}')
+    assert isinstance(said, Subscribe)
+    assert said.channel == ChannelSpec("muninn_alert_state")

@@ -1,0 +1,219 @@
+"""A turn of the alerter with a store that comes and goes: what is kept, what is said, in which order."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from muninn import settings
+from muninn.alerting.alert import Alert
+from muninn.alerting.outbox import Outcome, Result
+from muninn.alerting.silence import Silence
+from muninn.clock import SECOND_US, ManualClock
+from muninn.errors import Unavailable
+from muninn.meter import Meter
+from muninn.model import SampleBatch, SeriesKey
+from muninn.operations.alerts.alerter import Alerter, History, Inputs
+from muninn.operations.alerts.feeds import PART_UP, Parts, seconds_behind
+from muninn.operations.alerts.journal import Journal
+from muninn.operations.alerts.outbox import Outbox
+from muninn.operations.alerts.rulebook import Rulebook
+from muninn.store.alerts import Evaluated, Kept
+
+RULES = """
+rules:
+  - {name: high, metric: m, window: 10s, levels: [{severity: warning, above: 5}]}
+  - {name: gone, kind: absence, metric: m, by: [host], levels: [{severity: warning, above: 30s}]}
+  - {name: down, metric: muninn_part_up, by: [part], window: 10s, levels: [{severity: critical, below: 0.5}]}
+receivers: [{name: hook, type: webhook, url: "http://127.0.0.1:1"}]
+routes: [{receivers: [hook], group_wait: 0s, group_interval: 0s, group_by: [rule]}]
+"""
+
+
+class Store:
+    """The store's face in memory; `away` makes every call fail."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.log: list[str] = []
+        self.alerts: dict[str, Alert] = {}
+        self.told: dict[Any, Any] = {}
+        self.due: list[str] = []
+        self.done: list[Outcome] = []
+        self.muted: dict[str, Any] = {}
+
+    def _ask(self, what: str) -> None:
+        if self.away:
+            raise Unavailable("away")
+        self.log.append(what)
+
+    def load(self, now_us: int, ends_s: float, changes_s: float) -> Kept:
+        self._ask("load")
+        return Kept(tuple(each for each in self.alerts.values() if each.is_open), (), dict(self.told), {}, ())
+
+    def commit(self, changes: Any, told: Any, due: Any) -> None:
+        self._ask("commit")
+        self.alerts |= {change.alert.alert_id: change.alert for change in changes if change.what != "dropped"}
+        self.told |= {each.key: each for each in told}
+        self.due += [f"{each.why} {each.alerts[0].rule}" for each in due]
+
+    def rules(self) -> dict[str, Any]:
+        self._ask("rules")
+        return {}
+
+    def silences(self, since_us: int) -> list[Silence]:
+        return []
+
+    def outside(self) -> list[Alert]:
+        return []
+
+    def mute(self, muted: Any) -> None:
+        self.muted = dict(muted)
+
+    def outcomes(self, outcomes: list[Outcome]) -> None:
+        self._ask("outcomes")
+        self.done += outcomes
+
+    def evaluated(self, counts: list[Evaluated]) -> None:
+        self._ask("evaluated")
+
+    def precision(self, since_us: int) -> float | None:
+        return 0.5
+
+    def prune(self, before_us: int) -> int:
+        return 0
+
+
+class Rig:
+    """An alerter by hand."""
+
+    def __init__(self, folder: Path, store: Store, clock: ManualClock | None = None):
+        (folder / "rules").mkdir(exist_ok=True)
+        (folder / "rules" / "own.yaml").write_text(RULES)
+        chosen = settings.load({"MUNINN_HOME": str(folder), "MUNINN_ALERTING_SHIPPED": "false"})
+        self.store, self.clock, self.sent = store, clock or ManualClock(), []
+        self.outbox = Outbox(self._send, self.clock, Meter())
+        self.journal = Journal(store, self.outbox, self.clock)  # type: ignore[arg-type]
+        nothing = History(lambda *_: [], lambda *_: SampleBatch.empty(), lambda _: _never())
+        self.meter = Meter()
+        self.alerter = Alerter(Rulebook(chosen), self.journal, self.outbox, nothing, self.clock, self.meter)
+
+    def _send(self, receiver: Any, due: Any) -> Result:
+        self.sent.append((f"{due.why} {due.alerts[0].rule}", len(self.store.due)))
+        return Result(True)
+
+    def turn(self, value: float | None = None, *, heard: bool = True, up: float | None = None) -> None:
+        self.clock.advance(5)
+        now_us = self.clock.now_us()
+        rows = [] if value is None else [(SeriesKey.of("m", {"host": "a"}), now_us, value)]
+        own = None if up is None else SampleBatch.of([(SeriesKey.of(PART_UP, {"part": "redis"}), now_us, up)])
+        self.heard_us = now_us if heard else getattr(self, "heard_us", 0)
+        self.alerter.turn(Inputs([SampleBatch.of(rows)] if rows else [], (), own, self.heard_us))
+
+    def settle(self, done: Callable[[], bool]) -> None:
+        from servers import eventually
+
+        eventually(done, 10, "it is sent")
+
+
+def _never() -> Any:
+    raise AssertionError
+
+
+def test_it_is_kept_before_it_is_said(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Store())
+    rig.turn(1)
+    rig.turn(9)
+    rig.settle(lambda: bool(rig.sent))
+    assert rig.sent == [("new high", 1)]
+    rig.turn(1)
+    rig.turn(1)
+    rig.settle(lambda: len(rig.sent) == 2)
+    assert rig.sent[1] == ("resolved high", 2)
+    rig.turn(1)
+    assert [each.state for each in rig.store.done] == ["sent", "sent"]
+    rig.outbox.stop()
+
+
+def test_without_the_store_it_is_said_anyway_and_kept_later(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Store())
+    rig.turn(1)
+    rig.store.away = True
+    rig.turn(9)
+    rig.settle(lambda: bool(rig.sent))
+    assert rig.sent == [("new high", 0)]
+    assert not rig.store.alerts
+    rig.store.away = False
+    rig.clock.advance(10)
+    rig.turn(9)
+    assert [each.state for each in rig.store.alerts.values()] == ["firing"]
+    assert rig.store.due == ["new high"]
+    rig.turn(9)
+    assert len(rig.sent) == 1
+    rig.outbox.stop()
+
+
+def test_a_start_without_the_store_goes_on_with_what_was_there_once_it_is_back(tmp_path: Path) -> None:
+    store = Store()
+    first = Rig(tmp_path, store)
+    first.turn(1)
+    first.turn(9)
+    first.settle(lambda: bool(first.sent))
+    first.outbox.stop()
+    (before,) = store.alerts
+    store.away = True
+    second = Rig(tmp_path, store, first.clock)
+    second.turn(9)
+    second.turn(9)
+    store.away = False
+    second.clock.advance(10)
+    second.turn(9)
+    second.turn(9)
+    assert list(store.alerts) == [before]
+    assert store.alerts[before].state == "firing"
+    second.outbox.stop()
+
+
+def test_silence_of_the_buffer_is_nobodys_absence_but_parts_are_missed(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Store())
+    rig.turn(1, up=1)
+    for _ in range(20):
+        rig.turn(heard=False, up=0)
+    assert {each.rule for each in rig.alerter.alerts} == {"down"}
+    for _ in range(8):
+        rig.turn(up=1)
+    assert {each.rule for each in rig.alerter.alerts} == {"gone"}
+    rig.outbox.stop()
+
+
+def test_open_alerts_are_series_that_end_with_0(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Store())
+    rig.turn(9)
+    states = rig.alerter.states()
+    assert (states.value.tolist(), dict(states.keys[0].labels)["rule"]) == ([2.0], "high")
+    rig.turn(1)
+    rig.turn(1)
+    assert rig.alerter.states().value.tolist() == [0.0]
+    assert len(rig.alerter.states()) == 0
+    figures = {(name, labels.get("state")): value for name, labels, value in rig.meter.snapshot()}
+    assert figures["muninn_alerts", "firing"] == 0
+    assert figures["muninn_alert_precision_ratio", None] == 0.5
+    rig.outbox.stop()
+
+
+def test_parts_are_asked_and_one_that_fails_is_down() -> None:
+    def broken() -> None:
+        raise OSError
+
+    def away() -> dict[str, float]:
+        raise Unavailable("away")
+
+    clock = ManualClock()
+    parts = Parts({"good": lambda: None, "bad": broken}, away, clock)
+    parts.ask()
+    batch = parts.take()
+    assert {dict(key.labels)["part"]: value for key, value in zip(batch.keys, batch.value, strict=True)} == {
+        "good": 1.0, "bad": 0.0,
+    }  # fmt: skip
+    assert len(parts.take()) == 0
+    minute = 60 * SECOND_US
+    assert seconds_behind([("1min", 10 * minute, minute), ("1day", 0, minute)], 13 * minute) == {"1min": 120.0}
