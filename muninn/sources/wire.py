@@ -3,16 +3,21 @@
 Belongs here: encoding. Does not: sending.
 """
 
+import numpy as np
 import orjson
 
-from muninn.model import SampleBatch
+from muninn.model import Distributions, SampleBatch
+from muninn.numerics import sketch
 
 JSON_TYPE = "application/json"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 
 
 def to_json(batch: SampleBatch) -> bytes:
-    """A JSON array of samples; instants in milliseconds, with a fraction where they have one."""
+    """A JSON array of samples; instants in milliseconds, with a fraction where they have one.
+
+    A distribution goes as the values that its bins stand for, which fall into the same bins again.
+    """
     identities = [
         {
             "metric": key.metric,
@@ -23,12 +28,27 @@ def to_json(batch: SampleBatch) -> bytes:
         for key in batch.keys
     ]
     rows = zip(batch.key_index.tolist(), batch.at_us.tolist(), batch.value.tolist(), strict=True)
-    return orjson.dumps(
-        [
-            {**identities[key], "timestamp": at // 1000 if at % 1000 == 0 else at / 1000, "value": value}
-            for key, at, value in rows
-        ]
-    )
+    samples = [
+        {**identities[key], "timestamp": at // 1000 if at % 1000 == 0 else at / 1000, "value": value}
+        for key, at, value in rows
+    ]
+    if batch.distributions is not None:
+        _add(samples, batch.distributions)
+    return orjson.dumps(samples)
+
+
+def _add(samples: list[dict[str, object]], some: Distributions) -> None:
+    ends = np.cumsum(some.lengths)
+    for place, row in enumerate(some.rows.tolist()):
+        bins = some.bins[ends[place] - some.lengths[place] : ends[place]]
+        count, value = int(some.count[place]), samples[row]["value"]
+        samples[row]["distribution"] = {
+            "values": sketch.value_of(bins >> 32).tolist(),
+            "counts": (bins & 0xFFFF_FFFF).tolist(),
+            "sum": value * count if isinstance(value, float) else None,
+            "min": float(some.low[place]),
+            "max": float(some.high[place]),
+        }
 
 
 def to_arrow(batch: SampleBatch) -> bytes:

@@ -1,21 +1,26 @@
 """Real clients of other systems send to the door; what they sent is in the buffer."""
 
+import math
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from influxdb_client import InfluxDBClient, Point, WritePrecision
 from influxdb_client.client.write_api import SYNCHRONOUS
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics import Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from servers import free_port
 
+from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.model import SeriesKey
+from muninn.numerics import sketch
 
 Kept = Callable[[], dict[SeriesKey, list[float]]]
 
@@ -47,6 +52,45 @@ def test_the_sdk_of_opentelemetry(door: tuple[str, Kept]) -> None:
     assert [found[("latency_bucket", bound)] for bound in ("1", "10", "+Inf")] == [1.0, 2.0, 3.0]
     assert (found[("latency_count", None)], found[("latency_sum", None)]) == (3.0, 55.5)
     assert {(key.source_agent_id, key.instance_id) for key in kept()} == {("huginn", "web-1")}
+
+
+def test_histograms_of_opentelemetry_become_distributions(door: tuple[str, Kept], redis_url: str) -> None:
+    """By its own exporter, of delta temporality: with bounds, and exponential."""
+    exporter = OTLPMetricExporter(
+        endpoint=f"{door[0]}/v1/metrics", preferred_temporality={Histogram: AggregationTemporality.DELTA}
+    )
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=60_000)
+    exponential = View(instrument_name="fine", aggregation=ExponentialBucketHistogramAggregation())
+    provider = MeterProvider([reader], Resource({"service.name": "huginn"}), views=[exponential])
+    meter = provider.get_meter("test")
+    bounds = [0.0, 20.0, 50.0, 100.0]
+    coarse = meter.create_histogram("coarse", explicit_bucket_boundaries_advisory=bounds)
+    fine = meter.create_histogram("fine")
+    values = np.random.default_rng(3).uniform(1, 200, 500)
+    for value in values.tolist():
+        coarse.record(value)
+        fine.record(value)
+    assert provider.force_flush()
+    provider.shutdown()
+    assert {key.metric for key in door[1]()} == {"coarse", "fine"}
+    broker = ValkeyBroker(redis_url)
+    batch = broker.follow("0-0", 0)[0].batch
+    broker.close()
+    ordered = np.sort(values)
+    for row in range(len(batch)):
+        some = batch.take(np.array([row])).distributions
+        assert some is not None
+        assert (int(some.count[0]), float(some.low[0]), float(some.high[0])) == (500, values.min(), values.max())
+        assert batch.value[row] == pytest.approx(values.mean())
+        for q in (0.5, 0.95, 0.99):
+            exact = ordered[math.ceil(q * 500) - 1]
+            estimate = sketch.quantile(some.bins, q, some.low[0], some.high[0])
+            if batch.keys[batch.key_index[row]].metric == "fine":
+                assert estimate == pytest.approx(exact, rel=0.05)  # 160 buckets for eight octaves: 2^(1/16) each
+            else:
+                edges = [*bounds, values.max()]
+                place = int(np.searchsorted(edges, exact))
+                assert edges[place - 1] * 0.99 <= estimate <= edges[place] * 1.01
 
 
 @pytest.mark.parametrize("gzip", [False, True])

@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import statsd
 from datadog.dogstatsd.base import DogStatsd
 from servers import eventually, free_port
 
-from muninn.model import SeriesKey
+from muninn.ingest.buffer.valkey import ValkeyBroker
+from muninn.model import Distributions, SeriesKey
+from muninn.numerics import sketch
 
 ROOT = Path(__file__).parents[2]
 Kept = Callable[[], dict[SeriesKey, list[float]]]
@@ -58,7 +61,20 @@ def by_name(kept: Kept) -> dict[str, list[float]]:
     return {",".join([key.metric, *(f"{k}={v}" for k, v in key.labels)]): values for key, values in kept().items()}
 
 
-def test_the_statsd_client(door: tuple[str, Kept], listener: tuple[int, Callable[[], None]]) -> None:
+def distributions(redis_url: str) -> dict[str, Distributions]:
+    """Those in the buffer, by metric."""
+    broker, found = ValkeyBroker(redis_url), {}
+    for handle in broker.follow("0-0", 0):
+        batch = handle.batch
+        for row in [] if batch.distributions is None else batch.distributions.rows.tolist():
+            some = batch.take(np.array([row])).distributions
+            assert some is not None
+            found[batch.keys[batch.key_index[row]].metric] = some
+    broker.close()
+    return found
+
+
+def test_the_statsd_client(door: tuple[str, Kept], listener: tuple[int, Callable[[], None]], redis_url: str) -> None:
     port, end = listener
     client = statsd.StatsClient("127.0.0.1", port, prefix="shop")
     for _ in range(10):
@@ -74,17 +90,18 @@ def test_the_statsd_client(door: tuple[str, Kept], listener: tuple[int, Callable
             together.timing("answer_ms", millis)
     end()
     expected = {
-        "shop.orders": 19.0, "shop.stock": 35.0, "shop.visitors": 2.0, "shop.answer_ms_count": 100.0,
-        "shop.answer_ms_sum": 5050.0, "shop.answer_ms_min": 1.0, "shop.answer_ms_max": 100.0,
-        "shop.answer_ms,quantile=0.5": 50.0, "shop.answer_ms,quantile=0.95": 95.0, "shop.answer_ms,quantile=0.99": 99.0,
+        "shop.orders": 19.0, "shop.stock": 35.0, "shop.visitors": 2.0, "shop.answer_ms": 50.5,
     }  # fmt: skip
     assert by_name(door[1]) == {name: [value] for name, value in expected.items()}
     assert {(key.source_agent_id, key.instance_id.rpartition(":")[2]) for key in door[1]()} == {("statsd", str(port))}
+    some = distributions(redis_url)["shop.answer_ms"]
+    assert (int(some.count[0]), float(some.low[0]), float(some.high[0])) == (100, 1.0, 100.0)
+    assert some.bins.tolist() == sketch.sketch_of(np.arange(1.0, 101.0)).tolist()
 
 
 @pytest.mark.parametrize("aggregated", [False, True])
 def test_the_client_of_datadog(
-    door: tuple[str, Kept], listener: tuple[int, Callable[[], None]], aggregated: bool
+    door: tuple[str, Kept], listener: tuple[int, Callable[[], None]], redis_url: str, aggregated: bool
 ) -> None:
     port, end = listener
     client = DogStatsd(
@@ -105,7 +122,11 @@ def test_the_client_of_datadog(
     end()
     found = by_name(door[1])
     assert found["jobs,env=prod,queue=mail,urgent=true"] == [6.0]
-    assert (found["size_bytes_count,env=prod"], found["size_bytes_sum,env=prod"]) == ([3.0], [60.0])
-    assert (found["depth_max,env=prod"], found["depth,env=prod,quantile=0.5"]) == ([3.0], [2.0])
+    assert (found["size_bytes,env=prod"], found["depth,env=prod"]) == ([20.0], [2.0])
+    some = distributions(redis_url)
+    assert {name: (int(one.count[0]), float(one.high[0])) for name, one in some.items()} == {
+        "size_bytes": (3, 30.0),
+        "depth": (3, 3.0),
+    }
     assert (found["level,env=prod"], found["users,env=prod"]) == ([3.5], [1.0])
-    assert len(found) == 3 + 2 * 7
+    assert len(found) == 5

@@ -1,8 +1,9 @@
 """JSON and NDJSON to columns.
 
 A sample is an object: `metric`, `timestamp` (epoch milliseconds or RFC 3339), `value`, and optional
-`labels`, `source_agent_id`, `instance_id`; other members are ignored. A JSON body is one sample, an array of
-samples, or an object with such an array under `metrics`. In NDJSON each line is a sample.
+`labels`, `source_agent_id`, `instance_id`; `distribution` may stand in the place of `value`; other members are
+ignored. A JSON body is one sample, an array of samples, or an object with such an array under `metrics`. In NDJSON
+each line is a sample.
 
 Belongs here: the two formats. Does not: compression, HTTP, what is acceptable (validate).
 """
@@ -16,11 +17,13 @@ import orjson
 from numpy.typing import NDArray
 
 from muninn.errors import Invalid
+from muninn.ingest.decode import distribution
 from muninn.ingest.decode.instants import from_ms, from_rfc3339
 from muninn.ingest.decode.keys import KeyTable, by_ident, resolve
 from muninn.ingest.decode.pieces import PIECE_BYTES, array_pieces, line_pieces
 from muninn.ingest.validate import Decoded, Rules, Screening, kind_of
 from muninn.model import SampleBatch
+from muninn.numerics.distributions import Distribution, columns
 
 _NUMBERS = {int, float}
 _IDENTITY = ("metric", "labels", "source_agent_id", "instance_id")
@@ -99,8 +102,27 @@ def _decode(samples: list[Any], rules: Rules, now_us: int, table: KeyTable, firs
     place_of = by_ident(_idents(rows))
     key_index, keys = resolve(*place_of, table, screening)
     at_us = _instants([row.get("timestamp") for row in rows], screening)
-    value = _values([row.get("value") for row in rows], screening)
-    return screening.decoded(SampleBatch(at_us, value, key_index, keys), rules, now_us, first_index)
+    some = _distributions(rows, screening)
+    value = _values([row.get("value", 0.0 if "distribution" in row else None) for row in rows], screening)
+    if some:
+        value[list(some)] = [each.mean for each in some.values()]
+    made = columns(np.array([*some], np.int64), [*some.values()])
+    return screening.decoded(SampleBatch(at_us, value, key_index, keys, made), rules, now_us, first_index)
+
+
+def _distributions(rows: list[dict[str, Any]], screening: Screening) -> dict[int, Distribution]:
+    """Those of the samples that are distributions, by their places."""
+    found: dict[int, Distribution] = {}
+    wrong: dict[int, str] = {}
+    for place, row in enumerate(rows):
+        if "distribution" in row:
+            try:
+                found[place] = distribution.parse(row["distribution"])
+            except Invalid as error:
+                wrong[place] = str(error)
+    if wrong:
+        screening.refuse(np.isin(np.arange(len(rows)), [*wrong]), wrong.__getitem__)
+    return found
 
 
 def _objects(samples: list[Any], screening: Screening) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
 """OpenTelemetry metrics over HTTP (OTLP 1.x, protobuf or JSON) to columns.
 
 Names keep their dots. Resource and point attributes become labels; `service.name` also names the source agent and
-`service.instance.id` the instance. A gauge or sum is one series; a histogram becomes `_count`, `_sum` and one
-`_bucket` series per bound, cumulative and labelled `le`, as Prometheus has them; an exponential histogram or summary
-keeps its count and sum. Points flagged as without a value are counted and left.
+`service.instance.id` the instance. A gauge or sum is one series. A histogram or exponential histogram of delta
+temporality is one series of distributions. One of cumulative temporality says what was since its start: it becomes
+`_count`, `_sum` and, where it has bounds, a `_bucket` series each, labelled `le`, all counters, as Prometheus has them.
+A summary keeps its count and sum. Points flagged as without a value are counted and left.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,19 +17,20 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, HistogramDataPoint, Metric
 
 from muninn.errors import Invalid
-from muninn.ingest.decode import Count
+from muninn.ingest.decode import Count, histograms
 from muninn.ingest.validate import Decoded, Rules, Screening, series_key
 from muninn.model import SampleBatch, SeriesKey
+from muninn.numerics.distributions import Distribution, columns
 
 _NO_RECORDED_VALUE = 1
 _FURTHEST_US = 253_402_300_800_000_000
 
 Labels = dict[str, str]
 # (name suffix, extra labels, value) of what one point stands for.
-Parts = Iterable[tuple[str, Labels, float]]
+Parts = Iterable[tuple[str, Labels, float | Distribution]]
 
 
 def decode(body: bytes, content_type: str, rules: Rules, now_us: int, count: Count) -> Decoded:
@@ -84,8 +86,9 @@ class _Columns:
         self._value: list[float] = []
         self._key: list[int] = []
         self._reasons: dict[int, str] = {}
+        self._distributions: dict[int, Distribution] = {}
 
-    def add(self, metric: str, labels: Labels, at_ns: int, value: float) -> None:
+    def add(self, metric: str, labels: Labels, at_ns: int, value: float | Distribution) -> None:
         try:
             key = series_key(metric, labels, labels.get("service.name"), labels.get("service.instance.id"))
             place = self._places.setdefault(key, len(self._places))
@@ -93,7 +96,9 @@ class _Columns:
             self._reasons[len(self._key)] = str(error)
             place = -1
         self._at_ns.append(at_ns)
-        self._value.append(value)
+        if isinstance(value, Distribution):
+            self._distributions[len(self._value)] = value
+        self._value.append(value.mean if isinstance(value, Distribution) else value)
         self._key.append(place)
 
     def decoded(self, rules: Rules, now_us: int) -> Decoded:
@@ -101,7 +106,9 @@ class _Columns:
         key_index = np.array(self._key, np.int32)
         screening = Screening(len(key_index))
         screening.refuse(key_index < 0, self._reasons.__getitem__)
-        batch = SampleBatch(at_us.astype(np.int64), np.array(self._value, np.float64), key_index, tuple(self._places))
+        some = columns(np.array([*self._distributions], np.int64), [*self._distributions.values()])
+        value = np.array(self._value, np.float64)
+        batch = SampleBatch(at_us.astype(np.int64), value, key_index, tuple(self._places), some)
         return screening.decoded(batch, rules, now_us)
 
 
@@ -113,8 +120,14 @@ def _points(metric: Metric) -> Iterator[tuple[HistogramDataPoint, Parts]]:
                 value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
                 yield point, [("", {}, float(value))]
         case "histogram":
+            delta = metric.histogram.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
             for point in metric.histogram.data_points:
-                yield point, _histogram(point)
+                yield point, histograms.of_bounds(point) if delta else _histogram(point)
+        case "exponential_histogram" if (
+            metric.exponential_histogram.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+        ):
+            for point in metric.exponential_histogram.data_points:
+                yield point, histograms.of_exponents(point)
         case "exponential_histogram" | "summary" as kind:
             for point in getattr(metric, kind).data_points:
                 yield point, [("_count", {}, float(point.count)), ("_sum", {}, point.sum)]

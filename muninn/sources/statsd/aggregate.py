@@ -3,8 +3,9 @@
 Belongs here: the arithmetic and its bounds. Does not: lines (lines), when a flush is due (listener).
 
 A counter is the sum of its increments in the interval, so that sum_value of any rollup bucket is the total. A timer
-(histogram, distribution) becomes count, sum, min, max and three quantiles over exactly the values of the interval. A
-set is the number of its distinct members, a gauge its last value. What was not touched has no sample.
+(histogram, distribution) becomes one distribution of the values of the interval, each as often as its sample rate
+says, to the next whole number. A set is the number of its distinct members, a gauge its last value. What was not
+touched has no sample.
 """
 
 from array import array
@@ -17,11 +18,11 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from muninn.numerics.distributions import Distribution, of_values
 from muninn.sources.statsd.lines import Line, series_of
 
-Figure = tuple[str, dict[str, str], float]
+Figure = tuple[str, dict[str, str], float | Distribution]
 
-QUANTILES_PCT = (50, 95, 99)
 _Series = tuple[str, tuple[tuple[str, str], ...]]
 _DIGEST_BYTES = 16
 
@@ -141,22 +142,15 @@ class Aggregate:
         for (name, labels), members in self._sets.items():
             yield name, dict(labels), float(len(members))
         for (name, labels), timer in self._timers.items():
-            values, weights = np.frombuffer(timer.values), np.frombuffer(timer.weights)
-            yield f"{name}_count", dict(labels), float(weights.sum())
-            yield f"{name}_sum", dict(labels), float((values * weights).sum())
-            yield f"{name}_min", dict(labels), float(values.min())
-            yield f"{name}_max", dict(labels), float(values.max())
-            for pct, value in zip(QUANTILES_PCT, quantiles(values, weights), strict=True):
-                yield name, {**dict(labels), "quantile": f"{pct / 100:g}"}, value
+            yield name, dict(labels), _distribution(np.frombuffer(timer.values), np.frombuffer(timer.weights))
 
 
-def quantiles(values: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
-    """For each of QUANTILES_PCT the smallest value up to which lies at least that share of the weight."""
-    order = np.argsort(values, kind="stable")
-    up_to = np.cumsum(weights[order])
-    # Times 100 on one side instead of a fraction on the other: whole weights are compared exactly.
-    places = [int(np.searchsorted(up_to * 100, pct * up_to[-1])) for pct in QUANTILES_PCT]
-    return [float(values[order[min(place, len(values) - 1)]]) for place in places]
+def _distribution(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Distribution:
+    """Each value as often as its weight says; the rounding of fractions does not add up."""
+    up_to = np.rint(np.cumsum(weights)).astype(np.int64)
+    times = up_to - np.concatenate(([0], up_to[:-1]))
+    some = times > 0
+    return of_values(values[some], times[some]) if some.any() else of_values(values[:1], np.ones(1, np.int64))
 
 
 def _numbers(line: Line) -> list[float]:

@@ -9,11 +9,14 @@ import socket
 import threading
 from collections.abc import Callable
 
+import numpy as np
+
 from muninn.clock import SECOND_US, Clock, SystemClock
 from muninn.errors import Misconfigured
 from muninn.meter import Meter
 from muninn.model import SampleBatch, SeriesKey
 from muninn.names import STATSD_AGENT
+from muninn.numerics.distributions import Distribution, columns
 from muninn.sources.statsd.aggregate import Aggregate, Bounds
 from muninn.sources.statsd.lines import BadLineError, parse_line
 
@@ -100,18 +103,24 @@ class StatsdListener:
         """Send what the interval came to."""
         at_us = self._clock.now_us()
         figures = self._aggregate.flush()
-        rows = [
-            (SeriesKey.of(metric, labels, STATSD_AGENT, self._instance), at_us, value)
-            for metric, labels, value in figures
-            if math.isfinite(value)  # sums may overflow
-        ]
+        rows: list[tuple[SeriesKey, int, float]] = []
+        some: dict[int, Distribution] = {}
+        for metric, labels, value in figures:
+            mean = value.mean if isinstance(value, Distribution) else value
+            if not math.isfinite(mean):  # sums may overflow
+                continue
+            if isinstance(value, Distribution):
+                some[len(rows)] = value
+            rows.append((SeriesKey.of(metric, labels, STATSD_AGENT, self._instance), at_us, mean))
         self._meter.gauge("muninn_statsd_series", self._aggregate.series)
         dropped = self._aggregate.dropped - self._dropped
         self._meter.count("muninn_statsd_dropped_total", dropped + len(figures) - len(rows))
         if dropped and not self._dropped:
             log.warning("more series or values than MUNINN_STATSD_MAX_SERIES and _MAX_VALUES: new ones are dropped")
         self._dropped += dropped
-        self._send(SampleBatch.of(rows))
+        batch = SampleBatch.of(rows)
+        made = columns(np.array([*some], np.int64), [*some.values()])
+        self._send(SampleBatch(batch.at_us, batch.value, batch.key_index, batch.keys, made))
 
     def _drain(self) -> None:
         """Take what has arrived by now."""

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from muninn.errors import Invalid
 from muninn.ingest.decode.otlp import decode
-from muninn.ingest.validate import Rules
+from muninn.ingest.validate import Decoded, Rules
 
 NOW_US = 1_790_000_000_000_000
 AT_NS = NOW_US * 1000
@@ -118,3 +118,47 @@ def test_a_bad_point_is_named_and_the_others_count() -> None:
     assert decoded.errors[0].index == 0
     assert "metric" in decoded.errors[0].reason
     assert len(decoded.batch) == len(EXPECTED) - 1
+
+
+def delta(kind: str, point: dict[str, object]) -> bytes:
+    metric = {"name": "m", kind: {"aggregationTemporality": 1, "dataPoints": [{"timeUnixNano": AT_NS, **point}]}}
+    return json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}).encode()
+
+
+def decoded(body: bytes) -> Decoded:
+    return decode(body, "application/json", Rules(), NOW_US, lambda kind, by: None)
+
+
+def test_exponential_buckets_of_both_signs_and_zero() -> None:
+    sides = {"positive": {"offset": 0, "bucketCounts": ["1", "2"]}, "negative": {"offset": 1, "bucketCounts": ["4"]}}
+    found = decoded(delta("exponentialHistogram", {"scale": 0, "zeroCount": "3", "count": "10", "sum": -6, **sides}))
+    some = found.batch.distributions
+    assert (found.errors, found.batch.value.tolist()) == ([], [-0.6])
+    assert some is not None
+    assert (some.count.tolist(), some.low.tolist(), some.high.tolist()) == ([10], [-4.0], [4.0])
+    keys, counts = some.bins >> 32, some.bins & 0xFFFF_FFFF
+    assert [int(counts[mask].sum()) for mask in (keys < 0, keys == 0, keys > 0)] == [4, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("kind", "point"),
+    [
+        ("histogram", {"bucketCounts": ["1"], "explicitBounds": [1, 2], "count": "1"}),
+        ("histogram", {"bucketCounts": ["1", "1"], "explicitBounds": ["NaN"], "count": "2"}),
+        ("histogram", {"bucketCounts": ["1", "1"], "explicitBounds": [1], "sum": "Infinity", "count": "2"}),
+        ("histogram", {"bucketCounts": [str(2**64 - 1), "1"], "explicitBounds": [1], "count": "2"}),
+        ("histogram", {"bucketCounts": ["1"] * 1001, "explicitBounds": [*range(1000)], "count": "1001"}),
+        ("exponentialHistogram", {"scale": -(2**31), "positive": {"bucketCounts": ["1"]}, "count": "1"}),
+        ("exponentialHistogram", {"scale": 2**31 - 1, "positive": {"bucketCounts": ["1"]}, "count": "1"}),
+        ("exponentialHistogram", {"scale": 0, "positive": {"bucketCounts": ["1"]}, "min": "NaN", "count": "1"}),
+    ],
+)
+def test_a_histogram_that_is_none_is_refused(kind: str, point: dict[str, object]) -> None:
+    found = decoded(delta(kind, point))
+    assert (found.rejected, len(found.batch)) == (1, 0)
+
+
+def test_a_histogram_that_counted_nothing_is_no_sample() -> None:
+    for kind in ("histogram", "exponentialHistogram"):
+        found = decoded(delta(kind, {"count": "0"}))
+        assert (found.rejected, len(found.batch)) == (0, 0)

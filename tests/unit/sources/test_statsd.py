@@ -1,11 +1,10 @@
 """StatsD: lines, and what they come to, held to sums made another way."""
 
-import math
 import socket
 import threading
 from collections import defaultdict
-from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +13,8 @@ from muninn.clock import ManualClock
 from muninn.errors import Misconfigured
 from muninn.meter import Meter
 from muninn.model import SampleBatch
+from muninn.numerics import sketch
+from muninn.numerics.distributions import Distribution
 from muninn.sources.statsd.aggregate import Aggregate, Bounds
 from muninn.sources.statsd.lines import BadLineError, Line, parse_line, series_of
 from muninn.sources.statsd.listener import StatsdListener
@@ -88,13 +89,13 @@ def test_names_and_labels(ident: tuple[bytes, bytes], found: tuple[str, dict[str
     assert series_of(ident) == found
 
 
-def figures(aggregate: Aggregate) -> dict[str, float]:
+def figures(aggregate: Aggregate) -> dict[str, float | Distribution]:
     return {
         ",".join([name, *(f"{k}={v}" for k, v in sorted(labels.items()))]): v for name, labels, v in flushed(aggregate)
     }
 
 
-def flushed(aggregate: Aggregate) -> list[tuple[str, dict[str, str], float]]:
+def flushed(aggregate: Aggregate) -> list[tuple[str, dict[str, str], float | Distribution]]:
     found = aggregate.flush()
     assert len({(name, tuple(sorted(labels.items()))) for name, labels, _ in found}) == len(found)
     return found
@@ -151,23 +152,34 @@ def test_sets_count_distinct_members(lines: list[tuple[str, str]]) -> None:
 
 
 @given(st.lists(st.tuples(WHOLE, RATES), min_size=1, max_size=60), st.sampled_from(["ms", "h", "d"]))
-def test_timers_are_exact(values: list[tuple[int, int]], kind: str) -> None:
-    """Nearest rank over the values, each as often as its sample rate says."""
+def test_timers_are_distributions(values: list[tuple[int, int]], kind: str) -> None:
+    """Of the values, each as often as its sample rate says."""
     aggregate = Aggregate()
     for value, inverse in values:
         feed(aggregate, f"t:{value}|{kind}|@{1 / inverse}".encode())
-    every = sorted(value for value, inverse in values for _ in range(inverse))
-    expected = {"t_count": len(every), "t_sum": sum(every), "t_min": every[0], "t_max": every[-1]}
-    for quantile in ("0.5", "0.95", "0.99"):
-        expected[f"t,quantile={quantile}"] = every[math.ceil(Fraction(quantile) * len(every)) - 1]
-    assert figures(aggregate) == expected
+    every = np.array([float(value) for value, inverse in values for _ in range(inverse)])
+    found = figures(aggregate)["t"]
+    assert isinstance(found, Distribution)
+    assert (found.count, found.low, found.high) == (len(every), every.min(), every.max())
+    assert found.mean == pytest.approx(every.mean())
+    assert found.bins.tolist() == sketch.sketch_of(every).tolist()
+
+
+def test_fractions_of_a_sample_rate_do_not_add_up() -> None:
+    aggregate = Aggregate()
+    feed(aggregate, *[b"t:5|ms|@0.3"] * 300)
+    found = figures(aggregate)["t"]
+    assert isinstance(found, Distribution)
+    assert found.count == 1000
 
 
 def test_several_values_of_one_line() -> None:
     aggregate = Aggregate()
     feed(aggregate, b"t:1:2:3:4|d|@0.5", b"c:1:2|c", b"g:1:5|g")
     found = figures(aggregate)
-    assert (found["t_count"], found["t_sum"], found["t,quantile=0.5"]) == (8, 20, 2)
+    timer = found["t"]
+    assert isinstance(timer, Distribution)
+    assert (timer.count, timer.mean, timer.low, timer.high) == (8, 2.5, 1, 4)
     assert (found["c"], found["g"]) == (3, 5)
 
 
@@ -182,9 +194,7 @@ def test_series_are_bounded_and_gauges_at_rest_go_first() -> None:
     assert aggregate.dropped == 4
     assert figures(aggregate) == {"c": 7, "s": 1, "old": 3}
     feed(aggregate, b"t:1|ms", b"new:1|c", b"newer:1|c")
-    assert figures(aggregate).keys() == {"new", "newer", "t_count", "t_sum", "t_min", "t_max"} | {
-        f"t,quantile={quantile}" for quantile in ("0.5", "0.95", "0.99")
-    }
+    assert figures(aggregate).keys() == {"new", "newer", "t"}
     assert aggregate.series == 0
 
 
@@ -192,9 +202,11 @@ def test_values_are_bounded() -> None:
     aggregate = Aggregate(Bounds(max_values=4))
     feed(aggregate, b"t:1:2|ms", b"s:x|s", b"s:x|s", b"s:y|s", b"t:9|ms", b"s:z|s", b"c:1|c")
     found = figures(aggregate)
-    assert (found["t_count"], found["s"], found["c"], aggregate.dropped) == (2, 2, 1, 2)
+    timer = found["t"]
+    assert isinstance(timer, Distribution)
+    assert (timer.count, found["s"], found["c"], aggregate.dropped) == (2, 2, 1, 2)
     feed(aggregate, b"t:9|ms")
-    assert figures(aggregate)["t_max"] == 9
+    assert figures(aggregate).keys() == {"t"}
 
 
 def test_a_flush_sends_what_was_touched(caplog: pytest.LogCaptureFixture) -> None:
