@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test check chaos bench bench-detect lock clean browser
+.PHONY: help setup up down status test check chaos bench bench-detect fuzz lock clean browser
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -52,6 +52,9 @@ bench: setup  ## measure, print ratios, write bench/results/*.json
 
 bench-detect: setup  ## the labelled anomaly benchmark (MUNINN_BENCH_NAB) with baselines, and speed
 	@$(BIN)/python -m bench detect
+
+fuzz: setup  ## each decoder under a coverage-guided fuzzer for a minute (MUNINN_TEST_FUZZ_S), scanners with bounds checked
+	@NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.numba_bounds MUNINN_TEST_FUZZ_S=$${MUNINN_TEST_FUZZ_S:-60} $(BIN)/python -m pytest tests/fuzz
 
 lock: setup  ## renew requirements/*.txt from *.in
 	@for set in uv dev run; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$(test $$set = run && echo "-c requirements/dev.txt") requirements/$$set.in -o requirements/$$set.txt; done

@@ -1,0 +1,32 @@
+"""All targets for a few seconds under a coverage-guided fuzzer; `make fuzz` runs each for a minute."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from targets import TARGETS
+
+EACH_S = int(os.environ.get("MUNINN_TEST_FUZZ_S", "0"))
+SECONDS = EACH_S or 6
+NAMES = [*TARGETS] if EACH_S else ["all"]
+START_S = 120
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no build for this platform")
+@pytest.mark.timeout(SECONDS + START_S + 10)
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_found(name: str, tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("cover.py")), name, str(SECONDS), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=SECONDS + START_S,
+    )
+    crashes = {path.name: path.read_bytes()[:200] for path in tmp_path.glob("*-*") if not path.name.startswith("seed-")}
+    told = found.stderr[-3000:]
+    assert found.returncode == 0, f"{crashes}\n{told}"
+    assert "DONE" in told, "it ran to its end"

@@ -1,0 +1,52 @@
+"""Every decoder over bytes of any kind and over damaged good inputs: Invalid or a sound answer, nothing else."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from targets import SEEDS, TARGETS
+
+# Bytes that mean something to some format, and lengths that promise more than there is.
+TOKENS = st.sampled_from(
+    [b"", b"\0", b"\xff" * 4, b"\xff\xff\xff\xff\x0f", b"\x80" * 10, b"[" * 300, b'{"a":' * 120, b"9" * 400,
+     b"1e999", b"-", b"NaN", b'"', b"\\", b"\n", b",", b"=", b" ", b"\xc3\x28", b"ARROW1", b"\x1f\x8b", b"null",
+     b"\xf0\x9f\x92\xa9"]
+)  # fmt: skip
+
+
+@st.composite
+def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+    """A good input with some pieces cut out, put in twice, or overwritten."""
+    data = bytearray(draw(st.sampled_from(seeds)))
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, len(data)))
+        end = min(len(data), start + draw(st.integers(0, 24)))
+        piece = draw(st.one_of(TOKENS, st.binary(max_size=12), st.just(bytes(data[start:end]) * 2)))
+        data[start:end] = piece
+    return bytes(data)
+
+
+def run(target: Callable[[bytes], None], data: st.SearchStrategy[bytes], examples: int) -> None:
+    @settings(max_examples=examples, deadline=None, suppress_health_check=[*HealthCheck])
+    @given(data)
+    def check(found: bytes) -> None:
+        target(found)
+
+    check()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_seeds_are_good(name: str) -> None:
+    for seed in SEEDS[name]:
+        TARGETS[name](seed)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_any_bytes(name: str) -> None:
+    run(TARGETS[name], st.one_of(st.binary(max_size=300), st.lists(TOKENS, max_size=8).map(b"".join)), 60)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_damaged_inputs(name: str) -> None:
+    run(TARGETS[name], damaged(SEEDS[name]), 120)
