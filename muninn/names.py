@@ -134,6 +134,7 @@ _HELP = {
     # Muninn itself.
     "muninn_ingest_requests_total": "requests at the ingest door, by status",
     "muninn_ingest_samples_total": "samples that the buffer has durably",
+    "muninn_ingest_refused_total": "samples refused at the door, by reason",
     "muninn_ingest_rejected_total": "samples refused at the door as bad",
     "muninn_ingest_bytes_total": "request bytes at the ingest door, as sent",
     "muninn_gate_refused_total": "samples of new series over a limit",

@@ -120,6 +120,11 @@ class IngestDoor:
                 entry_id = self._broker.append(decoded.batch, key)
         self._meter.count("muninn_ingest_samples_total", len(decoded.batch))
         self._meter.count("muninn_ingest_rejected_total", decoded.rejected)
+        if decoded.rejected:
+            rest = decoded.rejected - sum(decoded.by_reason.values())
+            for reason, count in (*decoded.by_reason.items(), ("malformed", rest)):
+                if count > 0:
+                    self._meter.count("muninn_ingest_refused_total", count, reason=reason)
         return decoded, entry_id
 
     def _charge(self, request: Request, decoded: Decoded) -> None:

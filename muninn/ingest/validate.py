@@ -5,6 +5,7 @@ Does not: wire formats (decode), HTTP answers (http).
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -42,12 +43,14 @@ class Decoded:
     """The good samples, how many were refused, and the first of the refused with their reasons.
 
     left_out: samples that rules at the door leave out: neither good nor bad.
+    by_reason: how many were refused as too_old, too_new, value, or too_many_series; the rest was malformed.
     """
 
     batch: SampleBatch
     errors: list[BadSample] = field(default_factory=list)
     rejected: int = 0
     left_out: int = 0
+    by_reason: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def joined(cls, parts: Sequence["Decoded"], rules: "Rules") -> "Decoded":
@@ -55,7 +58,9 @@ class Decoded:
         if len(parts) == 1:
             return parts[0]
         errors = [bad for part in parts for bad in part.errors][: rules.max_errors]
-        return cls(SampleBatch.concat([part.batch for part in parts]), errors, sum(part.rejected for part in parts))
+        whole = SampleBatch.concat([part.batch for part in parts])
+        by_reason = sum((part.by_reason for part in parts), Counter[str]())
+        return cls(whole, errors, sum(part.rejected for part in parts), by_reason=by_reason)
 
 
 @dataclass(frozen=True)
@@ -153,11 +158,17 @@ class Screening:
     def __init__(self, n: int):
         self._refused: Mask = np.zeros(n, np.bool_)
         self._checks: list[tuple[Mask, Callable[[int], str]]] = []
+        self._by_reason: Counter[str] = Counter()
 
-    def refuse(self, mask: Mask, reason: Callable[[int], str]) -> None:
-        """Refuse the samples of `mask` (bool[n]); `reason(index)` is asked only for those that are reported."""
+    def refuse(self, mask: Mask, reason: Callable[[int], str], kind: str = "") -> None:
+        """Refuse the samples of `mask` (bool[n]); `reason(index)` is asked only for those that are reported.
+
+        kind: what they are counted as, see Decoded.by_reason; empty: malformed.
+        """
         if mask.any():
             self._checks.append((mask, reason))
+            if kind:
+                self._by_reason[kind] += int((mask & ~self._refused).sum())
             self._refused |= mask
 
     def decoded(self, batch: SampleBatch, rules: Rules, now_us: int, first_index: int = 0) -> Decoded:
@@ -172,7 +183,8 @@ class Screening:
             return Decoded(batch)
         bad = np.flatnonzero(self._refused)
         errors = [BadSample(first_index + int(row), self._reason(int(row))) for row in bad[: rules.max_errors]]
-        return Decoded(without_unused_keys(batch.take(~self._refused)), errors, len(bad))
+        good = without_unused_keys(batch.take(~self._refused))
+        return Decoded(good, errors, len(bad), by_reason=self._by_reason)
 
     def _check_instants(self, at_us: NDArray[np.int64], rules: Rules, now_us: int) -> None:
         window = rules.window(now_us)
@@ -187,15 +199,17 @@ class Screening:
                 f"timestamp: {_iso(at_us[row])} is {ahead:.0f} s ahead of our clock, {rules.future_s:.0f} s are allowed"
             )
 
-        self.refuse(at_us < window.since_us, too_old)
-        self.refuse(at_us >= window.until_us, too_new)
+        self.refuse(at_us < window.since_us, too_old, "too_old")
+        self.refuse(at_us >= window.until_us, too_new, "too_new")
 
     def _check_values(self, value: NDArray[np.float64]) -> None:
-        self.refuse(~np.isfinite(value), lambda _: "value: must be finite")
+        self.refuse(~np.isfinite(value), lambda _: "value: must be finite", "value")
         size = np.abs(value)
         beyond = (size > LARGEST) | ((size < SMALLEST) & (size > 0))
         self.refuse(
-            beyond, lambda row: f"value: {value[row]:g} is not 0 or between {SMALLEST:g} and {LARGEST:g} in size"
+            beyond,
+            lambda row: f"value: {value[row]:g} is not 0 or between {SMALLEST:g} and {LARGEST:g} in size",
+            "value",
         )
 
     def _check_distributions(self, batch: SampleBatch) -> None:

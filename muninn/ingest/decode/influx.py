@@ -6,6 +6,7 @@ counted and left. A line without a timestamp is of now. A quoted string may not 
 """
 
 import re
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,4 +128,5 @@ def _with_line_faults(decoded: Decoded, fields: Fields, rules: Rules) -> Decoded
     faults = [BadSample(int(line), f"line {line + 1}: {FAULTS[fault]}") for line, fault in fields.line_faults]
     if not faults:
         return decoded
-    return Decoded(decoded.batch, (decoded.errors + faults)[: rules.max_errors], decoded.rejected + len(faults))
+    errors = (decoded.errors + faults)[: rules.max_errors]
+    return replace(decoded, errors=errors, rejected=decoded.rejected + len(faults))

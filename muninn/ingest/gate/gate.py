@@ -8,6 +8,7 @@ it is asked anew: room may have come. While the store is away everything counts 
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -351,7 +352,8 @@ def _with_errors(decoded: Decoded, refused: Mapping[int, str], max_errors: int) 
     places = _places_in_request(decoded)
     more = [BadSample(int(places[row]), refused[int(batch.key_index[row])]) for row in rows[:max_errors]]
     errors = sorted([*decoded.errors, *more], key=lambda each: each.index)[:max_errors]
-    return replace(decoded, errors=errors, rejected=decoded.rejected + len(rows))
+    by_reason = decoded.by_reason + Counter(too_many_series=len(rows))
+    return replace(decoded, errors=errors, rejected=decoded.rejected + len(rows), by_reason=by_reason)
 
 
 def _places_in_request(decoded: Decoded) -> NDArray[np.intp]:

@@ -221,3 +221,12 @@ def test_limits_of_time_come_from_the_clock(door: Door) -> None:
     door.clock.advance(200)
     assert door.post(sample(timestamp=NOW_MS + 700_000)).status_code == 200
     assert door.kept()[0][1] == NOW_MS * 1000 + 700 * SECOND_US
+
+
+def test_what_is_refused_is_counted_by_reason(door: Door) -> None:
+    hour_ms = 3_600_000
+    good, old, new = sample(), sample(timestamp=NOW_MS - 91 * 24 * hour_ms), sample(timestamp=NOW_MS + hour_ms)
+    answer = door.post([good, old, old, new, sample(1e300), sample("x"), {"metric": "cpu"}, 7])
+    assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, 7)
+    found = {labels["reason"]: value for name, labels, value in door.meter.snapshot() if name.endswith("refused_total")}
+    assert found == {"too_old": 2, "too_new": 1, "value": 1, "malformed": 3}
