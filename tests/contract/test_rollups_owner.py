@@ -5,6 +5,7 @@ Its clock is the server's, so that samples here are of today.
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -228,3 +229,42 @@ def test_a_job_that_is_killed_midway_loses_nothing(server: stores.Postgres) -> N
     )
     assert_same(server, twin)
     assert sum(each.max_value == 900.0 for each in server.buckets(RESOLUTIONS[3], ALL_TIME)) == 1
+
+
+def test_a_refresh_by_hand_at_the_same_time_is_waited_out_or_tried_again(server: stores.Postgres) -> None:
+    """What the decision forbids, and what no one should lose samples by."""
+    twin = Twin()
+    now = twin.clock.now_us()
+    load(server, twin, a_day_and_a_half(now), "1-0")
+    run_job(server)
+    appoint(server.database, "muninn", every_s=1, settle_s=1, lateness_s=LATENESS_S)
+    load(server, twin, [(KEYS[1], now - 3 * HOUR_US - 1, 900.0)], "2-0")
+    by_hand = "call refresh_continuous_aggregate('rollup_1min', now() - interval '6 hours', now() - interval '1 hour')"
+
+    def refreshed_by_hand() -> None:
+        with psycopg.connect(server.connection.info.dsn, autocommit=True) as other:
+            other.execute(by_hand)
+
+    def waiting(words: str) -> bool:
+        found = server.connection.execute(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like %s", (f"%{words}%",)
+        ).fetchone()
+        return bool(found[0])
+
+    def refreshed() -> bool:
+        """Nothing waits any more; where it was refused, late rows stay in the log."""
+        refresh.refresh_fresh(server.database, now, 15)
+        return server.connection.execute("select count(*) from late_rows").fetchone() == (0,)
+
+    with ThreadPoolExecutor(2) as threads:
+        with held_up(server, "lock table rollup_1min in share mode"):
+            other = threads.submit(refreshed_by_hand)
+            eventually(lambda: waiting("call refresh_continuous_aggregate"), 30, "the refresh by hand is on its way")
+            ours = threads.submit(refreshed)
+            eventually(lambda: waiting("rollup_compute_again") or ours.done(), 30, "ours waits, or was refused")
+            assert not ours.done() or not ours.result()
+        other.result(60)
+        ours.result(60)
+    eventually(refreshed, 30, "the next one computes what was refused")
+    assert_same(server, twin)
+    assert sum(each.max_value == 900.0 for each in server.buckets(RESOLUTIONS[0], ALL_TIME)) == 1
