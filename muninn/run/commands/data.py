@@ -74,7 +74,7 @@ def analytics_export(
 
 @app.command()
 def export(path: Target, since: Since = "-24h", until: Until = "now") -> None:
-    """Write the data into a DuckDB file: short for `muninn analytics export`."""
+    """Write the data into a DuckDB file for other tools."""
     from muninn.run.analysis import export as run
 
     run(chosen.load(), path, since, until)

@@ -21,7 +21,7 @@ def cardinality(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="rows of each table")] = 10,
     json: Json = False,
 ) -> None:
-    """Show the metrics, sources and labels with most series, how they grow, and what was refused."""
+    """Show where series come from and how fast they grow."""
     from muninn.run.cardinality import show
 
     show(chosen.load(), metric, limit, json)

@@ -58,7 +58,7 @@ def collector(number: Number = 1) -> None:
 
 @app.command()
 def scraper(number: Number = 1) -> None:
-    """Run the scraper alone: pulls Prometheus text from MUNINN_SCRAPER_TARGETS.
+    """Run the scraper alone: pulls from MUNINN_SCRAPER_TARGETS.
 
     It sends to the gateway at MUNINN_SCRAPER_URL.
     """
@@ -76,7 +76,7 @@ def statsd(number: Number = 1) -> None:
 
 @app.command()
 def alerter(number: Number = 1) -> None:
-    """Run the alerter alone: judges alert rules, keeps alerts, notifies."""
+    """Run the alerter alone: judges rules, keeps alerts, notifies."""
     _program("alerter", number)
 
 
