@@ -1,5 +1,6 @@
 """The rules that come with Muninn: each is right, has a runbook, and asks for metrics that exist."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,12 @@ def test_every_metric_is_one_that_we_send(rule: Rule) -> None:
 @pytest.mark.parametrize("test", TESTS, ids=lambda test: test.name)
 def test_their_own_tests_pass(test: RuleTest) -> None:
     assert run(test, BOOK.rules).differences == ()
+
+
+def test_the_example_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK_SECRET", "x")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(rules:.*?)```", text, re.DOTALL)
+    found, faults = book([("README.md", example)], {})
+    assert not faults
+    assert (len(found.rules), len(found.receivers), len(found.routes)) == (1, 1, 1)
