@@ -27,6 +27,7 @@ PARTS = [
     "refresher",
     "sidecar",
     "alerter",
+    "detector",
     "collector",
     "dagster-code",
     "dagster-web",
