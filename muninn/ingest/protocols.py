@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from muninn.ingest.decode import Count
+from muninn.ingest.decode.form import decode_form
 from muninn.ingest.decode.json import decode_json, decode_ndjson
 from muninn.ingest.decode.keys import KeyTable
 from muninn.ingest.problem import problem
@@ -94,6 +95,10 @@ def _ndjson(body: bytes, rules: Rules, now_us: int, _: int, keys: KeyTable) -> D
     return decode_ndjson(body, rules, now_us, keys)
 
 
+def _form(body: bytes, rules: Rules, now_us: int, _: int, keys: KeyTable) -> Decoded:
+    return decode_form(body, rules, now_us, keys)
+
+
 def _arrow_stream(body: bytes, rules: Rules, now_us: int, max_bytes: int, keys: KeyTable) -> Decoded:
     from muninn.ingest.decode.arrow import decode_arrow_stream
 
@@ -110,6 +115,7 @@ _OWN_FORMATS: dict[str, Decode] = {
     "application/json": _json,
     "application/x-ndjson": _ndjson,
     "text/x-ndjson": _ndjson,
+    "application/x-www-form-urlencoded": _form,
     "application/vnd.apache.arrow.stream": _arrow_stream,
     "application/vnd.apache.arrow.file": _arrow_file,
 }

@@ -2,12 +2,13 @@
 
 A sample is an object: `metric`, `timestamp` (epoch milliseconds or RFC 3339), `value`, and optional
 `labels`, `source_agent_id`, `instance_id`; `distribution` may stand in the place of `value`; other members are
-ignored. A JSON body is one sample, an array of samples, or an object with such an array under `metrics`. In NDJSON
-each line is a sample.
+ignored. Numbers may be given as text, which is all that templates can make. A JSON body is one sample, an array of
+samples, or an object with such an array under `metrics`. In NDJSON each line is a sample.
 
 Belongs here: the two formats. Does not: compression, HTTP, what is acceptable (validate).
 """
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any
@@ -26,6 +27,8 @@ from muninn.model import SampleBatch
 from muninn.numerics.distributions import Distribution, columns
 
 _NUMBERS = {int, float}
+# As JSON writes a number; a sign or a zero in front does no harm. No longer than any double needs.
+_NUMERAL = re.compile(r"\s{0,8}[+-]?(?=\.?\d)\d{0,320}(\.\d{0,320})?([eE][+-]?\d{1,4})?\s{0,8}", re.ASCII)
 _IDENTITY = ("metric", "labels", "source_agent_id", "instance_id")
 # Stands for a series whose parts are nested too deep to be written again.
 _TOO_DEEP = orjson.dumps(["_", [], None, None])
@@ -96,6 +99,11 @@ def _line(line: bytes) -> Any:
         return _BadLine(f"not JSON: {error.msg} (column {error.colno})")
 
 
+def decode_rows(samples: list[Any], rules: Rules, now_us: int, table: KeyTable) -> Decoded:
+    """The samples of objects that were read already."""
+    return _decode(samples, rules, now_us, table, 0)
+
+
 def _decode(samples: list[Any], rules: Rules, now_us: int, table: KeyTable, first_index: int) -> Decoded:
     screening = Screening(len(samples))
     rows = _objects(samples, screening)
@@ -162,8 +170,10 @@ def _instants(raw: list[Any], screening: Screening) -> NDArray[np.int64]:
         at_us, ok = from_ms(np.array(raw, np.float64))
     elif kinds == {str}:
         at_us, ok = from_rfc3339(raw)
+        if not ok.all():
+            at_us, ok = _mixed_instants(_as_numbers(raw))
     else:
-        at_us, ok = _mixed_instants(raw)
+        at_us, ok = _mixed_instants(_as_numbers(raw))
 
     def reason(row: int) -> str:
         found = raw[row]
@@ -188,12 +198,20 @@ def _mixed_instants(raw: Sequence[Any]) -> tuple[NDArray[np.int64], NDArray[np.b
     return at_us, ok
 
 
+def _as_numbers(raw: list[Any]) -> list[Any]:
+    """The same with numbers in the place of texts that write one."""
+    return [float(found) if type(found) is str and _NUMERAL.fullmatch(found) else found for found in raw]
+
+
 def _values(raw: list[Any], screening: Screening) -> NDArray[np.float64]:
     if set(map(type, raw)) <= _NUMBERS:
         return np.array(raw, np.float64)
+    raw = _as_numbers(raw)
 
     def reason(row: int) -> str:
         found = raw[row]
+        if isinstance(found, str):
+            return f"value: {found[:60]!r} is not a number"
         return "value: missing" if found is None else f"value: must be a number, not {kind_of(found)}"
 
     screening.refuse(_mask(raw, lambda found: type(found) not in _NUMBERS), reason)

@@ -201,7 +201,7 @@ def one(**parts: Any) -> bytes:
         (one(timestamp=[1]), "timestamp: must be epoch milliseconds or RFC 3339, not an array"),
         (one(timestamp=NOW_US), f"timestamp: {NOW_US} is not in epoch milliseconds (microseconds or nanoseconds?)"),
         (one(value=None), "value: missing"),
-        (one(value="1"), "value: must be a number, not a string"),
+        (one(value="one"), "value: 'one' is not a number"),
         (one(value=True), "value: must be a number, not a boolean"),
         (one(metric="no good"), "metric: 'no good' is not a name ([a-zA-Z_:][a-zA-Z0-9_:.-/]*)"),
         (one(labels={"a": ["b"]}), "labels.a: must be a string, not an array"),
