@@ -167,7 +167,8 @@ class Gate:
             given = int(used[first[at]])
             return others[outcome[given]].canonical if outcome[given] >= 0 else keys.name(given)
 
-        return SampleBatch(rows.at_us, rows.value, place[rows.key_index], SeriesSet(fingerprints[first], name_of))
+        named = SeriesSet(fingerprints[first], name_of)
+        return SampleBatch(rows.at_us, rows.value, place[rows.key_index], named, rows.distributions)
 
     def _find(self, fingerprints: Fingerprints) -> tuple[NDArray[np.int32], int]:
         with self._lock:

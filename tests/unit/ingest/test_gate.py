@@ -3,15 +3,17 @@
 from collections.abc import Iterable
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from muninn.clock import ManualClock
 from muninn.errors import Invalid, Unavailable
+from muninn.ingest.decode.json import decode_json
 from muninn.ingest.gate.gate import Bounds, Gate, Limits
 from muninn.ingest.gate.rules import DoorRules, parse
-from muninn.ingest.validate import BadSample, Decoded
+from muninn.ingest.validate import BadSample, Decoded, Rules
 from muninn.meter import Meter
 from muninn.model import SampleBatch, SeriesKey
 from muninn.model.series_set import Fingerprints
@@ -148,6 +150,20 @@ def test_rules_leave_out_rename_and_merge_before_limits_count() -> None:
         assert {dict(key.labels)["route"] for key in kept if key.metric == "new_x"} == {"/0", "/1"}
         assert len(found.batch.keys) == 3  # nine became three, of which one was too many; and the other
         assert len(rows(found)) == 7
+
+
+def test_distributions_stay_with_their_samples() -> None:
+    house = House(rules=RULES)
+    body = [
+        {"metric": metric, "timestamp": 1_700_000_000_000, "distribution": {"values": values}, "labels": {"path": "/"}}
+        for metric, values in (("debug_y", [1, 2]), ("old_x", [3, 4, 5]))
+    ]
+    found = house.send([], decode_json(orjson.dumps(body), Rules(), house.clock.now_us()))
+    assert (found.left_out, [key.metric for key in found.batch.keys]) == (1, ["new_x"])
+    made = found.batch.distributions
+    assert made is not None
+    assert len(made) == 1
+    assert found.batch.value.tolist() == [4.0]
 
 
 def test_other_rules_are_taken_up() -> None:
