@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test check chaos bench bench-detect fuzz lock clean browser
+.PHONY: help setup up down status test check chaos bench bench-ingest bench-detect fuzz lock clean browser
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -49,6 +49,9 @@ check: setup  ## the fast loop: style, types, imports, unit tests
 
 bench: setup  ## measure, print ratios, write bench/results/*.json
 	@$(BIN)/python -m bench
+
+bench-ingest: setup  ## from bytes on the socket to committed rows: samples/s, share of COPY, CPU by stage
+	@$(BIN)/python -m bench ingest
 
 bench-detect: setup  ## the labelled anomaly benchmark (MUNINN_BENCH_NAB) with baselines, and speed
 	@$(BIN)/python -m bench detect

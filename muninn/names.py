@@ -10,6 +10,10 @@ from typing import Literal
 GROUP = "loaders"
 DEAD_LETTERS = "muninn:deadletter"
 DEAD_LETTER_BYTES = "muninn:deadletter:bytes"
+# The newest id that was given to entries of several shards.
+LAST_ID = "muninn:ingest:last"
+# Loaders by when they were last there, in milliseconds.
+LOADERS = "muninn:loaders"
 # Grows whenever somebody needs the names of all series again; see ingest.buffer.roster.
 NAMES_EPOCH = "muninn:names"
 HOST_AGENT = "host-collector"
@@ -33,6 +37,11 @@ def ingest_stream(shard: int = 0) -> str:
 def score_stream() -> str:
     """The stream between the detector and those who act on scores."""
     return "muninn:scores"
+
+
+def lease_key(shard: int) -> str:
+    """Which loader takes the entries of a shard."""
+    return f"muninn:lease:{shard}"
 
 
 def idempotency_key(key: str) -> str:

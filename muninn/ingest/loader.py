@@ -82,11 +82,16 @@ class Sink(Protocol):
 
 @dataclass(frozen=True)
 class LoaderLimits:
-    """How much one transaction takes, how long a read waits, and when a dead loader's entries are taken over."""
+    """How much one transaction takes, how long a read waits, and when a dead loader's entries are taken over.
+
+    pace_s: after a read that was not full the next one begins this much later, counted from its beginning: entries
+    gather meanwhile, and a transaction of many costs hardly more than one of few.
+    """
 
     max_entries: int = 256
     max_rows: int = 200_000
     block_ms: int = 1_000
+    pace_s: float = 0.1
     takeover_s: float = 15.0
 
 
@@ -121,8 +126,12 @@ class Loader:
         backoff_s = _FIRST_BACKOFF_S
         while not stop.is_set():
             try:
-                self.step()
+                started = self._clock.monotonic()
+                entries = self.step()
                 backoff_s = _FIRST_BACKOFF_S
+                early_s = self._limits.pace_s - (self._clock.monotonic() - started)
+                if 0 < entries < self._limits.max_entries and early_s > 0:
+                    self._clock.wait(early_s, stop)
             except Unavailable as error:
                 self._recovering = True
                 self._meter.count("muninn_loader_retries_total")

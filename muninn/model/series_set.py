@@ -15,6 +15,8 @@ from muninn.model.series import SeriesKey
 # A fingerprint as 16 opaque bytes.
 FINGERPRINT = np.dtype("V16")
 Fingerprints = NDArray[np.void]
+# The series fall into so many lanes, by fingerprint: what is split by series is split along them.
+LANES = 16
 # A place in the set -> the canonical form of the series there, or None where it is not known here.
 NameOf = Callable[[int], bytes | None]
 
@@ -121,3 +123,9 @@ class SeriesSet(Sequence[SeriesKey]):
 def fingerprints_of(digests: Sequence[bytes]) -> Fingerprints:
     """V16[k] of digests."""
     return np.frombuffer(b"".join(digests), FINGERPRINT)
+
+
+def lanes_of(fingerprints: Fingerprints) -> NDArray[np.uint8]:
+    """uint8[k]: which of the LANES each series is in."""
+    lanes: NDArray[np.uint8] = np.ascontiguousarray(fingerprints).view(np.uint8)[::16] % LANES
+    return lanes

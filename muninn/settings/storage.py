@@ -17,6 +17,9 @@ class Buffer(Section):
     idempotency_s: int = Field(
         86_400, ge=60, description="seconds that a request's Idempotency-Key is remembered (about 130 bytes each)"
     )
+    shards: int = Field(
+        1, ge=1, le=16, description="streams that entries are split over, by series; each is one loader's at a time"
+    )
     durability: Literal["fsync", "memory"] = Field(
         "fsync", description="answer success after the entry is on disk (fsync) or in the server's memory (memory)"
     )

@@ -13,19 +13,19 @@ import uuid
 import numpy as np
 from numpy.typing import NDArray
 
-from muninn.model.series_set import FINGERPRINT
+from muninn.model.series_set import FINGERPRINT, LANES
 from muninn.store import _advance, arrays
 from muninn.store.database import Database, Transaction
-from muninn.store.series_index import LANES, SeriesIndex
+from muninn.store.series_index import SeriesIndex
 
 _NEVER = np.iinfo(np.int64).min
 _UNKNOWN = np.iinfo(np.int64).max
 # As many newest samples are noted in each load without a second thought.
-_ALWAYS = 1_000
-# Noting one newest sample costs about as much as loading this many samples: a load notes them if it has ten times more.
-_ROWS_EACH = 5
-_SECONDS_EACH = 6e-6
-_SHARE = 10
+_ALWAYS = 100
+# Noting one newest sample costs about as much as loading ten: a load of this many samples for each notes them all.
+_ROWS_EACH = 200
+# Else they are noted as often as takes a twentieth of the time, and not more often than once in so many seconds.
+_SECONDS_EACH, _SHARE, _SECONDS = 6e-6, 20, 1.0
 
 
 class UnknownSeriesError(Exception):
@@ -199,7 +199,9 @@ class Held:
         """Whether noting all that waits is cheap beside a load of so many rows, or was put off for long."""
         waiting = self._latest._pending + sum(len(slots) for slots, *_ in self._undo)
         put_off_s = time.monotonic() - self._latest._noted
-        return waiting <= max(_ALWAYS, rows // (_ROWS_EACH * _SHARE)) or put_off_s >= waiting * _SECONDS_EACH * _SHARE
+        if waiting <= max(_ALWAYS, rows // _ROWS_EACH):
+            return True
+        return put_off_s >= max(_SECONDS, waiting * _SECONDS_EACH * _SHARE)
 
     def keep(self, flush: bool) -> None:
         """Write newest samples, if `flush`, and that it was us who wrote to the lanes."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from muninn.clock import HOUR_US, Clock
 from muninn.errors import Unnamed
 from muninn.model import SeriesKey, SeriesSet
-from muninn.model.series_set import FINGERPRINT, Fingerprints
+from muninn.model.series_set import FINGERPRINT, Fingerprints, lanes_of
 from muninn.model.window import as_datetime
 from muninn.numerics.fingerprints import FingerprintTable
 from muninn.store import arrays
@@ -21,7 +21,6 @@ from muninn.store.database import Database
 MAX_CACHED = 2_000_000
 # The id of a key that PostgreSQL can not hold.
 UNKEEPABLE = -1
-LANES = 16
 # Keys per statement: bounds the statement's memory and how long others wait for its locks.
 _CHUNK = 20_000
 _NO_SLOT = 0
@@ -111,12 +110,6 @@ class SeriesIndex:
         self.count += len(there)
         slots[ids >= 0] = self._table.find(fingerprints[ids >= 0])
         return slots
-
-
-def lanes_of(fingerprints: Fingerprints) -> NDArray[np.uint8]:
-    """uint8[k]: which of the LANES each series is in."""
-    lanes: NDArray[np.uint8] = np.ascontiguousarray(fingerprints).view(np.uint8)[::16] % LANES
-    return lanes
 
 
 def find(database: Database, fingerprints: Fingerprints) -> NDArray[np.int32]:

@@ -46,6 +46,90 @@ if remember > 0 then redis.call('SET', KEYS[4], id, 'EX', remember) end
 return id
 """
 
+# KEYS idempotency names last, then stream unacked bytes of each shard that gets an entry; ARGV max_bytes, seconds to
+# remember the key, epoch as above, number of shards (their bytes are further KEYS at the end), then for each entry how
+# many parts its fields have, and these. All entries get one id, above every id before, so that there is one order over
+# all shards. Returns as APPEND does.
+APPEND_SHARDS = """
+local remember = tonumber(ARGV[2])
+if remember > 0 then
+  local known = redis.call('GET', KEYS[1])
+  if known then
+    redis.call('EXPIRE', KEYS[1], remember)
+    return known
+  end
+end
+if ARGV[3] ~= '' then
+  local epoch = redis.call('GET', KEYS[2]) or '0'
+  if epoch ~= ARGV[3] then return 'names:' .. epoch end
+end
+local hashes = tonumber(ARGV[4])
+local entries = (#KEYS - 3 - hashes) / 3
+local size, held = 0, 0
+for i = 5, #ARGV do size = size + #ARGV[i] end
+for i = #KEYS - hashes + 1, #KEYS do held = held + tonumber(redis.call('HGET', KEYS[i], 'held') or '0') end
+if held > 0 and held + size > tonumber(ARGV[1]) then return held end
+local now = redis.call('TIME')
+local ms, seq = now[1] * 1000 + math.floor(now[2] / 1000), 0
+local function above(id)
+  local m, s = string.match(id, '^(%d+)-(%d+)$')
+  m, s = tonumber(m), tonumber(s)
+  if m > ms or (m == ms and s >= seq) then ms, seq = m, s + 1 end
+end
+local last = redis.call('GET', KEYS[3])
+if last then above(last) end
+for e = 0, entries - 1 do
+  local info = redis.pcall('XINFO', 'STREAM', KEYS[4 + e * 3])
+  if not info.err then
+    for i = 1, #info, 2 do
+      if info[i] == 'last-generated-id' then above(info[i + 1]) end
+    end
+  end
+end
+local id = string.format('%.0f-%.0f', ms, seq)
+local at = 5
+for e = 0, entries - 1 do
+  local parts, bytes = tonumber(ARGV[at]), 0
+  for i = at + 1, at + parts do bytes = bytes + #ARGV[i] end
+  redis.call('XADD', KEYS[4 + e * 3], id, unpack(ARGV, at + 1, at + parts))
+  redis.call('ZADD', KEYS[5 + e * 3], string.format('%.0f', ms), id .. ' ' .. bytes)
+  redis.call('HINCRBY', KEYS[6 + e * 3], 'held', bytes)
+  at = at + parts + 1
+end
+redis.call('SET', KEYS[3], id)
+if remember > 0 then redis.call('SET', KEYS[1], id, 'EX', remember) end
+return id
+"""
+
+# KEYS loaders, then the lease of each shard; ARGV consumer, now_ms, milliseconds that a lease holds. Renews this
+# loader's leases, lets those go that are more than its share, and takes free ones up to it. Returns its shards' places.
+LEASE = """
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.0f', ARGV[2] - ARGV[3]))
+local shards = #KEYS - 1
+local share = math.ceil(shards / redis.call('ZCARD', KEYS[1]))
+local mine, held = {}, 0
+for pass = 1, 2 do
+  for i = 1, shards do
+    local owner = redis.call('GET', KEYS[i + 1])
+    if pass == 1 and owner == ARGV[1] then
+      if held < share then
+        redis.call('PEXPIRE', KEYS[i + 1], ARGV[3])
+        held = held + 1
+        mine[#mine + 1] = i - 1
+      else
+        redis.call('DEL', KEYS[i + 1])
+      end
+    elseif pass == 2 and not owner and held < share then
+      redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[3])
+      held = held + 1
+      mine[#mine + 1] = i - 1
+    end
+  end
+end
+return mine
+"""
+
 # KEYS stream unacked; ARGV group max_entries max_bytes. How many of the next entries fit into max_bytes.
 ROOM = """
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
