@@ -5,7 +5,7 @@ Belongs here: the wiring of one process's Reads. Does not: starting servers (run
 
 from muninn import cache
 from muninn.clock import SystemClock
-from muninn.ingest.buffer.valkey import ValkeyBroker
+from muninn.ingest.buffer.sharded import open_buffer
 from muninn.meter import Meter
 from muninn.reads.dead_letters import DeadLetters, told
 from muninn.reads.facade import Reads
@@ -35,7 +35,7 @@ def connect(settings: Settings, *, meter: Meter | None = None, application_name:
     if settings.redis.url is None:
         return Reads(database, meter=meter, clock=clock, kept=kept, cold_folder=settings.cold_folder)
     client = cache.connect(settings.require_redis_url(), timeout_s=REDIS_TIMEOUT_S)
-    broker = ValkeyBroker(settings.require_redis_url(), timeout_s=REDIS_TIMEOUT_S)
+    broker = open_buffer(settings.require_redis_url(), settings.buffer.shards, timeout_s=REDIS_TIMEOUT_S)
     return Reads(
         database,
         cache.RedisCache(client, clock),

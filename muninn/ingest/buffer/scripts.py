@@ -130,6 +130,15 @@ end
 return mine
 """
 
+# KEYS loaders, then the lease of each shard; ARGV consumer. Lets all go.
+RELEASE = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+for i = 2, #KEYS do
+  if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
+end
+return 1
+"""
+
 # KEYS stream unacked; ARGV group max_entries max_bytes. How many of the next entries fit into max_bytes.
 ROOM = """
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])

@@ -34,7 +34,7 @@ from muninn.names import DEAD_LETTER_BYTES, DEAD_LETTERS, GROUP, NAMES_EPOCH, id
 log = logging.getLogger(__name__)
 
 _FOLLOW_ENTRIES = 64
-_NAMES_WANTED = b"names:"
+NAMES_WANTED = b"names:"
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -56,10 +56,11 @@ class ValkeyBroker:
         timeout_s: float = 10.0,
         roster: Roster | None = None,
         names: Names | None = None,
+        connection: Connection | None = None,
     ):
         self._limits = limits or BufferLimits()
         self._clock = clock or SystemClock()
-        self._connection = Connection(url, durability, timeout_s)
+        self._connection = connection or Connection(url, durability, timeout_s)
         self._codec = codec.Decoder()
         self._roster = Roster() if roster is None else roster
         self._names = Names() if names is None else names
@@ -73,14 +74,10 @@ class ValkeyBroker:
     def append(self, batch: SampleBatch, idempotency_key: str | None = None) -> str:
         """Keep the batch as durably as the setting says; see model.Broker."""
         found = self._append(batch, idempotency_key, *self._roster.wanting(batch.keys.fingerprints))
-        if isinstance(found, bytes) and found.startswith(_NAMES_WANTED):
-            self._roster.forget(found.removeprefix(_NAMES_WANTED).decode())
+        if isinstance(found, bytes) and found.startswith(NAMES_WANTED):
+            self._roster.forget(found.removeprefix(NAMES_WANTED).decode())
             found = self._append(batch, idempotency_key)
-        if isinstance(found, int):
-            raise Rejected(
-                f"the buffer is full: {found} bytes wait to be loaded, {self._limits.max_bytes} are allowed", 2.0
-            )
-        return str(found.decode())
+        return appended(found, self._limits)
 
     def _append(
         self, batch: SampleBatch, idempotency_key: str | None, named: NDArray[np.bool_] | None = None, epoch: str = ""
@@ -90,7 +87,7 @@ class ValkeyBroker:
         flat = [part for pair in fields.items() for part in pair]
         return self._connection.write(
             scripts.APPEND,
-            [self._stream, self._unacked, self._bytes, _idempotency(idempotency_key), NAMES_EPOCH],
+            [self._stream, self._unacked, self._bytes, idempotency(idempotency_key), NAMES_EPOCH],
             [self._limits.max_bytes, remember, epoch if b"named" in fields else "", *flat],
         )
 
@@ -188,7 +185,7 @@ class ValkeyBroker:
                 return client.xread({self._stream: after}, _FOLLOW_ENTRIES, self._block(block_ms))
 
             entries = _entries(self._ask(ask))
-            handles = self._names.complete([*self._decoded(entries, _leave_out)])
+            handles = self._names.complete(self.decoded(entries))
             if handles or not entries:
                 return handles
             after_id = entries[-1][0].decode()
@@ -261,6 +258,10 @@ class ValkeyBroker:
             log.info("made consumer group %s of %s", GROUP, self._stream)
         return self._ask(command)
 
+    def decoded(self, entries: Sequence[Entry]) -> list[BatchHandle]:
+        """Entries for who follows: damaged ones are left out."""
+        return [*self._decoded(entries, _leave_out)]
+
     def _handles(self, entries: Sequence[Entry]) -> list[BatchHandle]:
         return [*self._decoded(entries, self._bury)]
 
@@ -290,11 +291,19 @@ class ValkeyBroker:
         )
 
 
+def appended(found: int | bytes, limits: BufferLimits) -> str:
+    """The id that a script gave; Rejected where it gave the bytes that are held."""
+    if isinstance(found, int):
+        raise Rejected(f"the buffer is full: {found} bytes wait to be loaded, {limits.max_bytes} are allowed", 2.0)
+    return found.decode()
+
+
 def _leave_out(entry_id: str, reason: str) -> None:
     log.debug("left out buffer entry %s: %s", entry_id, reason)
 
 
-def _idempotency(key: str | None) -> str:
+def idempotency(key: str | None) -> str:
+    """Where a key is kept; a name that is not used where there is none."""
     return idempotency_key(key or "")
 
 

@@ -20,6 +20,7 @@ from muninn import logs, settings
 from muninn.clock import Clock, SystemClock
 from muninn.errors import Misconfigured, MuninnError
 from muninn.meter import Meter
+from muninn.names import ingest_stream
 from muninn.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -139,19 +140,36 @@ class Context:
 
         roster: for those who append to it: the store is asked, in a thread, which names can be left out.
         """
-        from muninn.ingest.buffer.contract import BufferLimits
-        from muninn.ingest.buffer.valkey import ValkeyBroker
+        from muninn.ingest.buffer.sharded import open_buffer
 
         chosen = self.settings.buffer
-        limits = BufferLimits(chosen.max_bytes, chosen.live_s, chosen.idempotency_s)
-        return ValkeyBroker(
+        return open_buffer(
             self.settings.require_redis_url(),
-            limits=limits,
+            chosen.shards,
+            limits=self._limits(),
             durability=chosen.durability,
             clock=self.clock,
             names=self._names() if names else None,
             roster=self._roster() if roster else None,
         )
+
+    def one_stream(self, shard: int) -> Any:
+        """One shard of the buffer, for its loader."""
+        from muninn.ingest.buffer.valkey import ValkeyBroker
+
+        return ValkeyBroker(
+            self.settings.require_redis_url(),
+            limits=self._limits(),
+            durability=self.settings.buffer.durability,
+            clock=self.clock,
+            stream=ingest_stream(shard),
+        )
+
+    def _limits(self) -> Any:
+        from muninn.ingest.buffer.contract import BufferLimits
+
+        chosen = self.settings.buffer
+        return BufferLimits(chosen.max_bytes, chosen.live_s, chosen.idempotency_s)
 
     def _names(self) -> Any:
         from muninn.ingest.buffer.names import Names

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 
+from muninn.ingest.buffer.leases import Leases
 from muninn.ingest.loader import Loader, LoaderLimits, consumer_name
+from muninn.ingest.shards import run_shards
 from muninn.model import BatchHandle
+from muninn.model.series_set import LANES
 from muninn.names import ingest_stream
 from muninn.run.programs import Context
 from muninn.store.writer import LoadResult, StoreWriter
+
+_BLOCK_MS = 1_000
 
 
 class _OneStream:
@@ -35,13 +40,27 @@ def main(context: Context) -> None:
         duplicates=store.duplicates,
         clock=context.clock,
     )
-    loader = Loader(
-        context.broker(),
-        _OneStream(writer, ingest_stream()),
-        consumer_name(context.host, context.number),
-        limits=LoaderLimits(max_entries=config.max_entries, max_rows=config.max_rows, takeover_s=config.takeover_s),
-        clock=context.clock,
-        meter=context.meter,
-    )
+    consumer = consumer_name(context.host, context.number)
+
+    def loader(shard: int, block_ms: int) -> Loader:
+        limits = LoaderLimits(
+            max_entries=config.max_entries, max_rows=config.max_rows, takeover_s=config.takeover_s, block_ms=block_ms
+        )
+        sink = _OneStream(writer, ingest_stream(shard))
+        broker = context.one_stream(shard)
+        return Loader(broker, sink, consumer, limits=limits, clock=context.clock, meter=context.meter)
+
     context.start_heartbeat()
-    loader.run(context.stop)
+    shards = _shards(context)
+    if shards == [0]:
+        loader(0, _BLOCK_MS).run(context.stop)
+        return
+    leases = Leases(context.settings.require_redis_url(), consumer, shards, clock=context.clock)
+    context.cleanup.callback(leases.close)
+    run_shards(lambda shard: loader(shard, 0), leases, context.stop, clock=context.clock, meter=context.meter)
+
+
+def _shards(context: Context) -> list[int]:
+    """Those that are written to, and what is left in others, of a time when there were more."""
+    count = context.settings.buffer.shards
+    return [*range(count), *(shard for shard in range(count, LANES) if context.one_stream(shard).depth())]

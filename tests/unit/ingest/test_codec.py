@@ -66,7 +66,7 @@ def test_a_decoder_hands_out_the_same_key_again_and_forgets_in_time() -> None:
     entries = [encode(SampleBatch.of([(SeriesKey.of(name), 1, 1.0)])) for name in "aab"]
     first, again, _ = (decoder.decode(entry).keys[0] for entry in entries)
     assert first is again
-    decoder.decode(encode(SampleBatch.of([(SeriesKey.of("c"), 1, 1.0)])))
+    assert decoder.decode(encode(SampleBatch.of([(SeriesKey.of("c"), 1, 1.0)]))).keys[0] == SeriesKey.of("c")
     found = decoder.decode(entries[0]).keys[0]
     assert found == first
     assert found is not first
