@@ -20,7 +20,7 @@ import psycopg
 
 from bench.running import answers, free_port, wait_until
 from bench.traffic import Request
-from muninn.ingest.buffer.valkey import ValkeyBroker
+from muninn.ingest.buffer.sharded import open_buffer
 from muninn.run import embedded, environment
 from muninn.store.database import Database
 from muninn.store.migrations import migrate
@@ -136,7 +136,7 @@ def _send(connection: http.client.HTTPConnection, request: Request) -> None:
 
 def wait_for_the_store(path: Path_) -> None:
     """Until nothing waits in the buffer."""
-    broker = ValkeyBroker(path.redis_url)
+    broker = open_buffer(path.redis_url, int(path.environ.get("MUNINN_BUFFER_SHARDS", "1")))
     wait_until(lambda: broker.depth() == 0, PATIENCE_S, step_s=0.02)
     broker.close()
 
