@@ -1,0 +1,75 @@
+"""False episodes of the detector on noise in which nothing happens, by kind of noise and step.
+
+Belongs here: making noise, counting what opens. Does not: faults (bench.faults), the public benchmark (bench.detect).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from muninn.detection import Engine
+from muninn.detection.episodes import Episodes, presently
+
+STARTS_US = 1_767_225_600_000_000
+# step in seconds: series, days. The first day of each is learned and not counted.
+SIZES = {10: (40, 3), 60: (100, 4), 300: (150, 10)}
+Noise = Callable[[np.random.Generator, int, int, float], np.ndarray]
+
+
+def _white(random: np.random.Generator, rows: int, n: int, step_s: float) -> np.ndarray:  # noqa: ARG001
+    return 100 + random.normal(size=(rows, n))
+
+
+def _recursive(random: np.random.Generator, rows: int, n: int, keep: float, scale: float) -> np.ndarray:
+    steps, found = random.normal(size=(rows, n)), np.empty((rows, n))
+    last = steps[0] / np.sqrt(1 - keep**2)
+    for row in range(rows):
+        found[row] = last = keep * last + steps[row]
+    return 100 + scale * np.sqrt(1 - keep**2) * found
+
+
+def _autoregressive(random: np.random.Generator, rows: int, n: int, step_s: float) -> np.ndarray:  # noqa: ARG001
+    return _recursive(random, rows, n, 0.9, 3.0)
+
+
+def _wandering(random: np.random.Generator, rows: int, n: int, step_s: float) -> np.ndarray:
+    """Comes back to its mean in six hours."""
+    return _recursive(random, rows, n, float(np.exp(-step_s / 21_600)), 10.0) + 0.5 * random.normal(size=(rows, n))
+
+
+def _daily(random: np.random.Generator, rows: int, n: int, step_s: float) -> np.ndarray:
+    wave = np.sin(2 * np.pi * np.arange(rows) * step_s / 86_400)[:, None]
+    return 100 + 40 * wave + 5 * random.normal(size=(rows, n))
+
+
+KINDS: dict[str, Noise] = {
+    "white": _white,
+    "AR(1), 0.9": _autoregressive,
+    "wanders for 6 h": _wandering,
+    "daily and noise": _daily,
+}
+
+
+def quiet() -> dict[str, dict[str, float]]:
+    """Kind of noise -> step -> false episodes a series-day."""
+    table: dict[str, dict[str, float]] = {}
+    for kind, make in KINDS.items():
+        row = {f"{step_s} s": episodes(make, step_s, *SIZES[step_s]) for step_s in SIZES}
+        table[kind] = row
+        print(f"    {kind:20s}" + "".join(f"{name:>8s}{rate:8.3f}" for name, rate in row.items()), flush=True)
+    return table
+
+
+def episodes(make: Noise, step_s: float, n: int, days: int) -> float:
+    """Episodes that open for each day of a series that is not learned any more."""
+    rows = round(days * 86_400 / step_s)
+    values = make(np.random.default_rng(0), rows, n, step_s)
+    engine, found, index = Engine(n), Episodes(n), np.arange(n)
+    opened = watched = 0
+    for row in range(rows):
+        at_us = STARTS_US + round(row * step_s * 1e6)
+        verdicts = engine.score(np.full(n, at_us), values[row], index)
+        present, _ = presently(verdicts.score, verdicts.contributions)
+        opened += len(found.judge(index, verdicts.score, present, at_us).opened)
+        watched += int((~verdicts.learning).sum())
+    return opened / (watched * step_s / 86_400)
