@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-from muninn.ingest.decode.form import decode_form
 
 from muninn.errors import Invalid, Rejected
 from muninn.ingest.body import gunzip
 from muninn.ingest.buffer.codec import Decoder, encode
 from muninn.ingest.decode import otlp
 from muninn.ingest.decode.arrow import decode_arrow_file, decode_arrow_stream
+from muninn.ingest.decode.form import decode_form
 from muninn.ingest.decode.influx import InfluxDecoder
 from muninn.ingest.decode.json import decode_json, decode_ndjson
 from muninn.ingest.decode.remote_write import RemoteWriteDecoder
