@@ -23,7 +23,7 @@ import psycopg
 
 from bench import cpu, peers
 from bench.ingest import copy_limit
-from muninn.clock import HOUR_US, MINUTE_US, ManualClock
+from muninn.clock import HOUR_US, MINUTE_US, ManualClock, SystemClock
 from muninn.meter import Meter
 from muninn.model import BatchHandle, Window
 from muninn.reads import Latest, Reads, Top, Trend
@@ -32,7 +32,7 @@ from muninn.store.migrations import migrate
 from muninn.store.writer import StoreWriter
 
 SINGLE, CLIENTS = 40, 8
-PER_CLIENT = 15
+PER_CLIENT = 10
 METRIC = cpu.METRICS[0]
 HOST = {"host": "host-007"}
 
@@ -66,7 +66,7 @@ def run() -> dict[str, object]:
     return figures
 
 
-def loading(url: str, workload: cpu.Workload, hours: int = 4) -> dict[str, float]:
+def loading(url: str, workload: cpu.Workload, hours: int = 2) -> dict[str, float]:
     """Some hours through the store's writer into a database of its own, against what COPY alone can do, in turn."""
     with psycopg.connect(url, autocommit=True) as server:
         server.execute("drop database if exists bench_load with (force)")
@@ -160,10 +160,18 @@ def reads(url: str) -> Iterator[tuple[Reads, Meter]]:
         yield ask, meter
 
 
+class AtTheEnd(SystemClock):
+    """It is the end of the samples, but time passes."""
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch."""
+        return cpu.END_US
+
+
 def connected(url: str, meter: Meter) -> Reads:
     """Reads as programs connect them, without a cache, at the end of the samples."""
     database = Database(url, pool_size=2, parallel_workers=0, application_name="bench-reads").open()
-    return Reads(database, meter=meter, clock=ManualClock(cpu.END_US))
+    return Reads(database, meter=meter, clock=AtTheEnd())
 
 
 def _asked(meter: Meter) -> float:
