@@ -25,7 +25,7 @@ from muninn.analytics.cold_file import Columns, Writer
 from muninn.analytics.cold_records import RAW, Day, File
 from muninn.clock import DAY_US
 from muninn.errors import Invalid, Unavailable
-from muninn.model import RESOLUTIONS, Window
+from muninn.model import RESOLUTIONS, Distributions, Window
 from muninn.model.window import as_datetime
 from muninn.store import arrays, partitions
 from muninn.store.binary_copy import PG_EPOCH_US
@@ -83,11 +83,6 @@ def export_day(session: Session, folder: Path, day_us: int, step: Step = nothing
         snapshot.script("set transaction isolation level repeatable read, read only")
         state = snapshot.fetch("cold_day_state", day_us=day_us)[0]
         if state.late_waiting or state.watermark_us < window.until_us:
-            return None
-        if state.distributions:
-            log.warning(
-                "%s stays in the database: it has distributions, which the files have no columns for", window.since
-            )
             return None
         before = _partition(snapshot, day_us)
         job.write(snapshot, next(iter(cold_records.days(snapshot, window)), None) if state.moved else None)
@@ -168,6 +163,7 @@ def _record(session: Session, day_us: int, state: Any, files: list[File]) -> Non
                 metric_group=file.metric_group,
                 path=file.path,
                 rows=file.rows,
+                samples=file.samples,
                 series=file.series,
                 bytes=file.bytes,
                 checksum=file.checksum,
@@ -223,9 +219,8 @@ class _Export:
         where = path.relative_to(self.folder).as_posix()
         # bigint has a sign.
         checksum = int(np.uint64(written.checksum).astype(np.int64))
-        self.files.append(
-            File(self.window.since_us, content, group, where, written.rows, written.series, written.bytes, checksum)
-        )
+        sizes = (written.rows, written.samples, written.series, written.bytes)
+        self.files.append(File(self.window.since_us, content, group, where, *sizes, checksum))
         self.step("renamed", self.window.since_us)
 
 
@@ -254,15 +249,30 @@ def columns_of(rows: Iterator[Any]) -> Iterator[Columns]:
     size = 0
     for row in rows:
         at_us = arrays.received(row.at, np.int64) + PG_EPOCH_US
-        held.append(
-            Columns(np.full(len(at_us), row.series_id, np.int32), at_us, arrays.received(row.value, np.float64))
-        )
+        value = arrays.received(row.value, np.float64)
+        held.append(Columns(np.full(len(at_us), row.series_id, np.int32), at_us, value, _distributions(row)))
         size += len(at_us)
         if size >= _CHUNK_ROWS:
             yield cold_file.concat(held)
             held, size = [], 0
     if held:
         yield cold_file.concat(held)
+
+
+def _distributions(row: Any) -> Distributions | None:
+    """Those of one series' samples."""
+    if row.lengths is None:
+        return None
+    lengths = arrays.received(row.lengths, np.int64)
+    rows = np.flatnonzero(lengths)
+    return Distributions(
+        rows,
+        arrays.received(row.sample_count, np.int64),
+        arrays.received(row.min_value, np.float64),
+        arrays.received(row.max_value, np.float64),
+        lengths[rows],
+        arrays.received_joined(row.sketch, lengths[rows]),
+    )
 
 
 def _united(folder: Path, file: File, newer: Iterator[Columns]) -> Iterator[Columns]:

@@ -1,7 +1,8 @@
 """One file of the cold tier: samples sorted by series and time, in Parquet.
 
 Columns: series_id int32; at int64 (microseconds since the epoch, UTC, as timestamp); mantissa int64 and exponent
-int8 (value == mantissa / 10**exponent); value float64, set only where no such pair gives the same double back.
+int8 (value == mantissa / 10**exponent); value float64, set only where no such pair gives the same double back;
+sample_count, min_value, max_value and sketch, set only where the sample is a distribution, whose value is its mean.
 Encodings by measurement (1,000 series, one reading in 10 s, one decimal): delta-packed integers take 0.78 bytes
 a sample, a byte-stream split of the same integers 1.06, a dictionary of doubles 2.7.
 """
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from muninn.errors import Invalid
-from muninn.model import Window
+from muninn.model import Distributions, Window
 from muninn.model.window import as_us
 from muninn.numerics.scaled import Scaled, scale, unscale
 
@@ -28,6 +29,10 @@ SCHEMA = pa.schema(
         pa.field("mantissa", pa.int64()),
         pa.field("exponent", pa.int8()),
         pa.field("value", pa.float64()),
+        pa.field("sample_count", pa.int64()),
+        pa.field("min_value", pa.float64()),
+        pa.field("max_value", pa.float64()),
+        pa.field("sketch", pa.list_(pa.int64())),
     ]
 )
 _ENCODINGS = {
@@ -42,36 +47,55 @@ _WORD = (1 << 64) - 1
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """n samples: series_id int32[n], at_us int64[n], value float64[n]."""
+    """n samples: series_id int32[n], at_us int64[n], value float64[n]; distributions: those that stand for many."""
 
     series_id: NDArray[np.int32]
     at_us: NDArray[np.int64]
     value: NDArray[np.float64]
+    distributions: Distributions | None = None
 
     def sorted(self) -> "Columns":
         """By series, then time."""
-        order = np.lexsort((self.at_us, self.series_id))
-        return Columns(self.series_id[order], self.at_us[order], self.value[order])
+        return self.take(np.lexsort((self.at_us, self.series_id)))
 
     def __len__(self) -> int:
         return len(self.at_us)
 
-    def take(self, where: NDArray[np.bool_]) -> "Columns":
-        """The samples at a mask."""
-        return Columns(self.series_id[where], self.at_us[where], self.value[where])
+    def take(self, where: NDArray[np.bool_] | NDArray[np.intp]) -> "Columns":
+        """The samples at a mask or at indices."""
+        some = self.distributions
+        kept = None if some is None else some.take(where, len(self))
+        return Columns(self.series_id[where], self.at_us[where], self.value[where], kept)
+
+    @property
+    def samples(self) -> int:
+        """The values that they stand for."""
+        some = self.distributions
+        return len(self) if some is None else len(self) - len(some) + int(some.count.sum())
 
     def checksum(self) -> int:
         """64 bits that do not depend on the order of the rows, and on every bit of every row."""
         words = self.series_id.astype(np.int64).view(np.uint64)
         mixed = _mix(_mix(_mix(words) ^ self.at_us.view(np.uint64)) ^ self.value.view(np.uint64))
-        return int(np.add.reduce(mixed, dtype=np.uint64)) if len(mixed) else 0
+        total = int(np.add.reduce(mixed, dtype=np.uint64)) if len(mixed) else 0
+        if self.distributions is not None:
+            total += _of_distributions(self.distributions, mixed[self.distributions.rows])
+        return total & _WORD
+
+
+def _of_distributions(some: Distributions, rows: NDArray[np.uint64]) -> int:
+    """What they add to a checksum; rows: uint64[d], that of their samples."""
+    mixed = _mix(_mix(_mix(rows + some.count.view(np.uint64)) ^ some.low.view(np.uint64)) ^ some.high.view(np.uint64))
+    entries = _mix(np.repeat(mixed, some.lengths) ^ some.bins.view(np.uint64))
+    return int(np.add.reduce(mixed, dtype=np.uint64)) + int(np.add.reduce(entries, dtype=np.uint64))
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a file holds. checksum: as `Columns.checksum`, over all of its rows."""
+    """What a file holds. samples: the values that its rows stand for. checksum: as `Columns.checksum`, of all rows."""
 
     rows: int
+    samples: int
     series: int
     bytes: int
     checksum: int
@@ -94,12 +118,13 @@ class Writer:
             column_encoding=_ENCODINGS,
             write_page_index=True,
         )
-        self._rows = self._series = self._checksum = 0
+        self._rows = self._samples = self._series = self._checksum = 0
 
     def add(self, ordered: Columns) -> None:
         """Append samples; whole series only, so that each has one scale."""
         self._file.write_table(_to_table(ordered), row_group_size=_ROW_GROUP)
-        self._rows += len(ordered.series_id)
+        self._rows += len(ordered)
+        self._samples += ordered.samples
         self._series += len(np.unique(ordered.series_id))
         self._checksum = (self._checksum + ordered.checksum()) & _WORD
 
@@ -107,7 +132,7 @@ class Writer:
         """Give the file its name."""
         self._file.close()
         publish(self._temporary, self._path)
-        return Written(self._rows, self._series, self._path.stat().st_size, self._checksum)
+        return Written(self._rows, self._samples, self._series, self._path.stat().st_size, self._checksum)
 
 
 def publish(temporary: Path, path: Path) -> None:
@@ -155,6 +180,7 @@ def concat(parts: Sequence[Columns]) -> Columns:
         np.concatenate([np.empty(0, np.int32), *(part.series_id for part in parts)]),
         np.concatenate([np.empty(0, np.int64), *(part.at_us for part in parts)]),
         np.concatenate([np.empty(0, np.float64), *(part.value for part in parts)]),
+        Distributions.joined([part.distributions for part in parts], [len(part) for part in parts]),
     )
 
 
@@ -195,7 +221,21 @@ def _columns_of(table: pa.Table) -> Columns:
     )
     value = table["value"].combine_chunks().fill_null(0.0).to_numpy()
     at_us = table["at"].combine_chunks().cast(pa.int64()).to_numpy()
-    return Columns(table["series_id"].combine_chunks().to_numpy(), at_us, unscale(scaled, value))
+    series_id = table["series_id"].combine_chunks().to_numpy()
+    return Columns(series_id, at_us, unscale(scaled, value), _distributions_of(table))
+
+
+def _distributions_of(table: pa.Table) -> Distributions | None:
+    sketch = table["sketch"].combine_chunks()
+    rows = np.flatnonzero(sketch.is_valid().to_numpy(zero_copy_only=False))
+    if not len(rows):
+        return None
+    count, low, high = (
+        table[name].combine_chunks().drop_null().to_numpy(zero_copy_only=False)
+        for name in ("sample_count", "min_value", "max_value")
+    )
+    lengths = sketch.value_lengths().drop_null().to_numpy(zero_copy_only=False).astype(np.int64)
+    return Distributions(rows, count, low, high, lengths, sketch.flatten().to_numpy(zero_copy_only=False))
 
 
 def _to_table(ordered: Columns) -> pa.Table:
@@ -208,9 +248,25 @@ def _to_table(ordered: Columns) -> pa.Table:
             pa.array(scaled.mantissa, mask=~scaled.exact),
             pa.array(scaled.exponent, mask=~scaled.exact),
             pa.array(ordered.value, mask=scaled.exact),
+            *_distribution_columns(ordered),
         ],
         schema=SCHEMA,
     )
+
+
+def _distribution_columns(ordered: Columns) -> list[pa.Array]:
+    """sample_count, min_value, max_value and sketch: null for a sample that is one value."""
+    some, rows = ordered.distributions, len(ordered)
+    if some is None:
+        return [pa.nulls(rows, field.type) for field in list(SCHEMA)[-4:]]
+    single = np.ones(rows, np.bool_)
+    single[some.rows] = False
+    spread = [np.zeros(rows, of.dtype) for of in (some.count, some.low, some.high, some.lengths)]
+    for whole, of in zip(spread, (some.count, some.low, some.high, some.lengths), strict=True):
+        whole[some.rows] = of
+    offsets = pa.array(np.concatenate([[0], np.cumsum(spread[3])]), pa.int32())
+    sketch = pa.ListArray.from_arrays(offsets, pa.array(some.bins), mask=pa.array(single))
+    return [*(pa.array(whole, mask=single) for whole in spread[:3]), sketch]
 
 
 def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -30,6 +30,7 @@ class File:
     metric_group: str
     path: str
     rows: int
+    samples: int
     series: int
     bytes: int
     checksum: int
@@ -64,6 +65,11 @@ class Day:
     def rows(self) -> int:
         """Raw samples in its files."""
         return sum(file.rows for file in self.raw)
+
+    @property
+    def samples(self) -> int:
+        """The values that those stand for: more, where some are distributions."""
+        return sum(file.samples for file in self.raw)
 
     @property
     def bytes(self) -> int:

@@ -27,9 +27,10 @@ def write(snapshot: Transaction, resolution: Resolution, window: Window, path: P
             " order by series_id, bucket) to $path (format parquet, compression zstd)",
             {"path": str(temporary)},
         )
-        count, series = session.table(rows).aggregate("count(*), count(distinct series_id)").fetchall()[0]
+        figures = "count(*), coalesce(sum(sample_count), 0)::bigint, count(distinct series_id)"
+        count, samples, series = session.table(rows).aggregate(figures).fetchall()[0]
     cold_file.publish(temporary, path)
-    return cold_file.Written(count, series, path.stat().st_size, 0)
+    return cold_file.Written(count, samples, series, path.stat().st_size, 0)
 
 
 def rows(path: Path) -> int:

@@ -17,6 +17,8 @@ from muninn.store.database import Session
 
 _LOCK_TIMEOUT_S = 30.0
 _CHUNK_ROWS = 200_000
+# Each takes its sketch out of an array of all.
+_CHUNK_DISTRIBUTIONS = 500
 
 
 class ColdThaw:
@@ -38,17 +40,27 @@ class ColdThaw:
 
 def _put_back(session: Session, columns: Columns) -> int:
     """In order of time, which a BRIN index needs; no load runs meanwhile that might write the same pair."""
-    order = np.argsort(columns.at_us, kind="stable")
+    ordered = columns.take(np.argsort(columns.at_us, kind="stable"))
+    single = np.ones(len(ordered), np.bool_)
+    if ordered.distributions is not None:
+        single[ordered.distributions.rows] = False
     back = 0
-    for start in range(0, len(order), _CHUNK_ROWS):
-        rows = order[start : start + _CHUNK_ROWS]
-        at_us = columns.at_us[rows]
-        span = {"since": as_datetime(int(at_us[0])), "until": as_datetime(int(at_us[-1]))}
-        until = as_datetime(int(at_us[-1]) + 1)
-        session.fetch("store_ensure_partitions", table=partitions.RAW, since=span["since"], until=until)
-        with session.transaction(lock_timeout_s=_LOCK_TIMEOUT_S) as transaction:
-            transaction.execute("store_exclude_loads")
-            back += transaction.execute(
-                "cold_thaw", series_ids=columns.series_id[rows], at_us=at_us, values=columns.value[rows], **span
-            )
+    for rows, at_once in ((ordered.take(single), _CHUNK_ROWS), (ordered.take(~single), _CHUNK_DISTRIBUTIONS)):
+        for start in range(0, len(rows), at_once):
+            back += _put_piece(session, rows.take(np.arange(start, min(start + at_once, len(rows)))))
     return back
+
+
+def _put_piece(session: Session, rows: Columns) -> int:
+    since, until = as_datetime(int(rows.at_us[0])), as_datetime(int(rows.at_us[-1]))
+    past = as_datetime(int(rows.at_us[-1]) + 1)
+    session.fetch("store_ensure_partitions", table=partitions.RAW, since=since, until=past)
+    found: dict[str, object] = {"series_ids": rows.series_id, "at_us": rows.at_us, "values": rows.value}
+    some, query = rows.distributions, "cold_thaw"
+    if some is not None:
+        query = "cold_thaw_distributions"
+        found |= {"counts": some.count, "lows": some.low, "highs": some.high}
+        found |= {"ends": np.cumsum(some.lengths), "lengths": some.lengths, "bins": some.bins}
+    with session.transaction(lock_timeout_s=_LOCK_TIMEOUT_S) as transaction:
+        transaction.execute("store_exclude_loads")
+        return transaction.execute(query, since=since, until=until, **found)

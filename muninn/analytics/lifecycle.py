@@ -172,7 +172,7 @@ def compare_with_rollups(database: Database) -> tuple[int, list[int]]:
     A day that changed since its export is left out, and so is one whose daily rollups are open.
     """
     counted = {row.day_us: row.samples for row in database.fetch("cold_rollup_counts")}
-    compared = {day.day_us: day.rows for day in cold_records.days(database) if not day.changed}
+    compared = {day.day_us: day.samples for day in cold_records.days(database) if not day.changed}
     return len(compared), [day_us for day_us, rows in compared.items() if counted.get(day_us, 0) != rows]
 
 

@@ -7,6 +7,8 @@ Python one by one. Belongs here: that wire format. Does not: what the arrays mea
 import numpy as np
 from numpy.typing import NDArray
 
+from muninn.store.arrays import received_joined
+
 # Of a one-dimensional array: dimensions, null flag, element type, length, lower bound; 4 bytes each.
 HEADER_BYTES = 20
 POSTGRES_EPOCH_US = 946_684_800_000_000
@@ -29,13 +31,7 @@ def instants_us(sent: bytes) -> NDArray[np.int64]:
 
 def joined_int64s(sent: bytes, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """From string_agg(array_send(int8[]), ''): all elements in order; lengths int64[k] are > 0."""
-    words = np.frombuffer(sent, ">u4")
-    header, element = HEADER_BYTES // 4, 3
-    starts = np.concatenate(([0], np.cumsum(header + element * lengths)[:-1]))
-    body = np.ones(len(words), np.bool_)
-    body[(starts[:, None] + np.arange(header)).ravel()] = False
-    pairs = words[body].reshape(-1, element)[:, 1:]
-    return np.ascontiguousarray(pairs).view(">i8").ravel().astype(np.int64)
+    return received_joined(sent, lengths)
 
 
 def _elements(sent: bytes, kind: str) -> NDArray[np.void]:

@@ -64,3 +64,14 @@ def received(data: bytes | None, dtype: type[np.generic] | np.dtype[Any]) -> NDA
         return np.empty(0, kind)
     body = np.frombuffer(data, [("bytes", ">i4"), ("value", kind.newbyteorder(">"))], offset=_HEADER_BYTES)
     return body["value"].astype(kind)
+
+
+def received_joined(data: bytes, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The elements of arrays behind string_agg(array_send(int8[]), ''), in order; lengths int64[k] are > 0."""
+    words = np.frombuffer(data, ">u4")
+    header, element = _HEADER_BYTES // 4, 3
+    starts = np.concatenate(([0], np.cumsum(header + element * lengths)[:-1]))
+    body = np.ones(len(words), np.bool_)
+    body[(starts[:, None] + np.arange(header)).ravel()] = False
+    pairs = words[body].reshape(-1, element)[:, 1:]
+    return np.ascontiguousarray(pairs).view(">i8").ravel().astype(np.int64)

@@ -27,13 +27,15 @@ create table cold_days (
 comment on column cold_days.watermark is 'up to where rollups were refreshed when the day was exported';
 comment on column cold_days.raw_bytes is 'what its rows took in the database, with indexes, when they left it';
 
--- content: raw, or the resolution of rollups. path: below the cold folder. checksum: of raw rows, in any order.
+-- content: raw, or the resolution of rollups. path: below the cold folder. sample_count: more than rows where
+-- samples are distributions. checksum: of raw rows, in any order.
 create table cold_files (
   day timestamptz not null references cold_days on delete cascade,
   content text not null,
   metric_group text not null,
   path text not null unique,
   row_count int8 not null,
+  sample_count int8 not null,
   series_count int4 not null,
   bytes int8 not null,
   checksum int8 not null,

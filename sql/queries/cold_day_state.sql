@@ -2,8 +2,5 @@
 select coalesce((select array_agg(change_id) from cold_changes where day = instant(%(day_us)s::int8)), '{}') as change_ids,
        exists (select from late_rows where minute >= instant(%(day_us)s::int8)
                                        and minute < instant(%(day_us)s::int8) + interval '24 hours') as late_waiting,
-       exists (select from raw_samples where at >= instant(%(day_us)s::int8)
-                                         and at < instant(%(day_us)s::int8) + interval '24 hours'
-                                         and sketch is not null) as distributions,
        (select epoch_us(min(watermark)) from rollup_state) as watermark_us,
        (select moved_at is not null from cold_days where day = instant(%(day_us)s::int8)) as moved

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import cold
+import made_distributions
+import numpy as np
 import pytest
 import stores
 from cold import CPU, MEMORY, TODAY, Cold, by_key, history
@@ -10,7 +12,7 @@ from cold import CPU, MEMORY, TODAY, Cold, by_key, history
 from muninn.analytics import cold_records, lifecycle
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from muninn.errors import Unavailable
-from muninn.model import Window
+from muninn.model import SeriesKey, Window
 from muninn.rollups import refresh
 from muninn.store import partitions
 
@@ -144,6 +146,35 @@ def test_a_rebuild_over_days_that_left_gives_the_same_rollups(tier: Cold) -> Non
     tier.night()
     assert moved(tier) == [-6, -5]
     assert by_key(tier.truth()) == by_key(history(DAYS))
+
+
+def test_distributions_go_with_their_day_and_come_back_for_a_refresh(tier: Cold) -> None:
+    day, latency = TODAY - 5 * DAY_US, SeriesKey.of("latency_ms", {"host": "a"})
+    rng = np.random.default_rng(2)
+    values = [rng.lognormal(1, 1, 50).round(1).tolist() for _ in range(20)]
+    rows = [(latency, day + n * 10 * SECOND_US, value) for n, value in enumerate(values)]
+    tier.store.load([stores.entry(made_distributions.batch_of([*rows, (CPU, day + 7, 1.5)]), "d-1")])
+    tier.refresh()
+    before = [tier.store.buckets(resolution) for resolution in cold.RESOLUTIONS]
+    tier.night()
+    (of_day,) = [each for each in tier.days() if each.day_us == day]
+    assert of_day.moved_us is not None
+    assert (of_day.rows, of_day.samples) == (120 + 21, 121 + 1000)
+    assert lifecycle.verify(tier.store.database, tier.settings.cold_folder).faults == ()
+    assert lifecycle.compare_with_rollups(tier.store.database)[1] == []
+    # Late, in the hour of the others: computed from what came back, sketches and all.
+    tier.load([(CPU, day + HOUR_US // 2 + 1, 2.5)])
+    tier.refresh()
+    refresh.refresh_window(tier.store.database, Window(day, day + HOUR_US), thaw=tier.thaw)
+    after = [tier.store.buckets(resolution) for resolution in cold.RESOLUTIONS]
+    for old, new in zip(before, after, strict=True):
+        of_latency = [
+            [(one.bucket_us, one.sample_count, one.min_value, one.max_value, one.sketch.tolist()) for one in found]
+            for found in ([each for each in side if each.key == latency] for side in (old, new))
+        ]
+        assert of_latency[0] == of_latency[1]
+    tier.night()
+    assert [each.samples for each in tier.days() if each.day_us == day] == [121 + 1000 + 1]
 
 
 def test_retention_takes_files_as_it_takes_partitions(tier: Cold) -> None:

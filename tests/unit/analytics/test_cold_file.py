@@ -1,5 +1,6 @@
 """The cold tier's file: every double comes back bit for bit, and it is small."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from muninn.analytics import cold_file
 from muninn.analytics.cold_file import Columns, overlaid, read, write
 from muninn.errors import Invalid
-from muninn.model import Window
+from muninn.model import Distributions, Window
 from muninn.numerics.scaled import scale, unscale
 
 DOUBLES = st.one_of(st.floats(width=64), st.sampled_from([0.0, -0.0, 5e-324, 1.7976931348623157e308]))
@@ -112,6 +113,34 @@ def test_a_question_reads_the_series_and_the_time_that_it_asks_for(
     assert read_groups == [1, 3]
     assert len(read(tmp_path / "day.parquet", window=Window(60_000_000, 61_000_000))) == 0
     assert read_groups == [1, 3]
+
+
+def test_distributions_come_back_bin_for_bin(tmp_path: Path) -> None:
+    some = Distributions(
+        np.array([0, 2], np.int64),
+        np.array([5, 70], np.int64),
+        np.array([-1.5, 0.0]),
+        np.array([9.25, 1e300]),
+        np.array([2, 3], np.int64),
+        np.array([1 << 40, (1 << 41) + 4, -5, 0, 7], np.int64),
+    )
+    plain = columns_of([(2, 1, 1.5), (1, 1, 2.5), (1, 5, 3.5), (1, 6, 4.5)])
+    columns = Columns(plain.series_id, plain.at_us, plain.value, some)
+    write(tmp_path / "day.parquet", columns)
+    back = read(tmp_path / "day.parquet")
+    assert back.value.tolist() == [2.5, 3.5, 4.5, 1.5]
+    assert back.distributions is not None
+    assert back.distributions.rows.tolist() == [1, 3]
+    assert back.distributions.count.tolist() == [70, 5]
+    assert back.distributions.high.tolist() == [1e300, 9.25]
+    assert back.distributions.bins.tolist() == [-5, 0, 7, 1 << 40, (1 << 41) + 4]
+    assert back.checksum() == columns.checksum()
+    assert (len(back), back.samples) == (4, 2 + 75)
+    bent = Columns(back.series_id, back.at_us, back.value, replace(back.distributions, bins=some.bins))
+    assert bent.checksum() != back.checksum()
+    one = read(tmp_path / "day.parquet", np.array([2], np.int32))
+    assert one.distributions is not None
+    assert one.distributions.bins.tolist() == [1 << 40, (1 << 41) + 4]
 
 
 def test_of_the_same_instant_the_newer_value_stands() -> None:
