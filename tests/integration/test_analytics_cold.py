@@ -132,7 +132,7 @@ def test_a_file_for_other_tools_holds_both_tiers_or_links_to_one(tier: Cold, tmp
     database, folder = tier.store.database, tier.settings.cold_folder
     connect(database, WINDOW, tmp_path / "whole.duckdb", folder=folder).close()
     connect(database, WINDOW, tmp_path / "linked.duckdb", folder=folder, linked=True).close()
-    for name, tables in (("whole", 7), ("linked", 7)):
+    for name, tables in (("whole", 8), ("linked", 8)):
         with duckdb.connect(str(tmp_path / f"{name}.duckdb"), read_only=True) as other:
             assert other.sql("select count(*) from performance_metrics").fetchall() == [(len(history(DAYS)),)]
             assert other.sql("select count(*) from duckdb_tables()").fetchall() == [(tables,)], name
