@@ -22,10 +22,12 @@ def main(name: str, seconds: int, corpus: Path) -> None:
     with atheris.instrument_imports(include=["muninn"]):
         sys.path.insert(0, str(Path(__file__).parent))
         import targets
+    target = targets.TARGETS_BY_NAME[name]
     for number, seed in enumerate(targets.SEEDS_BY_NAME[name]):
+        target(seed)  # what numba compiles on the way is no slow input
         (corpus / f"seed-{name}-{number}").write_bytes(seed)
     limits = [f"-max_total_time={seconds}", f"-timeout={SLOW_S}", f"-rss_limit_mb={MEMORY_MB}", "-max_len=65536"]
-    atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={corpus}/", str(corpus)], targets.TARGETS_BY_NAME[name])
+    atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={corpus}/", str(corpus)], target)
     atheris.Fuzz()
 
 
