@@ -13,7 +13,7 @@ class Detection(Section):
     settle_s: float = Field(2.0, ge=0, le=600, description="a step is judged this long after its end")
     max_series: int = Field(20_000, ge=1, description="series watched; further ones are left out, counted and told")
     ignore: str = Field(
-        "muninn_*_peak_ms,*uptime*,*_start_time_*",
+        "muninn_*_peak_ms,muninn_detector_*,muninn_alert*,*uptime*,*_start_time_*",
         description="metric names that are not watched, comma-separated, with * and ?",
     )
     warm_up_s: float = Field(
