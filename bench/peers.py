@@ -18,8 +18,8 @@ import orjson
 import pyarrow as pa
 
 from bench import cpu
-from bench.ingest import delimited
 from bench.running import answers, free_port, wait_until
+from bench.traffic import delimited
 
 FOLDER = "MUNINN_BENCH_PEERS"
 REPEATS = 30

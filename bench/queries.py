@@ -311,5 +311,5 @@ QUESTIONS = (
         check_nothing,
     ),
     Question("regressions of 100 series", lambda ask: ask.regressions(METRIC), check_nothing),
-    Question("changes of 1,000 series in the last hour", lambda ask: ask.overview(cpu.END_US), check_nothing),
+    Question("the overview, with changes of 1,000 series", lambda ask: ask.overview(cpu.END_US), check_nothing),
 )
