@@ -7,6 +7,7 @@ native histograms and metadata.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from muninn.ingest.body import TooLarge
 from muninn.ingest.decode import Count
 from muninn.ingest.decode._wire import Scanned, scan
 from muninn.ingest.decode.label_table import LabelTable
-from muninn.ingest.validate import Decoded, Rules, Screening, series_key
+from muninn.ingest.validate import Decoded, Rules, Screening, series_key, without_unused_keys
 from muninn.model import SampleBatch, SeriesKey
 
 # The bits of the NaN that Prometheus writes when a series ends (model/value/value.go, StaleNaN).
@@ -53,7 +54,9 @@ class RemoteWriteDecoder:
         screening = Screening(len(series))
         if labels.reasons:
             screening.refuse(key_index < 0, lambda row: labels.reasons[int(series[row])])
-        return screening.decoded(SampleBatch(at_us, value, key_index, labels.keys), rules, now_us)
+        decoded = screening.decoded(SampleBatch(at_us, value, key_index, labels.keys), rules, now_us)
+        # An impossible series without samples (of native histograms, say) was refused by none: it has no name.
+        return replace(decoded, batch=without_unused_keys(decoded.batch)) if labels.reasons else decoded
 
 
 def _with_values(scanned: Scanned, count: Count) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:

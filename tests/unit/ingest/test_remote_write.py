@@ -171,3 +171,10 @@ def test_a_request_of_a_real_prometheus() -> None:
     assert {(key.source_agent_id, key.instance_id) for key in decoded.batch.keys} == {("prometheus", "127.0.0.1:19998")}
     up = next(place for place, key in enumerate(decoded.batch.keys) if key.metric == "up")
     assert decoded.batch.value[decoded.batch.key_index == up].tolist() == [1.0]
+
+
+def test_an_impossible_series_without_samples_harms_nobody() -> None:
+    good = time_series({"__name__": "up"}, [(NOW_MS, 1.0)])
+    found = decode(time_series({"no_name": "x"}, []) + good)
+    assert [key.metric for key in found.batch.keys] == ["up"]
+    assert (len(found.batch), found.rejected) == (1, 0)
