@@ -10,11 +10,11 @@ a sample, a byte-stream split of the same integers 1.06, a dictionary of doubles
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from muninn.errors import Invalid
@@ -22,19 +22,11 @@ from muninn.model import Distributions, Window
 from muninn.model.window import as_us
 from muninn.numerics.scaled import Scaled, scale, unscale
 
-SCHEMA = pa.schema(
-    [
-        pa.field("series_id", pa.int32(), nullable=False),
-        pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("mantissa", pa.int64()),
-        pa.field("exponent", pa.int8()),
-        pa.field("value", pa.float64()),
-        pa.field("sample_count", pa.int64()),
-        pa.field("min_value", pa.float64()),
-        pa.field("max_value", pa.float64()),
-        pa.field("sketch", pa.list_(pa.int64())),
-    ]
-)
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+# pyarrow is loaded where it is used: what only asks for records, as Dagster's runs do, need not pay for it.
 _ENCODINGS = {
     "series_id": "DELTA_BINARY_PACKED",
     "at": "DELTA_BINARY_PACKED",
@@ -43,6 +35,26 @@ _ENCODINGS = {
 }
 _ROW_GROUP = 1_000_000
 _WORD = (1 << 64) - 1
+
+
+@cache
+def schema() -> "pa.Schema":
+    """The columns of a file."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("series_id", pa.int32(), nullable=False),
+            pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+            pa.field("mantissa", pa.int64()),
+            pa.field("exponent", pa.int8()),
+            pa.field("value", pa.float64()),
+            pa.field("sample_count", pa.int64()),
+            pa.field("min_value", pa.float64()),
+            pa.field("max_value", pa.float64()),
+            pa.field("sketch", pa.list_(pa.int64())),
+        ]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +120,13 @@ class Writer:
     """
 
     def __init__(self, path: Path):
+        import pyarrow.parquet as pq
+
         self._path = path
         self._temporary = path.with_name(f".{path.name}.partial")
         self._file = pq.ParquetWriter(
             self._temporary,
-            SCHEMA,
+            schema(),
             compression="zstd",
             use_dictionary=["exponent"],
             column_encoding=_ENCODINGS,
@@ -161,10 +175,13 @@ def read(path: Path, series: NDArray[np.int32] | None = None, window: Window | N
 
 def scan(path: Path, series: NDArray[np.int32] | None = None, window: Window | None = None) -> Iterator[Columns]:
     """As `read`, a row group at a time; those that hold nothing asked for are not read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
-            if file.schema_arrow.names != SCHEMA.names:
-                raise Invalid(f"{path.name} has the columns {file.schema_arrow.names}, not {SCHEMA.names}")
+            if file.schema_arrow.names != schema().names:
+                raise Invalid(f"{path.name} has the columns {file.schema_arrow.names}, not {schema().names}")
             for number in range(file.num_row_groups):
                 if _may_hold(file.metadata.row_group(number), series, window):
                     yield _chosen(_columns_of(file.read_row_group(number)), series, window)
@@ -191,7 +208,7 @@ def overlaid(old: Columns, new: Columns) -> Columns:
     return both.take(np.append(~same, True)) if same.any() else both
 
 
-def _may_hold(group: pq.RowGroupMetaData, series: NDArray[np.int32] | None, window: Window | None) -> bool:
+def _may_hold(group: "pq.RowGroupMetaData", series: NDArray[np.int32] | None, window: Window | None) -> bool:
     if not group.num_rows:
         return False
     first, last = (group.column(place).statistics for place in (0, 1))
@@ -212,7 +229,9 @@ def _chosen(columns: Columns, series: NDArray[np.int32] | None, window: Window |
     return columns
 
 
-def _columns_of(table: pa.Table) -> Columns:
+def _columns_of(table: "pa.Table") -> Columns:
+    import pyarrow as pa
+
     mantissa = table["mantissa"].combine_chunks()
     scaled = Scaled(
         mantissa.fill_null(0).to_numpy(),
@@ -225,7 +244,7 @@ def _columns_of(table: pa.Table) -> Columns:
     return Columns(series_id, at_us, unscale(scaled, value), _distributions_of(table))
 
 
-def _distributions_of(table: pa.Table) -> Distributions | None:
+def _distributions_of(table: "pa.Table") -> Distributions | None:
     sketch = table["sketch"].combine_chunks()
     rows = np.flatnonzero(sketch.is_valid().to_numpy(zero_copy_only=False))
     if not len(rows):
@@ -238,7 +257,9 @@ def _distributions_of(table: pa.Table) -> Distributions | None:
     return Distributions(rows, count, low, high, lengths, sketch.flatten().to_numpy(zero_copy_only=False))
 
 
-def _to_table(ordered: Columns) -> pa.Table:
+def _to_table(ordered: Columns) -> "pa.Table":
+    import pyarrow as pa
+
     starts = np.flatnonzero(np.diff(ordered.series_id, prepend=-1)) if len(ordered.series_id) else np.empty(0, np.intp)
     scaled = scale(ordered.value, starts)
     return pa.table(
@@ -250,15 +271,17 @@ def _to_table(ordered: Columns) -> pa.Table:
             pa.array(ordered.value, mask=scaled.exact),
             *_distribution_columns(ordered),
         ],
-        schema=SCHEMA,
+        schema=schema(),
     )
 
 
-def _distribution_columns(ordered: Columns) -> list[pa.Array]:
+def _distribution_columns(ordered: Columns) -> "list[pa.Array]":
     """sample_count, min_value, max_value and sketch: null for a sample that is one value."""
+    import pyarrow as pa
+
     some, rows = ordered.distributions, len(ordered)
     if some is None:
-        return [pa.nulls(rows, field.type) for field in list(SCHEMA)[-4:]]
+        return [pa.nulls(rows, field.type) for field in list(schema())[-4:]]
     single = np.ones(rows, np.bool_)
     single[some.rows] = False
     spread = [np.zeros(rows, of.dtype) for of in (some.count, some.low, some.high, some.lengths)]

@@ -6,10 +6,6 @@ Belongs here: that file. Does not: raw samples (cold_file).
 import tempfile
 from pathlib import Path
 
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from muninn.analytics import cold_file
 from muninn.analytics.csv_rows import AS_ROLLUP, copied
 from muninn.errors import Invalid
@@ -19,6 +15,8 @@ from muninn.store.database import Transaction
 
 def write(snapshot: Transaction, resolution: Resolution, window: Window, path: Path) -> cold_file.Written:
     """The buckets of a window as the snapshot sees them."""
+    import duckdb  # loaded where it is used, as in cold_file
+
     temporary = path.with_name(f".{path.name}.partial")
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as session:
         rows = copied(session, snapshot, resolution.name, window, Path(folder))
@@ -35,6 +33,9 @@ def write(snapshot: Transaction, resolution: Resolution, window: Window, path: P
 
 def rows(path: Path) -> int:
     """How many there are; Invalid where the file can not be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
             return sum(batch.num_rows for batch in file.iter_batches(columns=["series_id"]))

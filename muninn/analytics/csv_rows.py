@@ -4,11 +4,13 @@ Belongs here: columns and types. Does not: which rows, what is made of them.
 """
 
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from muninn.model import Window
 from muninn.store.database import Transaction
+
+if TYPE_CHECKING:
+    import duckdb
 
 SERIES = {
     "series_id": "integer",
@@ -35,7 +37,7 @@ ROLLUP = {
 
 
 def copied(
-    session: duckdb.DuckDBPyConnection, transaction: Transaction, source: str, window: Window | None, folder: Path
+    session: "duckdb.DuckDBPyConnection", transaction: Transaction, source: str, window: Window | None, folder: Path
 ) -> str:
     """Make the temporary table `copied_<source>` of what sql/queries/store_copy_out_<source>.sql gives; its name."""
     types = SERIES if source == "series" else ROLLUP
