@@ -5,7 +5,6 @@ Belongs here: the wiring of one process's Reads. Does not: starting servers (run
 
 from muninn import cache
 from muninn.clock import SystemClock
-from muninn.ingest.buffer.sharded import open_buffer
 from muninn.meter import Meter
 from muninn.reads.dead_letters import DeadLetters, told
 from muninn.reads.facade import Reads
@@ -34,6 +33,9 @@ def connect(settings: Settings, *, meter: Meter | None = None, application_name:
     kept = Kept.of(settings.store)
     if settings.redis.url is None:
         return Reads(database, meter=meter, clock=clock, kept=kept, cold_folder=settings.cold_folder)
+    # With its compiled tables, which whoever only imports reads need not load.
+    from muninn.ingest.buffer.sharded import open_buffer
+
     client = cache.connect(settings.require_redis_url(), timeout_s=REDIS_TIMEOUT_S)
     broker = open_buffer(settings.require_redis_url(), settings.buffer.shards, timeout_s=REDIS_TIMEOUT_S)
     return Reads(
