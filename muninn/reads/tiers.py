@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muninn.analytics import cold_file, cold_records
+from muninn.analytics.cold_export import columns_of
 from muninn.analytics.cold_file import Columns
 from muninn.clock import DAY_US
 from muninn.model import Window
-from muninn.reads import arrays
+from muninn.numerics import sketch
 from muninn.reads.asking import Asker
 
 Ints = NDArray[np.int64]
@@ -37,14 +38,9 @@ def samples(ask: Asker, series: Sequence[int], window: Window, now_us: int) -> C
     wanted = np.array(sorted(series), np.int32)
     with ask.database.snapshot() as transaction:
         days = [day for day in cold_records.days(transaction, whole) if day.moved_us is not None]
-        rows = transaction.fetch("reads_recent", series=list(series), since=window.since, until=window.until)
+        rows = transaction.fetch("reads_samples", series=list(series), since=window.since, until=window.until)
     cold = [_of_day(folder, day, wanted, window) for day in days]
-    hot = [
-        Columns(np.full(len(at_us), row.series_id, np.int32), at_us, arrays.float64s(row.value))
-        for row in rows
-        for at_us in [arrays.instants_us(row.at)]
-    ]
-    return cold_file.overlaid(cold_file.concat(cold), cold_file.concat(hot))
+    return cold_file.overlaid(cold_file.concat(cold), cold_file.concat(list(columns_of(iter(rows)))))
 
 
 def _of_day(folder: Path, day: cold_records.Day, wanted: NDArray[np.int32], window: Window) -> Columns:
@@ -52,10 +48,16 @@ def _of_day(folder: Path, day: cold_records.Day, wanted: NDArray[np.int32], wind
 
 
 def by_series(found: Columns) -> Iterator[tuple[int, Ints, Floats]]:
-    """(series, at_us, value) of each series in order."""
+    """(series, at_us, value) of each series in order; of a distribution its mean."""
+    for ident, of_series in parts(found):
+        yield ident, of_series.at_us, of_series.value
+
+
+def parts(found: Columns) -> Iterator[tuple[int, Columns]]:
+    """The samples of each series in order."""
     starts = np.flatnonzero(np.diff(found.series_id, prepend=-1))
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(found)], strict=True):
-        yield int(found.series_id[start]), found.at_us[start:end], found.value[start:end]
+        yield int(found.series_id[start]), found.take(np.arange(start, end))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +72,35 @@ class Steps:
     count: Ints
 
 
-def steps(at_us: Ints, value: Floats, step_us: int) -> Steps:
-    """The samples of one series (at least one) by steps that have any."""
-    step = at_us // step_us * step_us
-    order = np.lexsort((value, step))
-    step, value = step[order], value[order]
+def steps(found: Columns, step_us: int) -> Steps:
+    """The samples of one series (at least one) by steps that have any. A distribution counts as all of its values."""
+    step = found.at_us // step_us * step_us
+    order = np.lexsort((found.value, step))
+    found, step = found.take(order), step[order]
     starts = np.flatnonzero(np.diff(step, prepend=step[0] - 1))
-    count = np.diff(np.append(starts, len(step))).astype(np.int64)
-    low, high = value[starts], value[starts + count - 1]
-    mean = np.clip(np.add.reduceat(value, starts) / count, low, high)
-    p95 = value[starts + np.ceil(_P95 * count).astype(np.int64) - 1]
-    return Steps(step[starts], mean, low, high, p95, count)
+    rows = np.diff(np.append(starts, len(step))).astype(np.int64)
+    weight, low, high = np.ones(len(found), np.int64), found.value.copy(), found.value.copy()
+    if (some := found.distributions) is not None:
+        weight[some.rows], low[some.rows], high[some.rows] = some.count, some.low, some.high
+    count, total = np.add.reduceat(weight, starts), np.add.reduceat(found.value * weight, starts)
+    least, greatest = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
+    p95 = found.value[starts + np.ceil(_P95 * rows).astype(np.int64) - 1]
+    if some is not None:
+        _merge_tails(p95, found, starts, rows, least, greatest)
+    return Steps(step[starts], np.clip(total / count, least, greatest), least, greatest, p95, count)
+
+
+def _merge_tails(p95: Floats, found: Columns, starts: NDArray[np.intp], rows: Ints, low: Floats, high: Floats) -> None:
+    """The percentile of each step that has a distribution, from sketches: single values have one too."""
+    some = found.distributions
+    assert some is not None
+    single = np.ones(len(found), np.bool_)
+    single[some.rows] = False
+    ends = np.cumsum(some.lengths)
+    of_step = np.searchsorted(starts, some.rows, "right") - 1
+    for place in np.unique(of_step).tolist():
+        span = slice(starts[place], starts[place] + rows[place])
+        mine = np.flatnonzero(of_step == place)
+        bins = some.bins[ends[mine[0]] - some.lengths[mine[0]] : ends[mine[-1]]]
+        merged = sketch.merge([sketch.sketch_of(found.value[span][single[span]]), bins])
+        p95[place] = sketch.quantile(merged, _P95, float(low[place]), float(high[place]))

@@ -108,7 +108,7 @@ def _of_samples(ask: Asker, planned: Plan, groups: Groups, now_us: int) -> list[
     """Each series from its samples, in whichever tier they are; one that sent nothing in the window is none."""
     found = tiers.samples(ask, list(groups.of), planned.window, now_us)
     if found is not None:
-        made = {ident: tiers.steps(at_us, value, planned.step_us) for ident, at_us, value in tiers.by_series(found)}
+        made = {ident: tiers.steps(of_series, planned.step_us) for ident, of_series in tiers.parts(found)}
         return [_stepped(groups.keys[place], made[ident]) for ident, place in groups.of.items() if ident in made]
     limits = {"series": list(groups.of), "since": planned.window.since, "until": planned.window.until}
     step = timedelta(microseconds=planned.step_us)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import made_distributions
 import numpy as np
 import pytest
 import stores
@@ -10,7 +11,7 @@ from cold import CPU, TODAY, Cold, Rows
 
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from muninn.errors import Unavailable
-from muninn.model import Window
+from muninn.model import SeriesKey, Window
 from muninn.reads import Reads, Trend
 from muninn.rollups import refresh
 
@@ -100,3 +101,22 @@ def test_late_samples_of_a_day_in_files_are_seen_at_once(tier: Cold) -> None:
     with pytest.raises(Unavailable, match="MUNINN_COLD_FOLDER"):
         asking.trend("cpu_busy_pct", window)
     assert asking.trend("cpu_busy_pct", window, MINUTE_US).series, "rollups are in the database"
+
+
+def test_distributions_count_as_their_values_in_files_too(tier: Cold) -> None:
+    day, rng = TODAY - 20 * DAY_US, np.random.default_rng(8)
+    latency = SeriesKey.of("latency_ms", {"host": "a"})
+    mixed: list[tuple[SeriesKey, int, float | list[float]]] = [
+        (latency, day + n * 10 * SECOND_US, value)
+        for n, value in enumerate([*rng.lognormal(1, 1, (20, 40)).tolist(), 3.5, 4.5, 1.0])
+    ]
+    tier.store.load([stores.entry(made_distributions.batch_of(mixed), "d-1")])
+    tier.refresh()
+    asking, window = reads(tier), Window(day, day + 10 * MINUTE_US)
+    before = asking.trend("latency_ms", window, 30 * SECOND_US)
+    tier.night()
+    same(asking.trend("latency_ms", window, 30 * SECOND_US), before)
+    tier.load([(latency, day + 5 * SECOND_US, 2.0)])
+    tier.refresh()  # puts rows back: they and those of the files are the same samples
+    (series,) = asking.trend("latency_ms", window, 30 * SECOND_US).series
+    assert series.count.sum() == 20 * 40 + 4
