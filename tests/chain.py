@@ -12,7 +12,7 @@ import psutil
 from servers import Postgres, Valkey, eventually, free_port, pause, unpause
 
 from muninn.errors import Unavailable
-from muninn.ingest.buffer.valkey import ValkeyBroker
+from muninn.ingest.buffer.sharded import open_buffer
 from muninn.run import lifeline
 from muninn.run.probes import fetch
 from muninn.store.database import Database
@@ -83,7 +83,7 @@ class Chain:
 
     def depth(self) -> int:
         """Entries that are not in the store yet; -1 where Valkey does not answer."""
-        broker = ValkeyBroker(self.valkey.url)
+        broker = open_buffer(self.valkey.url, int(self.environ.get("MUNINN_BUFFER_SHARDS", "1")))
         try:
             return broker.depth()
         except Unavailable:

@@ -4,6 +4,7 @@ import http.client
 import threading
 import urllib.error
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +23,7 @@ KEYS = tuple(SeriesKey.of(METRIC, {"n": f"{number:02}"}) for number in range(SER
 class OneShots:
     """Batch `b` holds samples b * PER_SERIES ... of every series; a sample's value tells which one it is.
 
-    acknowledged, unknown: the batches that the gateway said it has, and those where no answer came.
+    acknowledged, unknown: the batches that the gateway said it has, and those where no answer came; answers: why not.
     """
 
     gateway_url: str
@@ -31,6 +32,7 @@ class OneShots:
     acknowledged: list[int] = field(default_factory=list)
     unknown: list[int] = field(default_factory=list)
     refused: str = ""
+    answers: Counter[int | str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
@@ -61,10 +63,12 @@ class OneShots:
             with urllib.request.urlopen(request, timeout=3):
                 return True
         except urllib.error.HTTPError as error:
+            self.answers[error.code] += 1
             if error.code not in (429, 500, 502, 503, 504):
                 self.refused = f"{error.code} {error.read()!r}"
             return False
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as error:
+            self.answers[type(error).__name__] += 1
             return False
 
     def _batch(self, number: int) -> SampleBatch:

@@ -10,7 +10,7 @@ the same samples. Nothing is extrapolated, so all steps together grow as the win
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from muninn.reads.points import Floats, Ints
 from muninn.reads.series import choose
 from muninn.reads.steps import RAW, Kept, plan
 from muninn.reads.trend import Question
+from muninn.reads.values import Trend, TrendSeries
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +89,20 @@ def rising(ask: Asker, question: Question, now_us: int, kept: Kept) -> Rising:
         tuple(_series(key, runs, planned.step_us) for key, runs in there.items()),
         chosen.truncated,
     )
+
+
+def with_rates(trend: Trend, risen: Rising) -> Trend:
+    """The trend with the growth per second of the same counters by the same step."""
+    rates = {one.key: one for one in risen.series}
+    return replace(trend, series=tuple(_with_rate(one, rates.get(one.key)) for one in trend.series))
+
+
+def _with_rate(series: TrendSeries, risen: RisingSeries | None) -> TrendSeries:
+    rate = np.full(len(series.at_ms), np.nan)
+    if risen is not None:
+        _, places, of_risen = np.intersect1d(series.at_ms, risen.at_ms, assume_unique=True, return_indices=True)
+        rate[places] = risen.rate[of_risen]
+    return replace(series, rate=rate)
 
 
 def pieces(window: Window, coarsest: str) -> list[tuple[str, Window]]:

@@ -45,7 +45,8 @@ class TrendSeries:
     """One series by step; all arrays have the same length, and a step without samples has no point.
 
     at_ms: int64[n], start of the step. avg, min, max, p95: float64[n], finite. count: int64[n], > 0.
-    p95 is within 1 % of the sample of nearest rank.
+    p95 is within 1 % of the sample of nearest rank. rate: float64[n], a counter's growth per second, exact on its
+    samples, NaN where a step has none; None where it was not asked for.
     """
 
     key: SeriesKey
@@ -55,6 +56,7 @@ class TrendSeries:
     max: NDArray[np.float64]
     p95: NDArray[np.float64]
     count: NDArray[np.int64]
+    rate: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,12 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from muninn.model import Window
 from muninn.reads import MetricInfo, Trend, UnknownMetric
+from muninn.reads.rising import with_rates
 from streamlit_app import shell, view
 from streamlit_app.view import View
 from streamlit_app.widgets import formats, tables
 from streamlit_app.widgets.charts import CONFIG, TimeAxis, trend_figure
-from streamlit_app.widgets.panels import Drawn, drawn, panels_by
+from streamlit_app.widgets.panels import COUNTER, Drawn, drawn, panels_by
 
 FOLLOW_S = 10
 SERIES_TAB, POINTS_TAB = "Series", "Points"
@@ -87,7 +88,10 @@ def _ask(metric: MetricInfo, window: Window, chosen: View, labels: Mapping[str, 
     ask = shell.current_reads()
     try:
         if chosen.period is None:
-            return ask.trend(metric.metric_name, window, labels=labels)
+            trend = ask.trend(metric.metric_name, window, labels=labels)
+            if metric.kind != COUNTER:
+                return trend
+            return with_rates(trend, ask.rising(metric.metric_name, trend.window, trend.step_us, labels))
         return ask.calendar(metric.metric_name, window, chosen.period, getattr(chosen.tz, "key", "UTC"), labels)
     except UnknownMetric:
         # Dropped since the catalogue was read: as good as a metric without samples.

@@ -47,7 +47,8 @@ def drawn(trend: Trend, aggregate: Aggregate, now_us: int) -> list[Drawn]:
     for series in trend.series:
         if growth:
             over = series.at_ms + trend.step_us // 1000 <= now_us // 1000
-            line = Line("", series.at_ms[over], rate_per_s(series.at_ms[over], series.max[over]))
+            rate = rate_per_s(series.at_ms, series.max) if series.rate is None else series.rate
+            line = Line("", series.at_ms[over], rate[over])
         elif aggregate == "count":
             line = Line("", series.at_ms, series.count.astype(np.float64))
         else:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from muninn.clock import DAY_US
 from muninn.reads import (
@@ -69,7 +70,7 @@ def _points_of(series: TrendSeries, trend: Trend) -> pl.DataFrame:
             "max_value": series.max,
             "p95_value": series.p95,
             "sample_count": series.count,
-            "growth_per_s": rate_per_s(series.at_ms, series.max) if grown else np.full(len(series.at_ms), np.nan),
+            "growth_per_s": _growth(series) if grown else np.full(len(series.at_ms), np.nan),
         }
     ).select(
         pl.col("at").cast(pl.Datetime("ms")).dt.replace_time_zone("UTC"),
@@ -78,6 +79,10 @@ def _points_of(series: TrendSeries, trend: Trend) -> pl.DataFrame:
         pl.col("sample_count").cast(pl.Int64),
         pl.col("growth_per_s").fill_nan(None),
     )
+
+
+def _growth(series: TrendSeries) -> NDArray[np.float64]:
+    return rate_per_s(series.at_ms, series.max) if series.rate is None else series.rate
 
 
 def as_csv(frame: pl.DataFrame) -> bytes:
