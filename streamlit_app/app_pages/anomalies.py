@@ -29,6 +29,9 @@ def render() -> None:
         chosen = st.segmented_control(
             "Range", list(RANGES), default=FIRST_RANGE, key="range", bind="query-params", label_visibility="collapsed"
         )
+    if not shell.answer_or_wait(lambda ask: ask.catalogue()):
+        shell.say_no_data()
+        shell.stop_and_try_again()
     now_us = shell.now_us()
     window = Window(now_us - RANGES[chosen or FIRST_RANGE], now_us)
     found = shell.answer_or_wait(lambda ask: ask.incidents(window, most=MOST))

@@ -18,6 +18,7 @@ from streamlit_app import asked, shell
 
 APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
 PAGES = ("overview", "explore", "anomalies", "pipeline")
+ALL_PAGES = (*PAGES, "alerts", "cardinality", "lifecycle")
 NOBODY = "postgresql://muninn@/muninn?host=/nonexistent"
 
 RunPage = Callable[..., AppTest]
@@ -181,7 +182,7 @@ def test_without_data_a_page_says_how_to_send_some(run_page: RunPage, postgres_u
     assert "curl -X POST http://127.0.0.1:8480/api/v1/metrics" in app.code[0].value
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ALL_PAGES)
 def test_without_a_database_a_page_says_so_in_one_sentence(run_page: RunPage, page: str) -> None:
     app = run_page(page, NOBODY)
     assert not app.exception
@@ -199,7 +200,7 @@ def test_a_question_that_takes_too_long_is_not_taken_for_an_absence(
     assert "does not answer" not in texts(app)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ALL_PAGES)
 def test_without_a_setting_a_page_names_it(run_page: RunPage, page: str) -> None:
     app = run_page(page, None)
     assert not app.exception
