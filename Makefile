@@ -39,7 +39,7 @@ browser:  ## a Chromium for the browser tests, where one may be installed
 	@bash tests/install-browser.sh
 
 test: setup browser  ## the whole suite, on real embedded PostgreSQL and Valkey
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 chaos: setup  ## kill and pause everything under load, longer than the suite does: MUNINN_TEST_CHAOS_S (120), ..._SEEDS
 	@MUNINN_TEST_CHAOS_S=$${MUNINN_TEST_CHAOS_S:-120} MUNINN_TEST_CHAOS_SEEDS=$${MUNINN_TEST_CHAOS_SEEDS:-11,12,13,14} $(BIN)/python -m pytest tests/chaos
