@@ -42,10 +42,10 @@ def test_the_python_example_runs() -> None:
 
 
 def test_every_example_message_is_understood() -> None:
-    said = re.findall(r'`(\{"op":"(?:subscribe|unsubscribe|ping)".*?\})`', TEXT)
-    assert len(said) == 5
+    said = re.findall(r'`(\{"op":"(?:subscribe|unsubscribe|ping|authenticate)".*?\})`', TEXT)
+    assert len(said) == 7
     for text in said:
-        protocol.parse(text.replace("…", '"overview"').encode())
+        protocol.parse(text.replace('":…', '":"overview"').encode())
 
 
 def test_every_error_code_is_listed() -> None:
