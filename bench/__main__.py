@@ -11,7 +11,19 @@ from pathlib import Path
 from bench.machine import describe
 
 RESULTS = Path(__file__).parent / "results"
-NAMES = ("stack", "ingest", "buffer", "fanout", "queries", "timescale", "cold", "alerting", "faults", "detect")
+NAMES = (
+    "stack",
+    "ingest",
+    "buffer",
+    "fanout",
+    "queries",
+    "refresh",
+    "timescale",
+    "cold",
+    "alerting",
+    "faults",
+    "detect",
+)
 # detect reads a benchmark from outside the repository.
 USUAL = NAMES[:-1]
 

@@ -34,8 +34,8 @@ def asked_for(let_in: bool) -> StreamlitPage:
         st.Page("app_pages/live.py", title="Live", icon=":material/sensors:"),
         st.Page("app_pages/explore.py", title="Explore", icon=":material/query_stats:"),
         st.Page("app_pages/anomalies.py", title="Anomalies", icon=":material/troubleshoot:"),
-        st.Page("app_pages/cardinality.py", title="Cardinality", icon=":material/scatter_plot:"),
         st.Page("app_pages/alerts.py", title="Alerts", icon=":material/notifications_active:"),
+        st.Page("app_pages/cardinality.py", title="Cardinality", icon=":material/scatter_plot:"),
         st.Page("app_pages/pipeline.py", title="Pipeline", icon=":material/account_tree:"),
         st.Page("app_pages/lifecycle.py", title="Lifecycle", icon=":material/layers:"),
     ]
