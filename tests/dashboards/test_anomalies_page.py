@@ -91,6 +91,7 @@ def test_a_mark_is_kept(run_page: Callable[..., AppTest], incidents_url: str) ->
 
 
 def test_quiet_is_said_with_what_to_do(run_page: Callable[..., AppTest], postgres_url: str) -> None:
+    load_known(postgres_url)
     app = run_page(postgres_url)
     assert not app.exception
     assert "Nothing odd in this time" in words(app)
