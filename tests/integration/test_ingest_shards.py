@@ -18,6 +18,7 @@ from muninn.ingest.loader import Loader, LoaderLimits
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.model.series_set import lanes_of
 from muninn.names import LOADERS, lease_key
+from muninn.numerics.distributions import columns, of_values
 from muninn.store.writer import StoreWriter
 
 SHARDS = 3
@@ -66,6 +67,23 @@ def test_a_request_is_one_entry_a_shard_under_one_id_and_a_series_keeps_its_shar
     assert len(seen) == 5 * 2 * len(KEYS)
     sent = SampleBatch.concat([request(turn) for turn in range(5)])
     assert rows(seen) == rows(sent)
+
+
+def test_distributions_stay_what_they_are_in_every_shard(broker: ShardedBroker) -> None:
+    """Each key of the request once as a distribution and once as a plain value."""
+    plain = request(0)
+    rows = np.arange(len(KEYS), dtype=np.int64)
+    some = [of_values(np.array([float(row), row + 1.0]), np.array([1, 2])) for row in rows.tolist()]
+    mean = plain.value.copy()
+    mean[rows] = [each.mean for each in some]
+    broker.append(SampleBatch(plain.at_us, mean, plain.key_index, plain.keys, columns(rows, some)))
+    seen = SampleBatch.concat([handle.batch for handle in followed(broker)])
+    found = seen.distributions
+    assert found is not None
+    assert (len(seen), len(found)) == (2 * len(KEYS), len(KEYS))
+    assert found.count.tolist() == [3] * len(KEYS)
+    assert sorted(found.low.tolist()) == rows.tolist()
+    assert sorted(seen.value[found.rows].tolist()) == pytest.approx(sorted(mean[rows].tolist()))
 
 
 def rows(batch: SampleBatch) -> set[tuple[bytes, int, float]]:

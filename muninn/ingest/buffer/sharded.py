@@ -208,8 +208,6 @@ def _split(batch: SampleBatch, count: int) -> dict[int, SampleBatch]:
         places = np.flatnonzero(shard == number)
         place_of_key = np.zeros(len(batch.keys), np.int32)
         place_of_key[places] = np.arange(len(places), dtype=np.int32)
-        rows = (shard == number)[batch.key_index]
-        found[number] = SampleBatch(
-            batch.at_us[rows], batch.value[rows], place_of_key[batch.key_index[rows]], batch.keys.take(places)
-        )
+        rows = batch.take((shard == number)[batch.key_index])
+        found[number] = rows.of_keys(place_of_key[rows.key_index], batch.keys.take(places))
     return found
