@@ -20,6 +20,7 @@ from muninn.clock import HOUR_US, MINUTE_US, SystemClock
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.operations.alerts.alertmanager import AlertmanagerApi
 from muninn.operations.alerts.api import AlertApi
+from muninn.operations.alerts.incident_api import IncidentApi
 from muninn.reads.facade import Reads
 from muninn.settings import load
 from muninn.store.alerts import AlertStore
@@ -74,7 +75,9 @@ def api(url: str, home: Path) -> Iterator[int]:
     """The port of a gateway that has the alert API alone."""
     with Database(url, pool_size=4) as database:
         given = load({"MUNINN_HOME": str(home), "MUNINN_DATABASE_URL": url}), database, Reads(database), SystemClock()
-        app = Starlette(routes=[*AlertApi(*given).routes(), *AlertmanagerApi(*given).routes()])
+        app = Starlette(
+            routes=[*AlertApi(*given).routes(), *IncidentApi(*given[2:]).routes(), *AlertmanagerApi(*given).routes()]
+        )
         server = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="error", lifespan="off"))
         thread = threading.Thread(target=server.run)
         thread.start()

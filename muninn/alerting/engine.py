@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muninn.alerting.alert import Alert
-from muninn.alerting.evaluate import Change, Frame, Judge
+from muninn.alerting.evaluate import About, Change, Frame, Judge
 from muninn.alerting.long import Histories, figures
 from muninn.alerting.rules import MEMORY_S, Rule
+from muninn.alerting.standing import INCIDENT, Standing, marks
 from muninn.alerting.windows import Windows, grouped, labels_of
 from muninn.clock import SECOND_US
 from muninn.model import SampleBatch, SeriesKey
@@ -21,6 +22,10 @@ from muninn.names import describe
 LEAST_REACH_S = 120.0
 # A detector that has said nothing for this long is behind: a series that it does not name may be anything.
 SCORES_CURRENT_S = 60.0
+# Incidents that are over are forgotten when there are so many of them.
+_MAX_OVER = 500
+# Kinds that look at no samples.
+_NO_SAMPLES = ("anomaly", "incident")
 
 
 class _Members:
@@ -45,6 +50,10 @@ class _Members:
         if rows:
             self.rows = np.concatenate([self.rows, np.array(rows, np.intp)])
             self.group = np.concatenate([self.group, np.array(groups, np.intp)])
+
+    def find(self, identity: tuple[tuple[str, str], ...]) -> int | None:
+        """The instance of these sorted labels, where there is one."""
+        return self._places.get(identity)
 
     def place(self, labels: dict[str, str]) -> int:
         """The instance of these labels, the same for ever."""
@@ -71,6 +80,8 @@ class Engine:
         self._judges: dict[str, Judge] = {}
         self._members: dict[str, _Members] = {}
         self._rules: tuple[Rule, ...] = ()
+        self._incidents: tuple[Standing, ...] | None = None
+        self._marks: dict[str, dict[tuple[tuple[str, str], ...], str]] = {}
         self.samples = self._windows(LEAST_REACH_S)
         self.scores = self._score_windows()
         self.use(rules)
@@ -83,7 +94,12 @@ class Engine:
     @property
     def metrics(self) -> set[str]:
         """What short rules look at."""
-        return {rule.metric for rule in self._rules if not rule.is_long and rule.kind != "anomaly"}
+        return {rule.metric for rule in self._rules if not rule.is_long and rule.kind not in _NO_SAMPLES}
+
+    @property
+    def looks_at_incidents(self) -> bool:
+        """Whether a rule is about incidents, or about scores, which belong to incidents."""
+        return any(rule.kind in _NO_SAMPLES for rule in self._rules)
 
     def use(self, rules: Sequence[Rule]) -> list[Change]:
         """These rules from now on: what they share with those before goes on; alerts of rules that are gone end."""
@@ -102,6 +118,7 @@ class Engine:
             self._judges.setdefault(rule.name, Judge(rule))
             self._members.setdefault(rule.name, _Members(rule))
         self._rewatch()
+        self._mark()
         return changes
 
     def restore(self, alerts: Iterable[Alert], changes: Mapping[str, Sequence[int]]) -> list[Alert]:
@@ -125,12 +142,18 @@ class Engine:
             judged = ~batch.learning
             self.scores.take(SampleBatch(batch.at_us, batch.score, batch.key_index, batch.keys).take(judged))
 
+    def take_incidents(self, incidents: Iterable[Standing]) -> None:
+        """All incidents that are open now; one that was and is not among them is over."""
+        self._incidents = tuple(incidents)
+        self._mark()
+
     def evaluate(self, now_us: int, rules: Iterable[Rule] | None = None) -> list[Change]:
         """Judge the short rules (or those given) as of now."""
         changes = []
         for rule in self._rules if rules is None else rules:
             if not rule.is_long:
-                changes += self._judges[rule.name].judge(self._frame(rule, now_us), now_us)
+                frame = self._frame(rule, now_us)
+                changes += self._judges[rule.name].judge(frame, now_us)
         return changes
 
     def evaluate_long(self, histories: Histories, now_us: int) -> list[Change]:
@@ -159,6 +182,8 @@ class Engine:
             judge.acknowledge(alert_id, at_us, by)
 
     def _frame(self, rule: Rule, now_us: int) -> Frame:
+        if rule.kind == "incident":
+            return self._incident_frame(rule, now_us)
         members = self._members[rule.name]
         windows = self.scores if rule.kind == "anomaly" else self.samples
         if rule.kind == "absence" and not rule.by and not members.labels:
@@ -180,7 +205,41 @@ class Engine:
             return Frame(members.labels, self._silence_s(rule, last_us, until_us), last_us, first_us * 0)
         if rule.kind == "anomaly":
             value, last_us = self._quiet_where_scored(value, last_us, now_us)
-        return Frame(members.labels, grouped(value, members.group, count, rule.across), last_us, first_us)
+        figure = grouped(value, members.group, count, rule.across)
+        return Frame(members.labels, figure, last_us, first_us, about=self._marked(rule, members))
+
+    def _incident_frame(self, rule: Rule, now_us: int) -> Frame:
+        """An instance an incident: its score or its number of series while it is open, 0 once it is over."""
+        if len(self._members[rule.name].labels) > _MAX_OVER + 2 * len(self._incidents or ()):
+            self._judges[rule.name] = _succeeding(self._judges[rule.name], rule)
+            self._members[rule.name] = _Members(rule)
+        members, found, about = self._members[rule.name], dict[int, float](), dict[int, About]()
+        for alert in self._judges[rule.name].alerts.values():
+            members.place(dict(alert.labels))  # of before a restart, and perhaps over by now
+        for each in self._incidents or ():
+            known = members.find(tuple(each.labels.items())) is not None
+            if known or rule.matchers.holds(each.head_labels):
+                place = members.place(each.labels)
+                found[place] = float(each.series_count) if rule.over == "count" else each.score
+                about[place] = each.about()
+        count = len(members.labels)
+        value = np.full(count, np.nan if self._incidents is None else 0.0)
+        value[list(found)] = list(found.values())
+        heard_us = np.full(count, now_us)
+        return Frame(members.labels, value, heard_us, heard_us * 0, about=about)
+
+    def _marked(self, rule: Rule, members: _Members) -> dict[int, About]:
+        """The instances of a rule on scores that belong to an open incident."""
+        found = {}
+        for identity, incident_id in self._marks.get(rule.name, {}).items():
+            place = members.find(identity)
+            if place is not None:
+                found[place] = About(extra=((INCIDENT, incident_id),))
+        return found
+
+    def _mark(self) -> None:
+        own = self._incidents or ()
+        self._marks = {rule.name: marks(own, rule.by) for rule in self._rules if rule.kind == "anomaly" and own}
 
     def _silence_s(self, rule: Rule, last_us: NDArray[np.int64], now_us: int) -> NDArray[np.float64]:
         """For how long each instance has said nothing; one that is forgotten counts as well."""
@@ -229,7 +288,7 @@ class Engine:
         return Windows(self._watches_score, MEMORY_S, self._max_series)
 
     def _watches(self, key: SeriesKey) -> bool:
-        return any(_is_of(rule, key) for rule in self._rules if not rule.is_long and rule.kind != "anomaly")
+        return any(_is_of(rule, key) for rule in self._rules if not rule.is_long and rule.kind not in _NO_SAMPLES)
 
     def _watches_score(self, key: SeriesKey) -> bool:
         return any(_is_of(rule, key) for rule in self._rules if rule.kind == "anomaly")

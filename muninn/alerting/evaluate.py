@@ -6,12 +6,13 @@ come from (windows, long), who is told (dispatch).
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from muninn.alerting.alert import Alert, alert_id_of, fingerprint_of
+from muninn.alerting.alert import Alert, Labels, alert_id_of, fingerprint_of
 from muninn.alerting.rules import Rule
 from muninn.alerting.templates import fill
 from muninn.clock import SECOND_US
@@ -22,6 +23,19 @@ Ints = NDArray[np.int64]
 _FIRST = 64
 
 
+@dataclass(frozen=True)
+class About:
+    """What is known of one instance besides its figure: labels that alerts on it carry, and, of an incident, texts."""
+
+    extra: Labels = ()
+    summary: str = ""
+    description: str = ""
+    runbook: str = ""
+
+
+_NOTHING = About()
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """What a rule looks at now: n instances (series or groups). From frame to frame each keeps its place, and
@@ -29,6 +43,7 @@ class Frame:
 
     value: float64[n], NaN where it is not known. levels: float64[n, k] where each level has a figure of its own
     (burn rates), else None. last_us, first_us: int64[n], when it was last and first heard of.
+    about: of those instances of which there is more to say, by their place.
     """
 
     labels: Sequence[Mapping[str, str]]
@@ -36,6 +51,7 @@ class Frame:
     last_us: Ints
     first_us: Ints
     levels: Floats | None = None
+    about: Mapping[int, About] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,7 @@ class Judge:
         self._fingerprints: list[str] = []
         self._changed: dict[int, deque[int]] = {}
         self._of_frame = np.empty(0, np.intp)
+        self._about: dict[int, About] = {}
         levels = rule.levels
         self._sign = levels[0].sign
         self._limit = np.array([level.limit for level in levels]) * self._sign
@@ -101,6 +118,7 @@ class Judge:
     def judge(self, frame: Frame, now_us: int) -> list[Change]:
         """Every change as of now. Instances that the frame does not have count as those without data."""
         places = self._places_of(frame)
+        self._about = {int(places[row]): about for row, about in frame.about.items()}
         count = len(self)
         value = np.full(count, np.nan)
         value[places] = frame.value
@@ -206,8 +224,9 @@ class Judge:
         figure = float(figures[place, shown])
         known = None if np.isnan(figure) else figure
         no_data = bool(absent[place]) and rule.no_data == "alert"
-        labels = self._labels[place]
-        told = {"labels": {**rule.labels, **labels}, "value": known, "limit": limit, "severity": severity}
+        labels, about = self._labels[place], self._about.get(place, _NOTHING)
+        told: dict[str, Any] = {"labels": {**rule.labels, **labels}, "value": known, "limit": limit}
+        told |= {"severity": severity, "title": about.summary}
         if before is None:
             first_us = int(self._since[place][self._since[place] > 0].min(initial=now_us))
             before = Alert(
@@ -221,21 +240,37 @@ class Judge:
                 limit,
                 first_us,
                 now_us,
-                extra=tuple(sorted(rule.labels.items())),
+                extra=_merged(rule.labels, about.extra),
                 runbook=rule.runbook,
             )
+        elif rule.kind == "anomaly":
+            before = replace(before, extra=_merged(dict(before.extra), about.extra))
+        summary, description, runbook = self._texts(before, about, told, no_data)
         return replace(
             before,
             severity=severity,
             value=before.value if known is None else known,
             limit=limit,
             at_us=now_us,
-            summary=fill(rule.summary or _summary(rule, no_data), rule, told),
-            description=fill(rule.description, rule, told),
+            summary=summary,
+            description=description,
+            runbook=runbook,
             no_data=no_data,
             since_us=tuple(int(each) for each in self._since[place]),
             clear_since_us=int(self._clear[place]),
         )
+
+    def _texts(self, before: Alert, about: About, told: Mapping[str, Any], no_data: bool) -> tuple[str, str, str]:
+        """Summary, description, runbook; an incident that is over says what it last did."""
+        rule = self.rule
+        if rule.kind == "incident":
+            if about is _NOTHING:
+                return before.summary, before.description, before.runbook
+            summary = fill(rule.summary or "{{ title }}", rule, told)
+            description = fill(rule.description, rule, told) or about.description
+            return summary, description, about.runbook or rule.runbook
+        summary = fill(rule.summary or _summary(rule, no_data), rule, told)
+        return summary, fill(rule.description, rule, told), before.runbook
 
     def acknowledge(self, alert_id: str, at_us: int | None, by: str) -> None:
         """Someone looks after it (or no longer, with None)."""
@@ -280,12 +315,17 @@ class Judge:
 
 
 def _moved(before: Alert | None, alert: Alert) -> list[Change]:
-    same = before is not None and (before.since_us, before.clear_since_us, before.no_data) == (
-        alert.since_us,
-        alert.clear_since_us,
-        alert.no_data,
-    )
-    return [] if same else [Change("moved", alert)]
+    return [] if before is not None and _to_keep(before) == _to_keep(alert) else [Change("moved", alert)]
+
+
+def _to_keep(alert: Alert) -> tuple[object, ...]:
+    """What a restart or a page has to know; texts of most rules hold a figure that changes each time."""
+    texts = (alert.summary, alert.description) if any(name == "incident" for name, _ in alert.labels) else ()
+    return alert.since_us, alert.clear_since_us, alert.no_data, alert.extra, texts
+
+
+def _merged(first: Mapping[str, str], more: Labels) -> Labels:
+    return tuple(sorted({**first, **dict(more)}.items()))
 
 
 def _summary(rule: Rule, no_data: bool) -> str:

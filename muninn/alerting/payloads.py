@@ -68,7 +68,9 @@ def text(receiver: Receiver, due: Notification, page_url: str) -> str:
     if len(due.alerts) > _MAX_LISTED:
         lines.append(f"... and {len(due.alerts) - _MAX_LISTED} more")
     lines += sorted({f"runbook: {alert.runbook}" for alert in due.alerts if alert.runbook})
-    return "\n".join([*lines, *([page_url] if page_url else [])])
+    if len(due.alerts) == 1 and due.alerts[0].is_open and due.alerts[0].description:
+        lines.append(due.alerts[0].description)
+    return "\n".join([*lines, *sorted({link for alert in due.alerts if (link := link_of(alert, page_url))})])
 
 
 def as_json(due: Notification, page_url: str = "") -> dict[str, Any]:
@@ -81,11 +83,19 @@ def as_json(due: Notification, page_url: str = "") -> dict[str, Any]:
         "group_key": due.group_key,
         "group": dict(due.group_labels),
         "url": page_url,
-        "alerts": [alert_json(alert) for alert in due.alerts],
+        "alerts": [alert_json(alert, page_url) for alert in due.alerts],
     }
 
 
-def alert_json(alert: Alert) -> dict[str, Any]:
+def link_of(alert: Alert, page_url: str) -> str:
+    """Where people look at this alert: of an incident or one of its series, that incident on the page Anomalies."""
+    incident = alert.all_labels.get("incident", "")
+    if not page_url or not incident or alert.origin != "rule":
+        return page_url
+    return f"{page_url.rstrip('/').removesuffix('/alerts')}/anomalies?incident={quote(incident)}&range=24h"
+
+
+def alert_json(alert: Alert, page_url: str = "") -> dict[str, Any]:
     """An alert for programs."""
     return {
         "id": alert.alert_id,
@@ -102,6 +112,7 @@ def alert_json(alert: Alert) -> dict[str, Any]:
         "no_data": alert.no_data,
         "flapping": alert.flapping,
         "origin": alert.origin,
+        "url": link_of(alert, page_url),
         "started_at": rfc3339(alert.started_us),
         "fired_at": rfc3339(alert.fired_us),
         "resolved_at": rfc3339(alert.resolved_us),
@@ -149,7 +160,7 @@ def alertmanager_alerts(alerts: tuple[Alert, ...], page_url: str, keep_s: float)
             },
             "startsAt": rfc3339(alert.fired_us or alert.started_us),
             "endsAt": rfc3339(alert.resolved_us or alert.at_us + round(keep_s * 1e6)),
-            "generatorURL": page_url,
+            "generatorURL": link_of(alert, page_url),
         }
         for alert in alerts
     ]
@@ -192,9 +203,9 @@ def _pagerduty(receiver: Any, due: Notification, page_url: str) -> list[Request]
                 "timestamp": rfc3339(alert.fired_us or alert.started_us),
                 "group": due.group_key,
                 "class": alert.rule,
-                "custom_details": alert_json(alert),
+                "custom_details": alert_json(alert, page_url),
             }
-            links = [(alert.runbook, "runbook"), (page_url, "Muninn")]
+            links = [(alert.runbook, "runbook"), (link_of(alert, page_url), "Muninn")]
             said["links"] = [{"href": href, "text": name} for href, name in links if href.startswith("http")]
         made.append(Request(receiver.url, orjson.dumps(said), _JSON))
     return made
@@ -212,7 +223,7 @@ def _opsgenie(receiver: Any, due: Notification, page_url: str) -> list[Request]:
         said = {
             "message": alert.summary[:130],
             "alias": alert.fingerprint,
-            "description": f"{alert.description}\n{alert.runbook}\n{page_url}".strip()[:15_000],
+            "description": f"{alert.description}\n{alert.runbook}\n{link_of(alert, page_url)}".strip()[:15_000],
             "priority": _PRIORITY.get(alert.severity, "P3"),
             "source": "Muninn",
             "entity": alert.rule,

@@ -13,7 +13,7 @@ from muninn.alerting.matchers import Matchers
 from muninn.alerting.spans import Amount, Seconds
 from muninn.errors import Invalid
 
-Kind = Literal["threshold", "rate", "absence", "anomaly", "regression", "slo"]
+Kind = Literal["threshold", "rate", "absence", "anomaly", "incident", "regression", "slo"]
 Severity = Literal["info", "warning", "critical"]
 NoData = Literal["ok", "keep", "alert", "ignore"]
 Over = Literal["last", "mean", "min", "max", "sum", "count"]
@@ -159,10 +159,20 @@ class Rule(Part):
                 raise ValueError("metric: kind slo needs the counter of all requests")
         elif any(burns):
             raise ValueError("levels: `burn` is for kind slo")
-        if self.kind != "slo" and not self.metric:
+        if self.kind == "incident":
+            self._check_incident()
+        elif self.kind != "slo" and not self.metric:
             raise ValueError("metric: which metric is it about?")
         if self.kind == "absence" and self.levels[0].above is None:
             raise ValueError("levels: kind absence has `above`: for how long nothing came")
+
+    def _check_incident(self) -> None:
+        if self.metric or self.by:
+            raise ValueError("metric: kind incident has neither metric nor by; `match` looks at the head's labels")
+        if self.over not in ("last", "count"):
+            raise ValueError("over: of an incident `last` is its score, `count` the number of its series")
+        if any(level.above is None for level in self.levels):
+            raise ValueError("levels: kind incident has `above`: a score, or a number of series")
 
     @cached_property
     def matchers(self) -> Matchers:

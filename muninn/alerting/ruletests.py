@@ -24,6 +24,7 @@ from muninn.alerting.alert import Alert
 from muninn.alerting.replay import Replay
 from muninn.alerting.rules import Part, Rule
 from muninn.alerting.spans import Seconds, text
+from muninn.alerting.standing import Standing
 from muninn.clock import SECOND_US
 from muninn.errors import Invalid
 from muninn.model import SampleBatch, SeriesKey
@@ -37,11 +38,14 @@ _VALUES = re.compile(r"(_|[+-]?[\d.]+(?:e[+-]?\d+)?)(?:([+-][\d.]+))?(?:x(\d+))?
 
 
 class Input(Part):
-    """A series and its values, one an interval: "50x30" thirty times, "0+5x10" rising, "_x6" none."""
+    """A series and its values, one an interval: "50x30" thirty times, "0+5x10" rising, "_x6" none.
+
+    Of kind score: what the detector says of it. Of kind incident: of one with this head, its score while it is open.
+    """
 
     series: str
     values: str
-    kind: Literal["sample", "score"] = "sample"
+    kind: Literal["sample", "score", "incident"] = "sample"
 
 
 class Wanted(Part):
@@ -90,7 +94,7 @@ def run(test: RuleTest, rules: Sequence[Rule]) -> Verdict:
     unknown = sorted(set(test.rules) - {rule.name for rule in chosen})
     if unknown:
         return Verdict(test.name, (f"no rule {', '.join(unknown)} that a test can run (regression and slo cannot)",))
-    replay = Replay(chosen, START_US - round(test.evaluate_s * SECOND_US), test.evaluate_s, None)
+    replay = Replay(chosen, START_US - round(test.evaluate_s * SECOND_US), test.evaluate_s, None, _incidents(test))
     samples, scores = _samples(test), list(_scores(test))
     differences: list[str] = []
     for expectation in sorted(test.expect, key=lambda each: each.at_s):
@@ -139,6 +143,21 @@ def _rows(test: RuleTest, kind: str) -> Iterator[tuple[SeriesKey, int, float]]:
             for number, value in enumerate(parse_values(given.values)):
                 if value is not None:
                     yield key, START_US + round(number * test.interval_s * SECOND_US), value
+
+
+def _incidents(test: RuleTest) -> list[Standing]:
+    """Each from its first value to the interval after its last."""
+    found = []
+    for number, given in enumerate(each for each in test.input if each.kind == "incident"):
+        at = [(place, value) for place, value in enumerate(parse_values(given.values)) if value is not None]
+        if at:
+            opens_us, ends_us = (
+                START_US + round(place * test.interval_s * SECOND_US) for place in (at[0][0], at[-1][0] + 1)
+            )
+            head, score = parse_series(given.series), max(value for _, value in at)
+            title = f"{head.metric} is not as expected"
+            found.append(Standing(f"incident-{number}", opens_us, ends_us, title, score, 1, head, (head,)))
+    return sorted(found, key=lambda each: each.opened_us)
 
 
 def _samples(test: RuleTest) -> SampleBatch:

@@ -24,6 +24,7 @@ def fill(template: str, rule: Rule, told: Mapping[str, Any]) -> str:
         if name in ("value", "limit"):
             return figure(told[name], unit_of(rule))
         own = {"rule": rule.name, "severity": str(told["severity"]), "metric": rule.metric, "runbook": rule.runbook}
+        own["title"] = str(told.get("title", ""))
         if name == "labels":
             return labels_text(labels) or "everything"
         return str(labels.get(name, own.get(name, "")))[:_LONG]
@@ -33,7 +34,7 @@ def fill(template: str, rule: Rule, told: Mapping[str, Any]) -> str:
 
 def unit_of(rule: Rule) -> str:
     """The unit of a rule's figure."""
-    if rule.kind in ("anomaly", "slo"):
+    if rule.kind in ("anomaly", "slo", "incident"):
         return ""
     if rule.kind == "absence":
         return "s"

@@ -42,6 +42,12 @@ def routes(board: Board, needed: Mapping[str, Check], useful: Mapping[str, Check
     return [Route("/healthz", alive), Route("/readyz", ready), Route("/metrics", metrics)]
 
 
+def heard_of(board: Board, program: str) -> None:
+    """Return where a process of this program tells how it is; Unavailable where none does."""
+    if not any(entry.program == program for entry in board.read_all()):
+        raise Unavailable(f"no {program} gives a sign of life: `muninn status` says more")
+
+
 def _failure(check: Check) -> str:
     """What is wrong, or an empty string."""
     try:

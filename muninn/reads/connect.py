@@ -47,5 +47,10 @@ def connect(settings: Settings, *, meter: Meter | None = None, application_name:
         kept=kept,
         cold_folder=settings.cold_folder,
         closing=(client.close, broker.close),
+        switched_off=[
+            name
+            for name, runs in (("alerter", settings.alerting.enabled), ("detector", settings.detection.enabled))
+            if not runs
+        ],
         letters=lambda limit: DeadLetters(broker.dead_letter_count(), told(broker.dead_letters(limit))),
     )

@@ -3,7 +3,7 @@
 Belongs here: the questions' signatures and what is cached. Does not: how a question is answered (its own module).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -54,7 +54,7 @@ class Reads:
     Every method may raise Unavailable when the database is away; without Redis only caching and the
     programs' heartbeats are missing. Unknown metric names raise UnknownMetric (an Invalid).
     kept: what retention has left. cold_folder: of the cold tier, where there is one.
-    closing: what else to close at the end, besides the database.
+    closing: what else to close at the end, besides the database. switched_off: programs that nobody misses.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Reads:
         cold_folder: Path | None = None,
         closing: Sequence[Callable[[], None]] = (),
         letters: Callable[[int], DeadLetters] | None = None,
+        switched_off: Collection[str] = (),
     ):
         self.clock = clock or SystemClock()
         self.meter = meter or Meter()
@@ -76,6 +77,7 @@ class Reads:
         self._ask = Asker(database, self.meter, self.clock, cold_folder)
         self._board = board
         self._letters = letters
+        self._switched_off = frozenset(switched_off)
         self._kept = kept or Kept()
         self._patience = Patience("Redis", self.clock)
         self._memo = Memo(cache, self._patience, self.meter)
@@ -252,7 +254,8 @@ class Reads:
             if kept is None:
                 raise
             found, age_s = kept
-            found = replace(found, health=health.judge(self.clock.now_us(), self._heartbeats(), None))
+            seen = health.judge(self.clock.now_us(), self._heartbeats(), None, self._switched_off)
+            found = replace(found, health=seen)
         return replace(found, age_s=age_s)
 
     def pipeline(self, now_us: int | None = None) -> PipelineState:
@@ -315,7 +318,7 @@ class Reads:
             close()
 
     def _overview(self, now_us: int) -> Overview:
-        return overview.overview(self._ask, self._heartbeats(), now_us)
+        return overview.overview(self._ask, self._heartbeats(), now_us, self._switched_off)
 
     def _heartbeats(self) -> Heartbeats:
         board = self._board

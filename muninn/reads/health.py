@@ -3,7 +3,7 @@
 Belongs here: thresholds and sentences; pure. Does not: asking anyone (overview), addresses and pids (operations).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from muninn.clock import MINUTE_US, SECOND_US
@@ -17,6 +17,8 @@ NEEDED: Mapping[str, tuple[State, str]] = {
     "loader": ("down", "samples wait in the buffer"),
     "refresher": ("degraded", "rollups are not refreshed"),
     "sidecar": ("degraded", "live charts stand still"),
+    "alerter": ("degraded", "no rule is judged, nobody is told of trouble"),
+    "detector": ("degraded", "anomalies are not found"),
 }
 # A program tells how it is every second.
 SILENT_S = 5.0
@@ -34,9 +36,13 @@ class StoreSigns:
     watermarks_us: Mapping[str, int]
 
 
-def judge(now_us: int, heartbeats: Heartbeats, store: StoreSigns | None) -> Health:
-    """The state of every part; `store` is None while the database is away."""
-    parts = [*_programs(heartbeats, now_us), _buffer(heartbeats), _store(store, now_us), _rollups(store, now_us)]
+def judge(now_us: int, heartbeats: Heartbeats, store: StoreSigns | None, switched_off: Collection[str] = ()) -> Health:
+    """The state of every part; `store` is None while the database is away.
+
+    switched_off: programs that nobody misses.
+    """
+    programs = [each for each in _programs(heartbeats, now_us) if each.part not in switched_off or each.state == "ok"]
+    parts = [*programs, _buffer(heartbeats), _store(store, now_us), _rollups(store, now_us)]
     if not heartbeats.known:
         reason = "Redis does not answer: heartbeats and cached answers are missing"
         parts.append(PartHealth("cache", "degraded", (reason,)))

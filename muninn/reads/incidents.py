@@ -18,6 +18,10 @@ from muninn.reads.asking import Asker
 IncidentState = Literal["open", "closed", "all"]
 
 
+class UnknownIncident(Invalid):
+    """There is no incident of this id."""
+
+
 @dataclass(frozen=True)
 class ProbableCause:
     """Why, with a confidence of 0..1. evidence: (what it says, the series that shows it). runbook: its page's name."""
@@ -86,21 +90,21 @@ def incidents(ask: Asker, window: Window, state: IncidentState, most: int) -> li
 
 
 def incident(ask: Asker, incident_id: str) -> IncidentDetail:
-    """One incident; Invalid where there is none of this id."""
+    """One incident; UnknownIncident where there is none of this id."""
     ident = _parsed(incident_id)
     rows = ask.fetch("reads_incident", incident_id=ident)
     if not rows:
-        raise Invalid(f"there is no incident {incident_id}", "incident_id")
+        raise UnknownIncident(f"there is no incident {incident_id}", "incident_id")
     head = rows[0].head
     series = [_series(row, row.fingerprint == head) for row in ask.fetch("reads_incident_series", incident_id=ident)]
     return IncidentDetail(_info(rows[0]), tuple(sorted(series, key=lambda each: not each.is_head)))
 
 
 def mark(ask: Asker, incident_id: str, useful: bool | None, note: str | None) -> None:
-    """Say whether an incident was useful; None takes it back. Invalid where there is none of this id."""
+    """Say whether an incident was useful; None takes it back. UnknownIncident where there is none of this id."""
     ident = _parsed(incident_id)
     if not ask.database.execute("reads_mark_incident", incident_id=ident, useful=useful, note=note):
-        raise Invalid(f"there is no incident {incident_id}", "incident_id")
+        raise UnknownIncident(f"there is no incident {incident_id}", "incident_id")
 
 
 def _parsed(incident_id: str) -> uuid.UUID:

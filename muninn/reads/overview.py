@@ -3,7 +3,7 @@
 Belongs here: the overview question and its sentences. Does not: thresholds of health (health), caching (facade).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -27,7 +27,7 @@ MAX_HOSTS = 10
 HOST_ALIVE_US = 5 * MINUTE_US
 
 
-def overview(ask: Asker, heartbeats: Heartbeats, now_us: int) -> Overview:
+def overview(ask: Asker, heartbeats: Heartbeats, now_us: int, switched_off: Collection[str] = ()) -> Overview:
     """The fleet as it is at `now_us`, from a few queries however many series there are."""
     minute_us = now_us // MINUTE_US * MINUTE_US
     state = ask.fetch(
@@ -41,7 +41,7 @@ def overview(ask: Asker, heartbeats: Heartbeats, now_us: int) -> Overview:
     signs = StoreSigns(None if state.newest_at is None else as_us(state.newest_at), state.watermarks_us)
     return Overview(
         at_ms=now_us // 1000,
-        health=judge(now_us, heartbeats, signs),
+        health=judge(now_us, heartbeats, signs, switched_off),
         totals=Totals(state.series_count, state.samples_per_min, state.bytes_on_disk),
         hosts=tuple(_host(host) for host in state.hosts),
         changes=tuple(_change(row) for row in changes(ask, now_us)),

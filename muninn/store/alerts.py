@@ -17,7 +17,9 @@ from muninn.alerting.evaluate import Change
 from muninn.alerting.matchers import Matchers, alertmanager_matcher, to_alertmanager
 from muninn.alerting.outbox import Outcome, Waiting
 from muninn.alerting.silence import Muted, Silence
+from muninn.alerting.standing import Cause, Standing
 from muninn.errors import Invalid
+from muninn.model import SeriesKey, Window
 from muninn.model.window import as_datetime
 from muninn.store.database import Database
 
@@ -100,6 +102,11 @@ class AlertStore:
     def outside(self) -> list[Alert]:
         """Open alerts that came from outside or that somebody acknowledged."""
         return [_alert(row) for row in self._database.fetch("alert_outside")]
+
+    def incidents(self, window: Window) -> list[Standing]:
+        """Incidents that were open at some time in the window, the oldest first."""
+        rows = self._database.fetch("alert_incidents", since_us=window.since_us, until_us=window.until_us)
+        return [_standing(row) for row in rows]
 
     def precision(self, since_us: int) -> float | None:
         """Share of the judged alerts since then that people found useful; None: nobody judged any."""
@@ -241,6 +248,23 @@ def _waiting(row: Any) -> Waiting:
         row.notification_key, row.receiver, row.group_key, row.group_labels, row.why, alerts, row.created_us
     )
     return Waiting(due, row.attempts, row.next_us)
+
+
+def _standing(row: Any) -> Standing:
+    causes = tuple(
+        Cause(
+            each["title"],
+            each["confidence"],
+            tuple((shown["says"], shown["series"]) for shown in each["evidence"]),
+            tuple(each["actions"]),
+            each["runbook"],
+        )
+        for each in row.causes
+    )
+    return Standing(
+        row.incident_id, row.opened_us, row.closed_us, row.title, row.score, row.series_count,
+        SeriesKey.of(*row.head), tuple(SeriesKey.of(*key) for key in row.members), causes,
+    )  # fmt: skip
 
 
 def silence_of(row: Any) -> Silence:

@@ -14,4 +14,4 @@ on conflict (alert_id) do update set
   summary = excluded.summary, description = excluded.description, runbook = excluded.runbook,
   no_data = excluded.no_data, flapping = excluded.flapping, fired_at = excluded.fired_at,
   resolved_at = excluded.resolved_at, ends_at = excluded.ends_at, evaluated_at = excluded.evaluated_at,
-  since_us = excluded.since_us, clear_since_us = excluded.clear_since_us
+  since_us = excluded.since_us, clear_since_us = excluded.clear_since_us, extra_labels = excluded.extra_labels

@@ -8,6 +8,7 @@ from typing import Any
 import alert_world
 import httpx
 import pytest
+from known_incidents import OPEN, OVER, load_incidents
 from servers import eventually, free_port
 
 from muninn.alerting.alert import Alert, alert_id_of, fingerprint_of
@@ -89,6 +90,31 @@ def test_rules_are_checked_kept_tried_on_the_past_and_deleted(api: Api) -> None:
     assert "<svg" in tried["picture"]
     assert api.client.delete("/api/v1/alert-rules/queue_long").status_code == 200
     assert api.client.delete("/api/v1/alert-rules/queue_long").status_code == 404
+
+
+def test_incidents_are_listed_opened_and_marked(api: Api, postgres_url: str) -> None:
+    load_incidents(postgres_url)
+    found = api.get("/api/v1/incidents")["incidents"]
+    assert [(each["incident_id"], each["state"]) for each in found] == [(str(OPEN), "open"), (str(OVER), "closed")]
+    assert [each["incident_id"] for each in api.get("/api/v1/incidents", state="open")["incidents"]] == [str(OPEN)]
+    assert api.get("/api/v1/incidents", since="-30m", state="closed")["incidents"] == []
+    one = api.get(f"/api/v1/incidents/{OPEN}")
+    assert {each["says"] for cause in one["causes"] for each in cause["evidence"]}
+    head, other = one["series"]
+    assert (head["metric"], head["is_head"], other["is_head"]) == ("queue_depth", True, False)
+    assert head["low"] < head["expected"] < head["high"] < head["value"]
+    assert len(head["track"]["at_ms"]) == len(head["track"]["value"]) == 60
+    api.post(f"/api/v1/incidents/{OPEN}/feedback", {"useful": True, "note": "the mailer hung"})
+    assert (api.get(f"/api/v1/incidents/{OPEN}")["useful"], api.get("/api/v1/incidents")["incidents"][0]["note"]) == (
+        True, "the mailer hung",
+    )  # fmt: skip
+    unknown = "/api/v1/incidents/0190aaaa-0000-4000-8000-000000000001"
+    assert api.client.get(unknown).status_code == 404
+    api.post(f"{unknown}/feedback", {"useful": None}, 404)
+    assert api.post(f"/api/v1/incidents/{OPEN}/feedback", {}, 400)["parameter"] == "useful"
+    assert api.client.get("/api/v1/incidents", params={"state": "odd"}).json()["parameter"] == "state"
+    assert api.client.get("/api/v1/incidents", params={"stat": "open"}).json()["parameter"] == "stat"
+    assert api.client.get("/api/v1/incidents/nonsense").json()["parameter"] == "incident_id"
 
 
 def test_noise_suggests_a_change(api: Api) -> None:

@@ -90,7 +90,7 @@ def test_health_follows_data_and_heartbeats(store: Filled) -> None:
     board = MemoryBoard(store.clock)
     reads = Reads(store.database, board=board, clock=store.clock)
     assert reads.overview().health.state == "down"
-    for program in ("gateway", "loader", "refresher", "sidecar"):
+    for program in ("gateway", "loader", "refresher", "sidecar", "alerter", "detector"):
         board.publish(program, "a", [])
     assert reads.overview().health.summary == "All is well."
     later_us = NOW_US + 60 * SECOND_US

@@ -7,7 +7,7 @@ rules (rulebook), what an alert is (alerting).
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from muninn.alerting.alert import Alert
@@ -17,7 +17,8 @@ from muninn.alerting.evaluate import Change
 from muninn.alerting.inhibit import inhibited
 from muninn.alerting.long import Buckets, Need, key_of, needs
 from muninn.alerting.silence import Muted, Silence, silenced
-from muninn.clock import SECOND_US, Clock
+from muninn.alerting.standing import INCIDENT
+from muninn.clock import HOUR_US, SECOND_US, Clock
 from muninn.errors import Misconfigured, MuninnError
 from muninn.meter import Meter
 from muninn.model import SampleBatch, SeriesKey, Window
@@ -100,6 +101,7 @@ class Alerter:
             self._engine.take(batch)
         for scores in inputs.scores:
             self._engine.take_scores(scores)
+        self._look_at_incidents(any(len(scores) for scores in inputs.scores))
         changes += self._judge(inputs.heard_us)
         self._finish(changes)
         if self._due("counts", COUNTS_EVERY_S):
@@ -156,6 +158,18 @@ class Alerter:
                 self._ended[alert_id] = replace(alert, state="resolved", resolved_us=now_us)
         self._outside = found
 
+    def _look_at_incidents(self, news: bool) -> None:
+        """They are in the store before the scores that made them come: asked then, no alert is told without its head.
+
+        Without the store those that are known stay."""
+        if (self._due("incidents", RULES_EVERY_S) or news) and self._engine.looks_at_incidents:
+            now_us = self._clock.now_us()
+            self._journal.attempt(
+                lambda store: self._engine.take_incidents(
+                    each for each in store.incidents(Window(now_us, now_us + HOUR_US)) if each.closed_us is None
+                )
+            )
+
     def _load(self) -> None:
         kept = self._journal.load(ENDS_S, CHANGES_S)
         if kept is None:
@@ -196,7 +210,7 @@ class Alerter:
         as_of_us = now_us if now_us - heard_us < 3 * SECOND_US else heard_us
         changes: list[Change] = []
         for rule in self._engine.rules:
-            own = rule.metric in OWN_METRICS
+            own = rule.metric in OWN_METRICS or rule.kind == "incident"
             if rule.is_long or (not heard_us and not own):
                 continue
             started = time.perf_counter()
@@ -236,9 +250,11 @@ class Alerter:
                 )
             self._meter.count("muninn_alert_changes_total", what=change.what, rule=change.alert.rule)
         book, alerts = self._rules.book, self.alerts
+        before = self.muted
         self.muted = silenced(alerts, self._silences, book.maintenance, now_us)
         heads = inhibited(alerts, book.inhibitions)
-        self.muted |= {who: Muted("inhibition", head) for who, head in heads.items() if who not in self.muted}
+        held = {who: Muted("inhibition", head) for who, head in heads.items()}
+        self.muted = {**_still_held(alerts, before), **held, **self.muted}
         if not self._loaded and not self._journal.away:
             return
         due, told = dispatch([*alerts, *self._ended.values()], self.muted, self._told, book.routes, now_us)
@@ -301,6 +317,15 @@ class Alerter:
         self._meter.gauge("muninn_alert_series_left_out", self._engine.samples.left_out)
         self._meter.gauge("muninn_alert_notifications_waiting", self._outbox.waiting())
         self._meter.gauge("muninn_alert_backlog", self._journal.backlog)
+
+
+def _still_held(alerts: Iterable[Alert], before: Mapping[str, Muted]) -> dict[str, Muted]:
+    """Alerts on an incident's series that were told as that incident are not told anew when it is over before them."""
+    return {
+        alert.alert_id: before[alert.alert_id]
+        for alert in alerts
+        if alert.alert_id in before and before[alert.alert_id].by == "inhibition" and INCIDENT in dict(alert.extra)
+    }
 
 
 def _as_kept(changes: Iterable[Change]) -> list[Change]:

@@ -71,7 +71,7 @@ class AlertApi:
         query = request.query_params
         states = tuple(filter(None, query.get("state", "pending,firing").split(",")))
         since_us = parse_instant(query.get("since", "-24h"), self._clock.now_us(), "since")
-        limit = _number(query.get("limit", "500"), "limit")
+        limit = number_of(query.get("limit", "500"), "limit")
         return {"alerts": self._reads.alerts(states, since_us, query.get("rule"), limit)}
 
     def acknowledge(self, request: Request, body: Body) -> Any:
@@ -87,7 +87,7 @@ class AlertApi:
         useful = body.get("useful")
         if useful is not None and not isinstance(useful, bool):
             raise Invalid("useful: true, false, or null for no opinion", "useful")
-        note = _text(body, "note")
+        note = text_of(body, "note")
         if not self._store.feedback(request.path_params["id"], useful, _by(request, body), note):
             raise NotFound("there is no alert with this id that fired")
         return {"useful": useful}
@@ -220,7 +220,7 @@ def silence_from(body: Body, now_us: int, by: str) -> Silence:
     ends_us = parse_instant(str(body["until"]), now_us, "until")
     if ends_us <= max(starts_us, now_us):
         raise Invalid("until: must be later than now and than since", "until")
-    return Silence(str(body.get("id") or ""), Matchers.of(match), starts_us, ends_us, by, _text(body, "comment"))
+    return Silence(str(body.get("id") or ""), Matchers.of(match), starts_us, ends_us, by, text_of(body, "comment"))
 
 
 def silence_json(silence: Silence) -> Body:
@@ -238,17 +238,19 @@ def silence_json(silence: Silence) -> Body:
 def _by(request: Request, body: Body) -> str:
     """Who asks: the token's name where there is one, else who they say they are."""
     caller = caller_of(request)
-    return caller.token.name if caller is not None else _text(body, "by")
+    return caller.token.name if caller is not None else text_of(body, "by")
 
 
-def _text(body: Body, name: str) -> str:
+def text_of(body: Body, name: str) -> str:
+    """A text in a body, or an empty one; Invalid names it."""
     found = body.get(name, "")
     if not isinstance(found, str) or len(found) > MAX_TEXT or "\0" in found:
         raise Invalid(f"{name}: a text of at most {MAX_TEXT} characters", name)
     return found
 
 
-def _number(text: str, name: str) -> int:
+def number_of(text: str, name: str) -> int:
+    """A parameter that is a whole number; Invalid names it."""
     if not text.isascii() or not text.isdigit():
         raise Invalid(f"{name}: a whole number", name)
     return int(text)

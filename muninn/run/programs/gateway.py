@@ -1,5 +1,7 @@
 """The gateway: the ingest door, the JSON read API, health and metrics, on one HTTP port."""
 
+from functools import partial
+
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -11,6 +13,7 @@ from muninn.ingest.validate import Rules
 from muninn.operations import access, http, listening
 from muninn.operations.alerts import alertmanager
 from muninn.operations.alerts.api import AlertApi
+from muninn.operations.alerts.incident_api import IncidentApi
 from muninn.reads import http as reads_http
 from muninn.run.programs import Context
 
@@ -32,7 +35,10 @@ def main(context: Context) -> None:
         clock=context.clock,
         meter=context.meter,
     )
-    watch = http.routes(context.board(), {"buffer": broker.depth}, {"store": asked.check})
+    board, chosen = context.board(), context.settings
+    programs = [name for name, runs in (("alerter", chosen.alerting), ("detector", chosen.detection)) if runs.enabled]
+    alive = {name: partial(http.heard_of, board, name) for name in programs}
+    watch = http.routes(board, {"buffer": broker.depth}, {"store": asked.check, **alive})
     alerts = _alert_routes(context, asked)
     app = Starlette(routes=[*door.routes(), *reads_http.routes(asked), *alerts, *watch])
     ingest = door.paths() | {alertmanager.ALERTS}
@@ -63,4 +69,5 @@ def main(context: Context) -> None:
 def _alert_routes(context: Context, asked: reads.Reads) -> list[Route]:
     database = context.database()
     given = context.settings, database, asked, context.clock
-    return [*AlertApi(*given).routes(), *alertmanager.AlertmanagerApi(*given).routes()]
+    incidents = IncidentApi(asked, context.clock).routes()
+    return [*AlertApi(*given).routes(), *incidents, *alertmanager.AlertmanagerApi(*given).routes()]

@@ -1,17 +1,22 @@
 """A turn of the alerter with a store that comes and goes: what is kept, what is said, in which order."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from muninn import settings
 from muninn.alerting.alert import Alert
 from muninn.alerting.outbox import Outcome, Result
 from muninn.alerting.silence import Silence
+from muninn.alerting.standing import Cause, Standing
 from muninn.clock import SECOND_US, ManualClock
 from muninn.errors import Unavailable
 from muninn.meter import Meter
-from muninn.model import SampleBatch, SeriesKey
+from muninn.model import SampleBatch, SeriesKey, Window
+from muninn.model.scores import ScoreBatch
 from muninn.operations.alerts.alerter import Alerter, History, Inputs
 from muninn.operations.alerts.feeds import PART_UP, Parts, seconds_behind
 from muninn.operations.alerts.journal import Journal
@@ -24,6 +29,9 @@ rules:
   - {name: high, metric: m, window: 10s, levels: [{severity: warning, above: 5}]}
   - {name: gone, kind: absence, metric: m, by: [host], levels: [{severity: warning, above: 30s}]}
   - {name: down, metric: muninn_part_up, by: [part], window: 10s, levels: [{severity: critical, below: 0.5}]}
+  - {name: incident, kind: incident, levels: [{severity: warning, above: 0.8}]}
+  - {name: odd, kind: anomaly, metric: "*", window: 30s, levels: [{severity: info, above: 0.8}], recover_for: 2m}
+inhibit: [{source: {rule: incident}, target: {incident: "=~.+", rule: "!=incident"}, equal: [incident]}]
 receivers: [{name: hook, type: webhook, url: "http://127.0.0.1:1"}]
 routes: [{receivers: [hook], group_wait: 0s, group_interval: 0s, group_by: [rule]}]
 """
@@ -40,6 +48,7 @@ class Store:
         self.due: list[str] = []
         self.done: list[Outcome] = []
         self.muted: dict[str, Any] = {}
+        self.standing: list[Standing] = []
 
     def _ask(self, what: str) -> None:
         if self.away:
@@ -65,6 +74,10 @@ class Store:
 
     def outside(self) -> list[Alert]:
         return []
+
+    def incidents(self, window: Window) -> list[Standing]:
+        self._ask("incidents")
+        return [each for each in self.standing if each.is_open(window.since_us)]
 
     def mute(self, muted: Any) -> None:
         self.muted = dict(muted)
@@ -101,18 +114,30 @@ class Rig:
         self.sent.append((f"{due.why} {due.alerts[0].rule}", len(self.store.due)))
         return Result(True)
 
-    def turn(self, value: float | None = None, *, heard: bool = True, up: float | None = None) -> None:
+    def turn(
+        self, value: float | None = None, *, heard: bool = True, up: float | None = None, score: float | None = None
+    ) -> None:
         self.clock.advance(5)
         now_us = self.clock.now_us()
         rows = [] if value is None else [(SeriesKey.of("m", {"host": "a"}), now_us, value)]
         own = None if up is None else SampleBatch.of([(SeriesKey.of(PART_UP, {"part": "redis"}), now_us, up)])
         self.heard_us = now_us if heard else getattr(self, "heard_us", 0)
-        self.alerter.turn(Inputs([SampleBatch.of(rows)] if rows else [], (), own, self.heard_us))
+        told = () if score is None else (scored(MAIL, score, now_us),)
+        self.alerter.turn(Inputs([SampleBatch.of(rows)] if rows else [], told, own, self.heard_us))
 
     def settle(self, done: Callable[[], bool]) -> None:
         from servers import eventually
 
         eventually(done, 10, "it is sent")
+
+
+MAIL = SeriesKey.of("queue_depth", {"queue": "mail"})
+
+
+def scored(key: SeriesKey, score: float, now_us: int) -> ScoreBatch:
+    one, none = np.zeros(1), np.zeros((1, 0))
+    at, index = np.array([now_us]), np.zeros(1, np.int32)
+    return ScoreBatch(now_us, at, index, (key,), one + score, one, one, one, one, one, one > 0, none, ())
 
 
 def _never() -> Any:
@@ -171,6 +196,73 @@ def test_a_start_without_the_store_goes_on_with_what_was_there_once_it_is_back(t
     assert list(store.alerts) == [before]
     assert store.alerts[before].state == "firing"
     second.outbox.stop()
+
+
+def test_an_incident_is_one_alert_and_its_series_are_not_told(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Store())
+    rig.turn(1, score=0.1)
+    cause = Cause("The mailer hangs", 0.7, (("depth went up", "queue_depth"),), ("Restart it.",), "dependency-down")
+    opened = Standing("i1", rig.clock.now_us(), None, "queue_depth higher", 0.95, 2, MAIL, (MAIL,), (cause,))
+    rig.store.standing = [opened]
+    rig.turn(1, score=0.95)
+    rig.settle(lambda: len(rig.sent) == 1)
+    assert [what for what, _ in rig.sent] == ["new incident"]
+    told = {each.rule: each for each in rig.store.alerts.values()}
+    assert told["incident"].all_labels == {
+        "incident": "i1", "metric": "queue_depth", "queue": "mail", "rule": "incident", "severity": "warning",
+    }  # fmt: skip
+    assert (told["incident"].summary, told["incident"].runbook) == (
+        "queue_depth higher", "docs/runbooks/dependency-down.md",
+    )  # fmt: skip
+    assert "do: Restart it." in told["incident"].description
+    assert (told["odd"].state, dict(told["odd"].extra)) == ("firing", {"incident": "i1"})
+    assert {rig.store.alerts[who].rule: why.by for who, why in rig.store.muted.items()} == {"odd": "inhibition"}
+    # It grows, and says so; nobody is told again. Without the store what is known stays.
+    rig.store.standing = [replace(opened, title="queue_depth higher, and 3 more series", series_count=5)]
+    rig.turn(1, score=0.95)
+    assert "3 more" in next(each.summary for each in rig.store.alerts.values() if each.rule == "incident")
+    rig.store.away = True
+    rig.turn(1, score=0.95)
+    assert {each.rule for each in rig.alerter.alerts} == {"incident", "odd"}
+    rig.store.away, rig.store.standing = False, []
+    rig.clock.advance(10)
+    # It is over before the score has been low for long enough: that is no news.
+    rig.turn(1, score=0.95)
+    rig.turn(1, score=0.95)
+    rig.settle(lambda: len(rig.sent) == 2)
+    assert [what for what, _ in rig.sent] == ["new incident", "resolved incident"]
+    assert [each.rule for each in rig.alerter.alerts] == ["odd"]
+    for _ in range(40):
+        rig.turn(1, score=0.0)
+    assert rig.alerter.alerts == []
+    assert len(rig.sent) == 2
+    rig.outbox.stop()
+
+
+def test_an_incident_that_ended_while_nobody_looked_ends_its_alert(tmp_path: Path) -> None:
+    store = Store()
+    first = Rig(tmp_path, store)
+    store.standing = [Standing("i1", first.clock.now_us(), None, "mail", 0.95, 1, MAIL, (MAIL,))]
+    first.turn(1)
+    first.settle(lambda: bool(first.sent))
+    first.outbox.stop()
+    store.standing = []
+    second = Rig(tmp_path, store, first.clock)
+    second.turn(1)
+    second.settle(lambda: bool(second.sent))
+    assert second.sent[0][0] == "resolved incident"
+    assert [each.state for each in store.alerts.values()] == ["resolved"]
+    second.outbox.stop()
+
+
+def test_with_the_rule_on_incidents_switched_off_scores_are_told(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Store())
+    (tmp_path / "rules" / "own.yaml").write_text(RULES.replace("kind: incident,", "kind: incident, enabled: false,"))
+    rig.store.standing = [Standing("i1", rig.clock.now_us(), None, "mail", 0.95, 1, MAIL, (MAIL,))]
+    rig.turn(1, score=0.95)
+    rig.settle(lambda: bool(rig.sent))
+    assert [what for what, _ in rig.sent] == ["new odd"]
+    rig.outbox.stop()
 
 
 def test_silence_of_the_buffer_is_nobodys_absence_but_parts_are_missed(tmp_path: Path) -> None:

@@ -38,13 +38,26 @@ def test_all_is_well() -> None:
 
 @pytest.mark.parametrize(
     ("program", "state"),
-    [("gateway", "down"), ("loader", "down"), ("refresher", "degraded"), ("sidecar", "degraded")],
+    [
+        ("gateway", "down"),
+        ("loader", "down"),
+        ("refresher", "degraded"),
+        ("sidecar", "degraded"),
+        ("alerter", "degraded"),
+        ("detector", "degraded"),
+    ],
 )
 def test_a_missing_program_is_named_with_what_it_means(program: str, state: str) -> None:
     others = Heartbeats([entry for entry in ALL_WELL.entries if entry.program != program], known=True)
     health = judge(NOW_US, others, FRESH)
     assert health.state == state
     assert health.summary == f"{program}: gives no sign of life: {NEEDED[program][1]}."
+
+
+def test_a_program_that_is_switched_off_is_not_missed() -> None:
+    others = Heartbeats([entry for entry in ALL_WELL.entries if entry.program != "detector"], known=True)
+    assert judge(NOW_US, others, FRESH, ["detector"]).state == "ok"
+    assert judge(NOW_US, others, FRESH, ["alerter"]).state == "degraded"
 
 
 def test_a_silent_instance_is_degraded_and_other_programs_are_listed() -> None:
