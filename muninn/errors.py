@@ -36,5 +36,9 @@ class Unnamed(Unavailable):
         self.places = places
 
 
+class Overtaken(Unavailable):
+    """Somebody else was quicker: look again, then do it again."""
+
+
 class Misconfigured(MuninnError):
     """A setting or the state folder is wrong: stop, and say what to change."""

@@ -16,6 +16,8 @@ LAST_ID = "muninn:ingest:last"
 LOADERS = "muninn:loaders"
 # Grows whenever somebody needs the names of all series again; see ingest.buffer.roster.
 NAMES_EPOCH = "muninn:names"
+# Since when the buffer remembers running totals, in microseconds.
+TALLIES_SINCE = "muninn:tallies"
 HOST_AGENT = "host-collector"
 OWN_AGENT = "muninn"
 STATSD_AGENT = "statsd"
@@ -47,6 +49,11 @@ def lease_key(shard: int) -> str:
 def idempotency_key(key: str) -> str:
     """Where the entry id of a request with this Idempotency-Key is kept."""
     return f"muninn:idempotency:{key}"
+
+
+def tally_key(name: str) -> str:
+    """Where a running total is kept."""
+    return f"muninn:tally:{name}"
 
 
 def board_key(program: str, instance: str) -> str:

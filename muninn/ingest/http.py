@@ -25,6 +25,7 @@ from muninn.ingest.decode.keys import KeyTable
 from muninn.ingest.gate.gate import Gate
 from muninn.ingest.problem import answer_to, problem
 from muninn.ingest.protocols import OWN, Decode, Protocol, protocols
+from muninn.ingest.tallies import Accountant
 from muninn.ingest.validate import Decoded, Rules
 from muninn.meter import Meter
 from muninn.model import Broker
@@ -55,6 +56,7 @@ class IngestDoor:
         limits: DoorLimits | None = None,
         clock: Clock | None = None,
         meter: Meter | None = None,
+        tally_s: float = 86_400,
     ):
         self._broker = broker
         self._rules = rules or Rules()
@@ -63,6 +65,7 @@ class IngestDoor:
         self._clock = clock or SystemClock()
         self._meter = meter or Meter()
         self._keys = KeyTable()
+        self._accountant = Accountant(broker, gate, self._rules, self._clock, tally_s)
         self._one_large = threading.Lock()
         self._held_bytes = 0
 
@@ -105,17 +108,22 @@ class IngestDoor:
             body = await read(request.stream(), request.headers.get("content-length"), self._max_bytes, hold)
             self._meter.count("muninn_ingest_bytes_total", len(body))
             packed = encoding in ("gzip", "x-gzip")
-            decoded, entry_id = await run_in_threadpool(self._take, body, packed, decode, key)
+            decoded, entry_id = await run_in_threadpool(self._take, body, packed, decode, key, self._left_out(protocol))
         self._charge(request, decoded)
         return protocol.answer(request, decoded, entry_id)
 
-    def _take(self, body: bytes, packed: bool, decode: Decode, key: str | None) -> tuple[Decoded, str | None]:
+    def _take(
+        self, body: bytes, packed: bool, decode: Decode, key: str | None, left_out: Count
+    ) -> tuple[Decoded, str | None]:
         decoded = self._decoded(body, packed, decode)
         if self._gate is not None:
             with self._stage("gate"):
                 decoded = self._gate.admit(decoded, self._rules.max_errors)
         entry_id = None
-        if len(decoded.batch):
+        if decoded.running:
+            with self._stage("buffer"):
+                decoded, entry_id = self._accountant.append(decoded, key, left_out)
+        elif len(decoded.batch):
             with self._stage("buffer"):
                 entry_id = self._broker.append(decoded.batch, key)
         self._meter.count("muninn_ingest_samples_total", len(decoded.batch))

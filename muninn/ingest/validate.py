@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
@@ -18,6 +19,9 @@ from muninn.errors import Invalid
 from muninn.model import SampleBatch, SeriesKey, Window
 from muninn.numerics.distributions import faults
 from muninn.numerics.sketch import LARGEST, SMALLEST
+
+if TYPE_CHECKING:
+    from muninn.ingest.tallies import Running
 
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.\-/]*")
 MAX_METRIC_CHARS = 200
@@ -44,6 +48,7 @@ class Decoded:
 
     left_out: samples that rules at the door leave out: neither good nor bad.
     by_reason: how many were refused as too_old, too_new, value, or too_many_series; the rest was malformed.
+    running: points of running totals, which become samples where it is known what was counted before.
     """
 
     batch: SampleBatch
@@ -51,6 +56,7 @@ class Decoded:
     rejected: int = 0
     left_out: int = 0
     by_reason: Counter[str] = field(default_factory=Counter)
+    running: "Sequence[Running]" = ()
 
     @classmethod
     def joined(cls, parts: Sequence["Decoded"], rules: "Rules") -> "Decoded":

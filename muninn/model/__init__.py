@@ -7,6 +7,7 @@ from muninn.model.resolution import RESOLUTIONS, Resolution, resolution_for
 from muninn.model.scores import ScoreBatch, ScoreHandle, ScoreLog
 from muninn.model.series import SeriesKey
 from muninn.model.series_set import SeriesSet
+from muninn.model.tallies import Tallies, TallyMove
 from muninn.model.window import Window
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "ScoreLog",
     "SeriesKey",
     "SeriesSet",
+    "Tallies",
+    "TallyMove",
     "Window",
     "resolution_for",
 ]

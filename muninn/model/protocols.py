@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from muninn.model.batch import SampleBatch
+from muninn.model.tallies import Tallies, TallyMove
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,17 @@ class Broker(Protocol):
     pending with its consumer until it is acknowledged or claimed by another.
     """
 
-    def append(self, batch: SampleBatch, idempotency_key: str | None = None) -> str:
+    def append(self, batch: SampleBatch, idempotency_key: str | None = None, moves: Sequence[TallyMove] = ()) -> str:
         """Keep the batch durably and return its entry id; the same key again returns the first id.
 
-        Raises Rejected when the buffer is full, Unavailable when its server is away.
+        moves: running totals that move on with the batch, all or none.
+        Raises Rejected when the buffer is full, Unavailable when its server is away, Overtaken when a total has been
+        moved on by somebody else: nothing was kept.
         """
+        ...
+
+    def tallies(self, names: Sequence[str]) -> Tallies:
+        """What is kept of these running totals."""
         ...
 
     def read(self, consumer: str, max_entries: int, block_ms: int) -> Sequence[BatchHandle]:

@@ -17,6 +17,12 @@ class Buffer(Section):
     idempotency_s: int = Field(
         86_400, ge=60, description="seconds that a request's Idempotency-Key is remembered (about 130 bytes each)"
     )
+    tally_s: int = Field(
+        86_400,
+        ge=60,
+        description="seconds that what a cumulative histogram had counted is remembered (some 300 bytes each): a source"
+        " that is silent for longer begins anew, and so does one that started earlier than this",
+    )
     shards: int = Field(
         1, ge=1, le=16, description="streams that entries are split over, by series; each is one loader's at a time"
     )

@@ -15,9 +15,11 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from muninn.clock import SECOND_US, ManualClock
 from muninn.errors import Invalid, Rejected
 from muninn.ingest.body import gunzip
-from muninn.ingest.buffer.codec import Decoder, encode
+from muninn.ingest.buffer.codec import VERSION, Decoder, encode
+from muninn.ingest.buffer.memory import MemoryBroker
 from muninn.ingest.decode import otlp
 from muninn.ingest.decode.arrow import decode_arrow_file, decode_arrow_stream
 from muninn.ingest.decode.form import decode_form
@@ -25,12 +27,18 @@ from muninn.ingest.decode.influx import InfluxDecoder
 from muninn.ingest.decode.json import decode_json, decode_ndjson
 from muninn.ingest.decode.remote_write import RemoteWriteDecoder
 from muninn.ingest.gate.rules import parse as parse_rules
+from muninn.ingest.tallies import Accountant
 from muninn.ingest.validate import Decoded, Rules
 from muninn.model import SampleBatch, SeriesKey
+from muninn.numerics.distributions import columns, of_values
 from muninn.sources.scrape import exposition
 from muninn.sources.statsd import lines as statsd
 from muninn.stream import protocol
 
+ENTRY_FIELDS = (
+    *(b"at0", b"dt", b"value", b"fp", b"named", b"keys", b"key"),
+    *(b"d_rows", b"d_count", b"d_low", b"d_high", b"d_lengths", b"d_bins"),
+)
 DATA = Path(__file__).parents[1] / "data"
 NOW_US = 1_790_000_000_000_000
 NOW_MS = NOW_US // 1000
@@ -104,6 +112,13 @@ def _remote_write(data: bytes) -> Decoded:
     )
 
 
+def _otlp_door(data: bytes, content_type: str) -> Decoded:
+    """Running totals as well, before a buffer that has remembered them for an hour."""
+    decoded = otlp.decode(data, content_type, RULES, NOW_US, nothing)
+    broker = MemoryBroker(clock=ManualClock(NOW_US - 3_600 * SECOND_US))
+    return Accountant(broker, None, RULES, ManualClock(NOW_US), 86_400).append(decoded, None, nothing)[0]
+
+
 def _influx(data: bytes) -> Decoded:
     precision = ("ns", "us", "ms", "s", "m", "h")[len(data) % 6]
     return InfluxDecoder().decode(data, RULES, NOW_US, precision, nothing)
@@ -111,12 +126,13 @@ def _influx(data: bytes) -> Decoded:
 
 def _buffer_entry(data: bytes) -> None:
     """The fields of an entry, cut out of the bytes by lengths that they hold."""
-    fields: dict[bytes, bytes] = {b"v": b"1"}
+    fields: dict[bytes, bytes] = {b"v": VERSION}
     at = 0
-    for name in (b"at0", b"dt", b"value", b"fp", b"named", b"keys", b"key"):
+    for name in ENTRY_FIELDS:
         if at + 2 <= len(data):
             (length,) = struct.unpack_from("<H", data, at)
-            fields[name] = data[at + 2 : at + 2 + length % 512]
+            if length or name in (b"dt", b"keys"):
+                fields[name] = data[at + 2 : at + 2 + length % 512]
             at += 2 + length % 512
     Decoder().decode(fields)
 
@@ -150,8 +166,8 @@ TARGETS: dict[str, Target] = {
     "remote_write": answers(_remote_write),
     "remote_write_snappy": answers(lambda data: _REMOTE_WRITE.decode(data, RULES, NOW_US, MAX_BYTES, nothing)),
     "influx": answers(_influx),
-    "otlp_protobuf": answers(lambda data: otlp.decode(data, "application/x-protobuf", RULES, NOW_US, nothing)),
-    "otlp_json": answers(lambda data: otlp.decode(data, "application/json", RULES, NOW_US, nothing)),
+    "otlp_protobuf": answers(lambda data: _otlp_door(data, "application/x-protobuf")),
+    "otlp_json": answers(lambda data: _otlp_door(data, "application/json")),
     "exposition": says(lambda data: exposition.parse(data, openmetrics=len(data) % 2 == 0)),
     "statsd": says(_statsd),
     "gzip": says(lambda data: gunzip(data, MAX_BYTES)),
@@ -175,33 +191,47 @@ def _otlp(as_json: bool) -> bytes:
         "asDouble": 1.5,
         "attributes": [{"key": "a", "value": {"intValue": "1"}}],
     }
-    histogram = {
-        "dataPoints": [
-            {
-                "timeUnixNano": str(NOW_US * 1000),
-                "count": "3",
-                "sum": 5,
-                "bucketCounts": ["1", "2"],
-                "explicitBounds": [1],
-            }
-        ],
-        "aggregationTemporality": 2,
-    }
-    metrics = [{"name": "m", "gauge": {"dataPoints": [point]}}, {"name": "h", "histogram": histogram}]
+    metrics: list[dict[str, object]] = [{"name": "m", "gauge": {"dataPoints": [point]}}]
+    for temporality in (1, 2):
+        shared = {"timeUnixNano": str(NOW_US * 1000), "startTimeUnixNano": str((NOW_US - SECOND_US) * 1000), "sum": 5}
+        bounds = [
+            {**shared, "count": "3", "bucketCounts": ["1", "2"], "explicitBounds": [1], "max": 4},
+            {**shared, "count": "4", "bucketCounts": ["1", "3"], "explicitBounds": [1], "max": 4},
+        ]
+        sides = {"positive": {"offset": 3, "bucketCounts": ["1", "2"]}, "negative": {"bucketCounts": ["1"]}}
+        coarser = {"positive": {"offset": 1, "bucketCounts": ["1", "4"]}, "negative": {"bucketCounts": ["1"]}}
+        exponents = [
+            {**shared, "count": "4", "scale": 1, **sides},
+            {**shared, "count": "7", "scale": 0, "zeroCount": "1", **coarser},
+        ]
+        for place, each in enumerate((*bounds, *exponents)):
+            each["timeUnixNano"] = str((NOW_US + place) * 1000)
+        given = {"aggregationTemporality": temporality}
+        metrics.append({"name": "h", "histogram": {"dataPoints": bounds, **given}})
+        metrics.append({"name": "e", "exponentialHistogram": {"dataPoints": exponents, **given}})
     body = orjson.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]})
     return body if as_json else bytes(otlp._parse(body, "application/json").SerializeToString())
+
+
+def _cut(batch: SampleBatch) -> bytes:
+    """An entry as _buffer_entry reads it."""
+    entry = encode(batch)
+    return b"".join(struct.pack("<H", len(entry.get(name, b""))) + entry.get(name, b"") for name in ENTRY_FIELDS)
 
 
 def _seeds() -> dict[str, list[bytes]]:
     sample = {"metric": "m", "timestamp": NOW_MS, "value": 1.5, "labels": {"a": "b"}, "source_agent_id": "s"}
     recorded = (DATA / "prometheus-2.42-remote-write.snappy").read_bytes()
-    entry = encode(SampleBatch.of([(SeriesKey.of("m"), NOW_US, 1.0)]))
-    cut = b"".join(
-        struct.pack("<H", len(entry.get(name, b""))) + entry.get(name, b"")
-        for name in (b"at0", b"dt", b"value", b"fp", b"named", b"keys", b"key")
-    )
+    plain = SampleBatch.of([(SeriesKey.of("m"), NOW_US, 1.0), (SeriesKey.of("n"), NOW_US + 5, 2.0)])
+    some = columns(np.array([1]), [of_values(np.array([1.0, 3.0]), np.array([1, 1]))])
+    counted = SampleBatch(plain.at_us, plain.value, plain.key_index, plain.keys, some)
+    distribution = {"values": [1, 2.5], "counts": [3, 4], "sum": 13, "min": 1, "max": 2.5}
     return {
-        "json": [orjson.dumps([sample, {**sample, "timestamp": "2026-09-21T14:13:20Z"}]), b'{"metrics":[]}'],
+        "json": [
+            orjson.dumps([sample, {**sample, "timestamp": "2026-09-21T14:13:20Z"}]),
+            b'{"metrics":[]}',
+            orjson.dumps({"metric": "m", "timestamp": NOW_MS, "distribution": distribution}),
+        ],
         "ndjson": [orjson.dumps(sample) + b"\n" + orjson.dumps(sample)],
         "form": [b"metric=m&timestamp=1790000000000&value=1&labels%5Ba%5D=b"],
         "arrow_stream": [_arrow("stream")],
@@ -216,7 +246,7 @@ def _seeds() -> dict[str, list[bytes]]:
         "exposition": [b'# TYPE a counter\na{b="c"} 1 1790000000000\na_bucket{le="+Inf"} 2 # {x="y"} 1\n# EOF\n'],
         "statsd": [b"orders:1|c|@0.1|#shop:berlin,x", b"t:1:2:3|ms", b"g:-3|g", b"s:ann|s"],
         "gzip": [gzip.compress(b"hello"), gzip.compress(b"\0" * 5_000_000)],
-        "buffer_entry": [cut],
+        "buffer_entry": [_cut(plain), _cut(counted)],
         "stream_message": [b'{"op":"subscribe","id":"c","channel":{"metric":"m","labels":{"a":"b"}}}'],
         "door_rules": [
             b'{"rule":[{"action":"rename","metric":"/a(.*)/","to":"b\\\\1"}],"limit":[{"metric":"a","series":1}]}'

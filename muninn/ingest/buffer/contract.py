@@ -41,12 +41,14 @@ class BufferLimits:
     max_bytes: entries not yet in the store; beyond it `append` raises Rejected.
     live_s: loaded entries stay this long for those who follow, as long as they take under a quarter of max_bytes.
     idempotency_s: an idempotency key is remembered this long.
+    tally_s: a running total that does not move is remembered this long.
     read_bytes: about how much one `read` takes; a single larger entry is still read.
     """
 
     max_bytes: int = 512 << 20
     live_s: float = 30.0
     idempotency_s: int = 86_400
+    tally_s: int = 86_400
     read_bytes: int = 32 << 20
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from muninn.clock import SECOND_US, Clock, SystemClock
-from muninn.errors import Invalid, Rejected
+from muninn.errors import Invalid, Overtaken, Rejected
 from muninn.ingest.buffer import codec
 from muninn.ingest.buffer.contract import (
     MAX_DEAD_BYTES,
@@ -23,7 +23,8 @@ from muninn.ingest.buffer.contract import (
 )
 from muninn.ingest.buffer.names import Names
 from muninn.ingest.buffer.roster import Roster
-from muninn.model import BatchHandle, SampleBatch
+from muninn.model import BatchHandle, SampleBatch, Tallies, TallyMove
+from muninn.model.tallies import MARK_BYTES
 from muninn.names import ingest_stream
 
 _FOLLOW_ENTRIES = 64
@@ -46,6 +47,8 @@ class _State:
     last: tuple[int, int] = (0, 0)
     delivered: tuple[int, int] = (0, 0)
     epoch: int = 0
+    tallies: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    tallies_since_us: int | None = None
 
 
 class MemoryBroker:
@@ -71,21 +74,40 @@ class MemoryBroker:
         self._state = _State()
         self._letters = itertools.count()
 
-    def append(self, batch: SampleBatch, idempotency_key: str | None = None) -> str:
+    def append(self, batch: SampleBatch, idempotency_key: str | None = None, moves: Sequence[TallyMove] = ()) -> str:
         """Keep the batch; see model.Broker."""
         named, epoch = self._roster.wanting(batch.keys.fingerprints)
         if named is not None and not named.all() and epoch != str(self._state.epoch):
             self._roster.forget(str(self._state.epoch))
             named = None
-        return self.append_fields(codec.encode(batch, named), idempotency_key)
+        return self.append_fields(codec.encode(batch, named), idempotency_key, moves)
 
-    def append_fields(self, fields: Mapping[bytes, bytes], idempotency_key: str | None = None) -> str:
+    def tallies(self, names: Sequence[str]) -> Tallies:
+        """What is kept of these running totals."""
+        with self._lock:
+            now_us = self._clock.now_us()
+            if self._state.tallies_since_us is None:
+                self._state.tallies_since_us = now_us
+            found = {name: self._state.tallies.get(name, (b"", 0)) for name in names}
+            return Tallies(
+                self._state.tallies_since_us, {name: kept for name, (kept, until) in found.items() if until > now_us}
+            )
+
+    def append_fields(
+        self,
+        fields: Mapping[bytes, bytes],
+        idempotency_key: str | None = None,
+        moves: Sequence[TallyMove] = (),
+    ) -> str:
         """Keep an entry of these fields, whatever they hold."""
         with self._lock:
             state, now_us = self._state, self._clock.now_us()
             known = state.keys.get(idempotency_key or "")
             if known and known[1] > now_us:
                 return known[0]
+            kept = self.tallies([move.name for move in moves]).kept if moves else {}
+            if any(kept.get(move.name, b"")[:MARK_BYTES] != move.mark for move in moves):
+                raise Overtaken("a running total was moved on by somebody else meanwhile: send again")
             size, held = codec.size_of(fields), self.held_bytes()
             if held and held + size > self._limits.max_bytes:
                 raise Rejected(
@@ -97,6 +119,8 @@ class MemoryBroker:
             if idempotency_key:
                 state.keys = {key: at for key, at in state.keys.items() if at[1] > now_us}
                 state.keys[idempotency_key] = (entry_id, now_us + self._limits.idempotency_s * SECOND_US)
+            for move in moves:
+                state.tallies[move.name] = move.after, now_us + self._limits.tally_s * SECOND_US
             self._arrived.set()
             return entry_id
 

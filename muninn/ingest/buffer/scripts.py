@@ -19,10 +19,35 @@ end
 return 1
 """
 
+# Running totals: ARGV[4] how many move on, ARGV[5] seconds to remember them, then for each the key, its first 16 bytes
+# as they have to be, and what is kept from now on.
+_TALLIES = """
+local moves = 3 * tonumber(ARGV[4])
+local function overtaken()
+  for i = 6, 5 + moves, 3 do
+    if redis.call('GETRANGE', ARGV[i], 0, 15) ~= ARGV[i + 1] then return true end
+  end
+  return false
+end
+local function move_on()
+  for i = 6, 5 + moves, 3 do redis.call('SET', ARGV[i], ARGV[i + 2], 'EX', ARGV[5]) end
+end
+"""
+
+# KEYS since; ARGV now_us, then the keys of running totals. Returns since when they are remembered, and what is kept.
+TALLIES = """
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+local found = {redis.call('GET', KEYS[1])}
+for i = 2, #ARGV do found[i] = redis.call('GET', ARGV[i]) end
+return found
+"""
+
 # KEYS stream unacked bytes idempotency names; ARGV max_bytes, seconds to remember the key ("0": no key), the epoch of
-# the names that are left out ("": none is), then the fields. Returns the id, or the bytes held (an integer) when the
-# buffer is full, or "names:" and the epoch when all names are wanted.
-APPEND = """
+# the names that are left out ("": none is), running totals (see above), then the fields. Returns the id, or the bytes
+# held (an integer) when the buffer is full, "names:" and the epoch when all names are wanted, or "overtaken".
+APPEND = (
+    _TALLIES
+    + """
 local remember = tonumber(ARGV[2])
 if remember > 0 then
   local known = redis.call('GET', KEYS[4])
@@ -35,22 +60,27 @@ if ARGV[3] ~= '' then
   local epoch = redis.call('GET', KEYS[5]) or '0'
   if epoch ~= ARGV[3] then return 'names:' .. epoch end
 end
-local size = 0
-for i = 4, #ARGV do size = size + #ARGV[i] end
+if overtaken() then return 'overtaken' end
+local first, size = 6 + moves, 0
+for i = first, #ARGV do size = size + #ARGV[i] end
 local held = tonumber(redis.call('HGET', KEYS[3], 'held') or '0')
 if held > 0 and held + size > tonumber(ARGV[1]) then return held end
-local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 4))
+local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, first))
 redis.call('ZADD', KEYS[2], string.match(id, '^%d+'), id .. ' ' .. size)
 redis.call('HINCRBY', KEYS[3], 'held', size)
 if remember > 0 then redis.call('SET', KEYS[4], id, 'EX', remember) end
+move_on()
 return id
 """
+)
 
 # KEYS idempotency names last, then stream unacked bytes of each shard that gets an entry; ARGV max_bytes, seconds to
-# remember the key, epoch as above, number of shards (their bytes are further KEYS at the end), then for each entry how
-# many parts its fields have, and these. All entries get one id, above every id before, so that there is one order over
-# all shards. Returns as APPEND does.
-APPEND_SHARDS = """
+# remember the key, epoch and running totals as above, number of shards (their bytes are further KEYS at the end), then
+# for each entry how many parts its fields have, and these. All entries get one id, above every id before, so that there
+# is one order over all shards. Returns as APPEND does.
+APPEND_SHARDS = (
+    _TALLIES
+    + """
 local remember = tonumber(ARGV[2])
 if remember > 0 then
   local known = redis.call('GET', KEYS[1])
@@ -63,10 +93,12 @@ if ARGV[3] ~= '' then
   local epoch = redis.call('GET', KEYS[2]) or '0'
   if epoch ~= ARGV[3] then return 'names:' .. epoch end
 end
-local hashes = tonumber(ARGV[4])
+if overtaken() then return 'overtaken' end
+local first = 7 + moves
+local hashes = tonumber(ARGV[first - 1])
 local entries = (#KEYS - 3 - hashes) / 3
 local size, held = 0, 0
-for i = 5, #ARGV do size = size + #ARGV[i] end
+for i = first, #ARGV do size = size + #ARGV[i] end
 for i = #KEYS - hashes + 1, #KEYS do held = held + tonumber(redis.call('HGET', KEYS[i], 'held') or '0') end
 if held > 0 and held + size > tonumber(ARGV[1]) then return held end
 local now = redis.call('TIME')
@@ -87,7 +119,7 @@ for e = 0, entries - 1 do
   end
 end
 local id = string.format('%.0f-%.0f', ms, seq)
-local at = 5
+local at = first
 for e = 0, entries - 1 do
   local parts, bytes = tonumber(ARGV[at]), 0
   for i = at + 1, at + parts do bytes = bytes + #ARGV[i] end
@@ -98,8 +130,10 @@ for e = 0, entries - 1 do
 end
 redis.call('SET', KEYS[3], id)
 if remember > 0 then redis.call('SET', KEYS[1], id, 'EX', remember) end
+move_on()
 return id
 """
+)
 
 # KEYS loaders, then the lease of each shard; ARGV consumer, now_ms, milliseconds that a lease holds. Renews this
 # loader's leases, lets those go that are more than its share, and takes free ones up to it. Returns its shards' places.

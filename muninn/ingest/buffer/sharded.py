@@ -14,13 +14,13 @@ import redis
 from numpy.typing import NDArray
 
 from muninn.clock import Clock
-from muninn.ingest.buffer import codec, scripts
+from muninn.ingest.buffer import codec, scripts, tallies
 from muninn.ingest.buffer.connection import Connection, Durability
 from muninn.ingest.buffer.contract import BufferLimits, DeadLetter, place_of
 from muninn.ingest.buffer.names import Names
 from muninn.ingest.buffer.roster import Roster
 from muninn.ingest.buffer.valkey import NAMES_WANTED, ValkeyBroker, appended, idempotency
-from muninn.model import BatchHandle, SampleBatch
+from muninn.model import BatchHandle, SampleBatch, Tallies, TallyMove
 from muninn.model.series_set import lanes_of
 from muninn.names import LAST_ID, NAMES_EPOCH, ingest_stream
 
@@ -63,23 +63,24 @@ class ShardedBroker:
             for stream in self.streams
         ]
 
-    def append(self, batch: SampleBatch, idempotency_key: str | None = None) -> str:
+    def append(self, batch: SampleBatch, idempotency_key: str | None = None, moves: Sequence[TallyMove] = ()) -> str:
         """Keep the batch, an entry a shard, all or none; the id of all of them. See model.Broker."""
         parts = _split(batch, len(self.shards))
         masks, epoch = [], ""
         for part in parts.values():
             mask, epoch = self._roster.wanting(part.keys.fingerprints)
             masks.append(mask)
-        found = self._append(parts, idempotency_key, masks, epoch)
+        found = self._append(parts, idempotency_key, moves, masks, epoch)
         if isinstance(found, bytes) and found.startswith(NAMES_WANTED):
             self._roster.forget(found.removeprefix(NAMES_WANTED).decode())
-            found = self._append(parts, idempotency_key, [None] * len(parts), "")
+            found = self._append(parts, idempotency_key, moves, [None] * len(parts), "")
         return appended(found, self._limits)
 
     def _append(
         self,
         parts: dict[int, SampleBatch],
         idempotency_key: str | None,
+        moves: Sequence[TallyMove],
         masks: Sequence[NDArray[np.bool_] | None],
         epoch: str,
     ) -> Any:
@@ -92,11 +93,16 @@ class ShardedBroker:
             self._limits.max_bytes,
             self._limits.idempotency_s if idempotency_key else 0,
             epoch if any(b"named" in fields for fields in entries) else "",
+            *tallies.arguments(moves, self._limits.tally_s),
             len(self.streams),
         ]
         for fields in entries:
             args += [2 * len(fields), *(part for pair in fields.items() for part in pair)]
         return self._connection.write(scripts.APPEND_SHARDS, keys, args)
+
+    def tallies(self, names: Sequence[str]) -> Tallies:
+        """What is kept of these running totals."""
+        return self.shards[0].tallies(names)
 
     def follow(self, after_id: str, block_ms: int) -> Sequence[BatchHandle]:
         """Entries of all shards after `after_id`, in one order; see model.BatchSource."""

@@ -13,8 +13,8 @@ import redis
 from numpy.typing import NDArray
 
 from muninn.clock import SECOND_US, Clock, SystemClock
-from muninn.errors import Invalid, Rejected
-from muninn.ingest.buffer import codec, scripts
+from muninn.errors import Invalid, Overtaken, Rejected
+from muninn.ingest.buffer import codec, scripts, tallies
 from muninn.ingest.buffer.connection import Connection, Durability
 from muninn.ingest.buffer.contract import (
     MAX_DEAD_BYTES,
@@ -28,7 +28,7 @@ from muninn.ingest.buffer.contract import (
 )
 from muninn.ingest.buffer.names import Names
 from muninn.ingest.buffer.roster import Roster
-from muninn.model import BatchHandle, SampleBatch
+from muninn.model import BatchHandle, SampleBatch, Tallies, TallyMove
 from muninn.names import DEAD_LETTER_BYTES, DEAD_LETTERS, GROUP, NAMES_EPOCH, idempotency_key, ingest_stream
 
 log = logging.getLogger(__name__)
@@ -71,16 +71,25 @@ class ValkeyBroker:
         # A silent server must be told from an empty stream.
         self._max_block_ms = round(timeout_s * 500)
 
-    def append(self, batch: SampleBatch, idempotency_key: str | None = None) -> str:
+    def append(self, batch: SampleBatch, idempotency_key: str | None = None, moves: Sequence[TallyMove] = ()) -> str:
         """Keep the batch as durably as the setting says; see model.Broker."""
-        found = self._append(batch, idempotency_key, *self._roster.wanting(batch.keys.fingerprints))
+        found = self._append(batch, idempotency_key, moves, *self._roster.wanting(batch.keys.fingerprints))
         if isinstance(found, bytes) and found.startswith(NAMES_WANTED):
             self._roster.forget(found.removeprefix(NAMES_WANTED).decode())
-            found = self._append(batch, idempotency_key)
+            found = self._append(batch, idempotency_key, moves)
         return appended(found, self._limits)
 
+    def tallies(self, names: Sequence[str]) -> Tallies:
+        """What is kept of these running totals."""
+        return tallies.ask(self._connection, self._clock, names)
+
     def _append(
-        self, batch: SampleBatch, idempotency_key: str | None, named: NDArray[np.bool_] | None = None, epoch: str = ""
+        self,
+        batch: SampleBatch,
+        idempotency_key: str | None,
+        moves: Sequence[TallyMove],
+        named: NDArray[np.bool_] | None = None,
+        epoch: str = "",
     ) -> Any:
         fields = codec.encode(batch, named)
         remember = self._limits.idempotency_s if idempotency_key else 0
@@ -88,7 +97,13 @@ class ValkeyBroker:
         return self._connection.write(
             scripts.APPEND,
             [self._stream, self._unacked, self._bytes, idempotency(idempotency_key), NAMES_EPOCH],
-            [self._limits.max_bytes, remember, epoch if b"named" in fields else "", *flat],
+            [
+                self._limits.max_bytes,
+                remember,
+                epoch if b"named" in fields else "",
+                *tallies.arguments(moves, self._limits.tally_s),
+                *flat,
+            ],
         )
 
     def read(self, consumer: str, max_entries: int, block_ms: int) -> Sequence[BatchHandle]:
@@ -292,9 +307,11 @@ class ValkeyBroker:
 
 
 def appended(found: int | bytes, limits: BufferLimits) -> str:
-    """The id that a script gave; Rejected where it gave the bytes that are held."""
+    """The id that a script gave; Rejected where it gave the bytes that are held, Overtaken where it says so."""
     if isinstance(found, int):
         raise Rejected(f"the buffer is full: {found} bytes wait to be loaded, {limits.max_bytes} are allowed", 2.0)
+    if found == tallies.OVERTAKEN:
+        raise Overtaken("a running total was moved on by somebody else meanwhile: send again")
     return found.decode()
 
 

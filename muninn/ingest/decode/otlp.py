@@ -3,11 +3,15 @@
 Names keep their dots. Resource and point attributes become labels; `service.name` also names the source agent and
 `service.instance.id` the instance. A gauge or sum is one series. A histogram or exponential histogram of delta
 temporality is one series of distributions. One of cumulative temporality says what was since its start: it becomes
-`_count`, `_sum` and, where it has bounds, a `_bucket` series each, labelled `le`, all counters, as Prometheus has them.
-A summary keeps its count and sum. Points flagged as without a value are counted and left.
+`_count`, `_sum` and, where it has bounds, a `_bucket` series each, labelled `le`, all counters, as Prometheus has them,
+and a running total, of which ingest.tallies makes distributions. A summary keeps its count and sum. Points flagged as
+without a value are counted and left.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from google.protobuf import json_format
@@ -21,8 +25,11 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, H
 
 from muninn.errors import Invalid
 from muninn.ingest.decode import Count, histograms
+from muninn.ingest.decode.cumulative import BoundsTotal, ExponentsTotal, usable
+from muninn.ingest.decode.histograms import Point
+from muninn.ingest.tallies import Running, Total
 from muninn.ingest.validate import Decoded, Rules, Screening, series_key
-from muninn.model import SampleBatch, SeriesKey
+from muninn.model import SampleBatch, SeriesKey, Window
 from muninn.numerics.distributions import Distribution, columns
 
 _NO_RECORDED_VALUE = 1
@@ -37,9 +44,9 @@ def decode(body: bytes, content_type: str, rules: Rules, now_us: int, count: Cou
     """The samples of an ExportMetricsServiceRequest; Invalid when it is none.
 
     content_type: application/x-protobuf or application/json.
-    count: told what was left out, as (kind, how many): no_recorded_value, exemplar.
+    count: told what was left out, as (kind, how many): no_recorded_value, cumulative_unusable.
     """
-    columns = _Columns()
+    columns = _Columns(rules.window(now_us))
     for resource in _parse(body, content_type).resource_metrics:
         shared = _labels(resource.resource.attributes)
         for scope in resource.scope_metrics:
@@ -49,6 +56,9 @@ def decode(body: bytes, content_type: str, rules: Rules, now_us: int, count: Cou
                         count("no_recorded_value", 1)
                         continue
                     labels = {**shared, **_labels(point.attributes)}
+                    total = _total(metric, point)
+                    if total is not None and not columns.run(metric.name, labels, point, total):
+                        count("cumulative_unusable", 1)
                     for suffix, extra, value in parts:
                         columns.add(metric.name + suffix, {**labels, **extra}, point.time_unix_nano, value)
     return columns.decoded(rules, now_us)
@@ -80,7 +90,9 @@ def answer(content_type: str, rejected: int, message: str) -> bytes:
 class _Columns:
     """Samples gathered a point at a time; a label set is checked once."""
 
-    def __init__(self) -> None:
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._running: list[Running] = []
         self._places: dict[SeriesKey, int] = {}
         self._at_ns: list[int] = []
         self._value: list[float] = []
@@ -101,6 +113,16 @@ class _Columns:
         self._value.append(value.mean if isinstance(value, Distribution) else value)
         self._key.append(place)
 
+    def run(self, metric: str, labels: Labels, point: Point, total: Total) -> bool:
+        """Gather a running total; False where it is of no use. What is wrong with name or time its counters tell."""
+        if not usable(point):
+            return False
+        if self._window.since_us <= point.time_unix_nano // 1000 < self._window.until_us:
+            with contextlib.suppress(Invalid):
+                key = series_key(metric, labels, labels.get("service.name"), labels.get("service.instance.id"))
+                self._running.append(Running(key, point.time_unix_nano, point.start_time_unix_nano, total))
+        return True
+
     def decoded(self, rules: Rules, now_us: int) -> Decoded:
         at_us = np.minimum(np.array(self._at_ns, np.uint64) // np.uint64(1000), np.uint64(_FURTHEST_US))
         key_index = np.array(self._key, np.int32)
@@ -109,7 +131,19 @@ class _Columns:
         some = columns(np.array([*self._distributions], np.int64), [*self._distributions.values()])
         value = np.array(self._value, np.float64)
         batch = SampleBatch(at_us.astype(np.int64), value, key_index, tuple(self._places), some)
-        return screening.decoded(batch, rules, now_us)
+        return replace(screening.decoded(batch, rules, now_us), running=self._running)
+
+
+def _total(metric: Metric, point: Any) -> Total | None:
+    """What a point has counted since its start, where it is one of a cumulative histogram."""
+    kind = metric.WhichOneof("data")
+    if kind not in ("histogram", "exponential_histogram") or _is_delta(getattr(metric, kind)):
+        return None
+    return BoundsTotal(point) if kind == "histogram" else ExponentsTotal(point)
+
+
+def _is_delta(data: Any) -> bool:
+    return bool(data.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA)
 
 
 def _points(metric: Metric) -> Iterator[tuple[HistogramDataPoint, Parts]]:
@@ -120,12 +154,10 @@ def _points(metric: Metric) -> Iterator[tuple[HistogramDataPoint, Parts]]:
                 value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
                 yield point, [("", {}, float(value))]
         case "histogram":
-            delta = metric.histogram.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+            delta = _is_delta(metric.histogram)
             for point in metric.histogram.data_points:
                 yield point, histograms.of_bounds(point) if delta else _histogram(point)
-        case "exponential_histogram" if (
-            metric.exponential_histogram.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-        ):
+        case "exponential_histogram" if _is_delta(metric.exponential_histogram):
             for point in metric.exponential_histogram.data_points:
                 yield point, histograms.of_exponents(point)
         case "exponential_histogram" | "summary" as kind:

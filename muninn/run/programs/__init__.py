@@ -169,7 +169,7 @@ class Context:
         from muninn.ingest.buffer.contract import BufferLimits
 
         chosen = self.settings.buffer
-        return BufferLimits(chosen.max_bytes, chosen.live_s, chosen.idempotency_s)
+        return BufferLimits(chosen.max_bytes, chosen.live_s, chosen.idempotency_s, chosen.tally_s)
 
     def _names(self) -> Any:
         from muninn.ingest.buffer.names import Names

@@ -1,5 +1,6 @@
 """The gateway: the ingest door, the JSON read API, health and metrics, on one HTTP port."""
 
+import contextlib
 from functools import partial
 
 import uvicorn
@@ -7,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from muninn import reads
+from muninn.errors import Unavailable
 from muninn.ingest.http import DoorLimits, IngestDoor
 from muninn.ingest.loader import measure
 from muninn.ingest.validate import Rules
@@ -26,6 +28,8 @@ def main(context: Context) -> None:
     """Serve until stopped."""
     config = context.settings.gateway
     broker = context.broker(roster=True)
+    with contextlib.suppress(Unavailable):  # else the first cumulative histogram asks
+        broker.tallies(())  # remembers from when on it remembers
     asked = context.cleanup.enter_context(reads.connect(context.settings, meter=context.meter))
     door = IngestDoor(
         broker,
@@ -34,6 +38,7 @@ def main(context: Context) -> None:
         limits=DoorLimits(max_body_bytes=config.max_body_bytes),
         clock=context.clock,
         meter=context.meter,
+        tally_s=context.settings.buffer.tally_s,
     )
     board, chosen = context.board(), context.settings
     programs = [name for name, runs in (("alerter", chosen.alerting), ("detector", chosen.detection)) if runs.enabled]

@@ -19,7 +19,7 @@ from muninn.ingest.buffer.memory import MemoryBroker
 from muninn.ingest.http import DoorLimits, IngestDoor
 from muninn.ingest.protocols import OWN
 from muninn.meter import Meter
-from muninn.model import SampleBatch, SeriesKey
+from muninn.model import SeriesKey
 
 NOW_MS = 1_700_000_000_000
 
@@ -197,7 +197,7 @@ class Broken(MemoryBroker):
         super().__init__()
         self._error = error
 
-    def append(self, batch: SampleBatch, idempotency_key: str | None = None) -> str:
+    def append(self, *_: object, **__: object) -> str:
         raise self._error
 
 
