@@ -14,8 +14,8 @@ import psutil
 from rig import lives
 from servers import eventually, free_port
 
+from muninn.home import Home, State
 from muninn.run import lifeline
-from muninn.run.state import Home, State
 
 ROOT = Path(__file__).parents[1]
 MUNINN = str(Path(sys.executable).with_name("muninn"))

@@ -17,10 +17,10 @@ from servers import eventually
 
 from muninn import settings
 from muninn.errors import MuninnError
+from muninn.home import Home, Process, State
 from muninn.run import lifeline, probes
 from muninn.run.display import Screen
 from muninn.run.stack import Part, Stack
-from muninn.run.state import Home, Process, State
 from muninn.run.supervisor import Control, Program
 from muninn.run.up import keep, received_signals
 

@@ -14,16 +14,16 @@ __all__ = ["connect"]
 def connect(last: timedelta = timedelta(days=1), settings: "Settings | None" = None) -> "duckdb.DuckDBPyConnection":
     """A DuckDB connection over the last hours or days up to now; `muninn.analytics.session` has more.
 
-    settings: None: those of the environment, of which MUNINN_DATABASE_URL is needed (`muninn status --json` names it)
-    and MUNINN_COLD_FOLDER where the cold tier is elsewhere than in MUNINN_HOME.
+    settings: None: those of the environment; without MUNINN_DATABASE_URL, of the Muninn that runs on MUNINN_HOME
+    (.muninn in the working directory). Misconfigured where none does, and says what to do.
     """
-    from muninn import settings as chosen
+    from muninn import home
     from muninn.analytics import session
     from muninn.clock import SystemClock
     from muninn.model import Window
     from muninn.store.database import Database
 
-    found = settings or chosen.load()
+    found = settings or home.reached()
     now_us = SystemClock().now_us()
     window = Window(now_us - last // timedelta(microseconds=1), now_us)
     with Database(found.require_database_url(), pool_size=1, application_name="muninn-analytics") as database:

@@ -5,7 +5,7 @@ Belongs here: which days are due for what, and doing it. Does not: the steps of 
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from muninn.analytics.cold_export import Exported, Moved, Step, check_file, expo
 from muninn.analytics.cold_records import Day
 from muninn.clock import DAY_US, HOUR_US
 from muninn.errors import Unavailable
+from muninn.model.window import as_datetime
 from muninn.settings import Settings
 from muninn.store import partitions
 from muninn.store.database import Database, Session
@@ -114,7 +115,9 @@ def move(database: Database, settings: Settings, now_us: int, step: Step = nothi
     return [each for each in found if each is not None]
 
 
-def retain(database: Database, settings: Settings, now_us: int) -> Retained:
+def retain(
+    database: Database, settings: Settings, now_us: int, progress: partitions.Progress | None = None
+) -> Retained:
     """Drop what is no longer kept, in the database and in the cold tier, and files that no record names."""
     started = time.perf_counter()
     kept = settings.store
@@ -125,12 +128,15 @@ def retain(database: Database, settings: Settings, now_us: int) -> Retained:
         rollup_1min_days=kept.rollup_1min_days,
         rollup_5min_days=kept.rollup_5min_days,
         rollup_1hour_days=kept.rollup_1hour_days,
+        progress=progress,
     )
     horizon_us = partitions.horizons_us(database)[partitions.RAW]
     gone = [day for day in cold_records.days(database) if day.window.until_us <= horizon_us]
     if gone:
         database.execute("cold_forget_days", before_us=horizon_us)
     paths = [settings.cold_folder / file.path for day in gone for file in day.files]
+    if progress:
+        progress("files", 0, len(paths))
     files, size = _unlink(paths)
     more = _unlink(list(unnamed(database, settings.cold_folder)))
     return Retained(tuple(dropped), tuple(gone), files + more[0], size + more[1], time.perf_counter() - started)
@@ -147,7 +153,7 @@ class Verified:
 
 
 def verify(
-    database: Database, folder: Path, sample: int | None = None, done: Callable[[int, int], None] | None = None
+    database: Database, folder: Path, sample: int | None = None, progress: partitions.Progress | None = None
 ) -> Verified:
     """Read files again and compare them with their records: all of them, or a sample of so many."""
     files = [file for day in cold_records.days(database) for file in day.files]
@@ -156,13 +162,13 @@ def verify(
         places = np.random.default_rng().choice(len(files), sample, replace=False)
         chosen = [files[place] for place in sorted(places)]
     faults = []
-    for number, file in enumerate(chosen, start=1):
+    for done, file in enumerate(chosen):
+        if progress:
+            progress(f"{as_datetime(file.day_us):%Y-%m-%d}", done, len(chosen))
         try:
             check_file(folder, file)
         except Unavailable as error:
             faults.append(str(error))
-        if done:
-            done(number, len(chosen))
     return Verified(len(chosen), len(files), sum(file.rows for file in chosen), tuple(faults))
 
 

@@ -15,7 +15,7 @@ _RECENTLY_S = 120.0
 
 
 class ProcessSigns(Protocol):
-    """What the supervisor knows of one process; see run.state.Process."""
+    """What the supervisor knows of one process; see home.Process."""
 
     @property
     def name(self) -> str: ...

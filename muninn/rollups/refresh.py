@@ -13,7 +13,7 @@ next one. Late rows are taken out of the log before their samples are read, neve
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # A load that does not end within this time holds the announcement up; others wait behind it meanwhile.
 _CLOSE_TIMEOUT_S = 10.0
+# Called with the day at work, and how many windows are done of how many.
+Progress = Callable[[str, int, int], None]
 
 
 class Rollups(Protocol):
@@ -84,7 +86,9 @@ def state(database: Database) -> list[ResolutionState]:
     return [ResolutionState(*row) for row in database.fetch("rollup_state")]
 
 
-def refresh_fresh(database: Database, now_us: int, settle_s: float, thaw: Thaw | None = None) -> RefreshResult:
+def refresh_fresh(
+    database: Database, now_us: int, settle_s: float, thaw: Thaw | None = None, progress: Progress | None = None
+) -> RefreshResult:
     """Close every bucket that ended `settle_s` before now, then recompute what late samples made stale.
 
     thaw: for late samples of days whose raw rows left the database; without it they wait.
@@ -95,9 +99,9 @@ def refresh_fresh(database: Database, now_us: int, settle_s: float, thaw: Thaw |
     closing_us = _announce(database, (now_us - round(settle_s * 1_000_000)) // MINUTE_US * MINUTE_US)
     window = Window(min(_start(database, closing_us), closing_us), closing_us)
     rollups = _of(database, thaw)
-    for piece in plan.days(window):
+    for piece in _told(list(plan.days(window)), progress):
         rows += rollups.close(piece)
-    late_buckets, late_windows = _refresh_late(database, rollups, rows)
+    late_buckets, late_windows = _refresh_late(database, rollups, rows, progress=progress)
     return RefreshResult(window, dict(rows), late_buckets, late_windows, time.perf_counter() - started)
 
 
@@ -153,7 +157,11 @@ def _start(database: Database, closing_us: int) -> int:
 
 
 def _refresh_late(
-    database: Database, rollups: Rollups, rows: Counter[str], before_us: int | None = None
+    database: Database,
+    rollups: Rollups,
+    rows: Counter[str],
+    before_us: int | None = None,
+    progress: Progress | None = None,
 ) -> tuple[int, tuple[Window, ...]]:
     minutes = [row.minute_us for row in database.fetch("rollup_late_minutes")]
     until_us = state(database)[0].watermark_us
@@ -162,7 +170,7 @@ def _refresh_late(
     buckets = 0
     stale = [minute_us for minute_us in minutes if minute_us < until_us]
     windows: list[Window] = []
-    for window in plan.late_windows(stale, rollups.join_us):
+    for window in _told(plan.late_windows(stale, rollups.join_us), progress):
         try:
             taken, written = rollups.take_late(window)
         except Unavailable as error:
@@ -174,6 +182,14 @@ def _refresh_late(
             rows += written
             windows.append(window)
     return buckets, tuple(windows)
+
+
+def _told(windows: Sequence[Window], progress: Progress | None) -> Iterator[Window]:
+    """The windows, each told before it is worked on."""
+    for done, window in enumerate(windows):
+        if progress:
+            progress(f"{window.since:%Y-%m-%d}", done, len(windows))
+        yield window
 
 
 def _whole_days(window: Window) -> dict[str, int]:

@@ -8,26 +8,17 @@ from pathlib import Path
 
 import duckdb
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from muninn import settings as chosen
 from muninn.analytics.session import connect
 from muninn.clock import SystemClock
 from muninn.errors import Invalid
 from muninn.reads.times import parse_window
-from muninn.run.state import Home
+from muninn.run import bars
 from muninn.store.database import Database
 
 FORMATS = ("table", "csv", "json")
 _PROMPT, _MORE = "muninn> ", "     -> "
-
-
-def database_url(settings: chosen.Settings) -> str:
-    """The URL of the settings, or of the Muninn that runs on their home."""
-    state = Home(settings.home).running()
-    if settings.database.url is None and state is not None:
-        return state.database_url
-    return settings.require_database_url()
 
 
 def ask(settings: chosen.Settings, statement: str | None, since: str, until: str, form: str) -> int:
@@ -58,15 +49,9 @@ def opened(
 ) -> duckdb.DuckDBPyConnection:
     """A session over the window, with a progress bar on a terminal's standard error."""
     span = parse_window(since, until, SystemClock().now_us())
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with bar, Database(database_url(settings), pool_size=1, application_name="muninn-sql") as database:
-        task = bar.add_task("reading")
-
-        def show(table: str, done: int, total: int) -> None:
-            bar.update(task, description=f"reading {table}", completed=done, total=total)
-
+    bar = bars.bar()
+    with bar, Database(settings.require_database_url(), pool_size=1, application_name="muninn-sql") as database:
+        show = bars.shown(bar, bar.add_task("reading"), "reading")
         return connect(database, span, path, show, folder=settings.cold_folder, linked=linked)
 
 

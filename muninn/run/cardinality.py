@@ -14,14 +14,12 @@ from muninn.errors import Invalid
 from muninn.ingest.gate.rules import load
 from muninn.model import SeriesKey
 from muninn.reads.cardinality import Cardinality, Group
-from muninn.run.analysis import database_url
-from muninn.run.state import Home
 from muninn.settings import Settings
 
 
 def show(settings: Settings, metric: str | None, limit: int, as_json: bool) -> None:
     """Print the answer."""
-    with reads.connect(_reachable(settings)) as asked:
+    with reads.connect(settings) as asked:
         found = asked.cardinality(metric, limit)
     if as_json:
         option = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
@@ -61,15 +59,6 @@ def _pair(text: str) -> tuple[str, str]:
 def _shown(key: SeriesKey) -> str:
     labels = ", ".join(f'{name}="{value}"' for name, value in key.labels)
     return f"{key.metric}{{{labels}}}" + (f" of {key.source_agent_id}" if key.source_agent_id else "")
-
-
-def _reachable(settings: Settings) -> Settings:
-    """The settings with the addresses of the Muninn that runs, where they name none."""
-    changed = {"database": {**settings.database.model_dump(), "url": database_url(settings)}}
-    state = Home(settings.home).running()
-    if settings.redis.url is None and state is not None:
-        changed["redis"] = {"url": state.redis_url}
-    return Settings.model_validate({**settings.model_dump(), **changed})
 
 
 def _groups(title: str, groups: tuple[Group, ...]) -> Table:

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from muninn.errors import Invalid, MuninnError
+from muninn.home import Home
 from muninn.ingest.buffer.contract import MAX_DEAD_LETTERS, BufferLimits
 from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.model import SampleBatch
 from muninn.model.window import as_datetime
 from muninn.reads.dead_letters import samples_of, told
-from muninn.run.state import Home
 from muninn.settings import Settings
 
 SHOWN_SAMPLES = 20

@@ -14,8 +14,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from muninn.home import Process
 from muninn.run.stack import Stack
-from muninn.run.state import Process
 
 
 class Screen(Console):

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from muninn import settings as chosen
@@ -16,7 +15,7 @@ from muninn.analytics.cold_thaw import ColdThaw
 from muninn.clock import SystemClock
 from muninn.ingest.validate import Rules
 from muninn.rollups.refresh import refresh_fresh
-from muninn.run.analysis import database_url
+from muninn.run import bars
 from muninn.run.bulk_import import Importer, Report, found_files, parsed_names
 from muninn.store.database import Database
 
@@ -28,10 +27,10 @@ def run(settings: chosen.Settings, patterns: Sequence[str], options: Sequence[st
     started = time.perf_counter()
     paths, named, clock = found_files(patterns), parsed_names(options), SystemClock()
     rules = Rules(settings.gateway.future_s, settings.store.raw_days)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with bar, Database(database_url(settings), pool_size=2, application_name="muninn-import") as database:
+    with (
+        bars.bar() as bar,
+        Database(settings.require_database_url(), pool_size=2, application_name="muninn-import") as database,
+    ):
         task = bar.add_task("importing", total=len(paths))
 
         def show(path: Path, rows: int) -> None:
@@ -44,8 +43,9 @@ def run(settings: chosen.Settings, patterns: Sequence[str], options: Sequence[st
             bar.advance(task)
         refreshed = 0
         if not dry_run and any(report.new for report in reports):
-            bar.update(task, description="refreshing rollups")
-            done = refresh_fresh(database, clock.now_us(), settings.rollups.settle_s, ColdThaw(settings.cold_folder))
+            show_refresh = bars.shown(bar, bar.add_task("refreshing", total=None), "refreshing")
+            thaw = ColdThaw(settings.cold_folder)
+            done = refresh_fresh(database, clock.now_us(), settings.rollups.settle_s, thaw, show_refresh)
             refreshed = sum(done.rows_by_resolution.values())
     _print(reports, dry_run=dry_run)
     if not dry_run:

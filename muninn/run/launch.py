@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from muninn.errors import MuninnError, Unavailable
+from muninn.home import Home, Process
 from muninn.run.stack import Part, Stack, Step
-from muninn.run.state import Home, Process
 from muninn.run.supervisor import Control
 
 POLL_S = 0.1

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import date
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from muninn import settings as chosen
@@ -18,7 +17,7 @@ from muninn.analytics.cold_export import Exported, Moved, Step
 from muninn.clock import DAY_US, SystemClock
 from muninn.errors import Invalid
 from muninn.model.window import as_datetime
-from muninn.run.analysis import database_url
+from muninn.run import bars
 from muninn.store.database import Database
 from muninn.store.partitions import RAW
 
@@ -36,8 +35,15 @@ def show_plan(settings: chosen.Settings) -> None:
     if not tasks:
         print("No day has closed yet: there is nothing to export, move or drop.")
         return
+    _print_tasks([*due, *coming], now_us)
+
+
+def _print_tasks(tasks: Sequence[lifecycle.Task], now_us: int) -> None:
+    if not tasks:
+        print("Nothing was due.")
+        return
     table = Table("when", "what", "of", "day", "size")
-    for task in [*due, *coming]:
+    for task in tasks:
         when = "now" if task.due_us <= now_us else f"{as_datetime(task.due_us):%Y-%m-%d %H:%M}"
         table.add_row(when, task.action, task.table, _day(task.day_us), f"{task.bytes / _MIB:,.1f} MiB")
     Console().print(table)
@@ -60,10 +66,17 @@ def export(settings: chosen.Settings, days: Sequence[str], *, again: bool) -> No
     _report(exported, moved)
 
 
-def retention(settings: chosen.Settings) -> None:
-    """Drop what is no longer kept."""
-    with _database(settings) as database:
-        done = lifecycle.retain(database, settings, SystemClock().now_us())
+def retention(settings: chosen.Settings, *, dry_run: bool = False) -> None:
+    """Drop what is no longer kept, or say what that would be."""
+    now_us = SystemClock().now_us()
+    if dry_run:
+        with _database(settings) as database:
+            tasks = lifecycle.plan(database, settings, now_us)
+        _print_tasks([task for task in tasks if task.action == "drop" and task.due_us <= now_us], now_us)
+        return
+    with bars.bar() as bar, _database(settings) as database:
+        show = bars.shown(bar, bar.add_task("dropping", total=None), "dropping")
+        done = lifecycle.retain(database, settings, now_us, show)
     size = sum(part.bytes for part in done.partitions)
     print(
         f"Dropped {len(done.partitions)} partitions ({size / _MIB:,.1f} MiB), {len(done.days)} days of the cold tier"
@@ -73,13 +86,8 @@ def retention(settings: chosen.Settings) -> None:
 
 def verify(settings: chosen.Settings, sample: int | None) -> int:
     """Read files of the cold tier again; 1 where one is not what its record says."""
-    bar = _bar()
-    with bar, _database(settings) as database:
-        task = bar.add_task("verifying", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with bars.bar() as bar, _database(settings) as database:
+        show = bars.shown(bar, bar.add_task("verifying", total=None), "verifying")
         found = lifecycle.verify(database, settings.cold_folder, sample, show)
     for fault in found.faults:
         print(f"muninn: {fault}", file=sys.stderr)
@@ -112,8 +120,7 @@ def _report(exported: Sequence[Exported], moved: Sequence[Moved]) -> None:
 
 @contextmanager
 def _progress(what: str, total: int, last: str) -> Iterator[Step]:
-    bar = _bar()
-    with bar:
+    with bars.bar() as bar:
         task = bar.add_task(what, total=total)
 
         def step(name: str, day_us: int) -> None:
@@ -122,14 +129,8 @@ def _progress(what: str, total: int, last: str) -> Iterator[Step]:
         yield step
 
 
-def _bar() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
 def _database(settings: chosen.Settings) -> Database:
-    return Database(database_url(settings), pool_size=1, application_name="muninn-lifecycle")
+    return Database(settings.require_database_url(), pool_size=1, application_name="muninn-lifecycle")
 
 
 def _day(day_us: int) -> str:

@@ -17,7 +17,7 @@ from muninn import cache
 from muninn.cache.board import Board
 from muninn.cache.client import translated
 from muninn.errors import Unavailable
-from muninn.run.state import Process
+from muninn.home import Process
 
 # Given a program's processes: whether it answers.
 Probe = Callable[[Sequence[Process]], bool]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from muninn import cache
 from muninn.clock import SystemClock
+from muninn.home import Home
 from muninn.run import embedded, environment, probes
-from muninn.run.state import Home
 from muninn.run.supervisor import Program
 from muninn.settings import Settings, reachable, without_password
 

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from muninn import reads, settings
 from muninn.errors import MuninnError
+from muninn.home import Home, State
 from muninn.operations import health
 from muninn.operations.health import PartStatus
 from muninn.reads.values import PartHealth, PipelineState
 from muninn.run import stack
 from muninn.run.stack import Part
-from muninn.run.state import Home, State
 
 _COLOURS = {"ok": "green", "degraded": "yellow", "down": "red"}
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 
 from muninn.errors import Unavailable
+from muninn.home import Home, Process
 from muninn.run import embedded, probes
-from muninn.run.state import Home, Process
 from muninn.settings import Settings
 from muninn.store.database import Database
 from muninn.store.migrations import migrate

@@ -27,8 +27,8 @@ from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import Faults, RPCError, SupervisorTransport
 
 from muninn.errors import Invalid, Unavailable
+from muninn.home import Home, Process, State
 from muninn.run import lifeline
-from muninn.run.state import Home, Process, State
 
 # A process that lives this long has started well: its next end is answered at once.
 SETTLED_S = 10

@@ -23,10 +23,10 @@ from rich.console import Console
 
 from muninn import logs
 from muninn.errors import Misconfigured
+from muninn.home import Home, State
 from muninn.run import embedded, environment, lifeline, ports, stack, supervisor
 from muninn.run.display import Display, summary
 from muninn.run.launch import Launch, StartFailedError
-from muninn.run.state import Home, State
 from muninn.run.supervisor import Control
 from muninn.run.watch import Watch
 from muninn.settings import Settings, without_password

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from muninn.errors import MuninnError
+from muninn.home import Home, Process
 from muninn.run.stack import Part, Stack
-from muninn.run.state import Home, Process
 from muninn.run.supervisor import Control
 
 log = logging.getLogger(__name__)

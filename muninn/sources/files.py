@@ -82,6 +82,10 @@ class _Names:
             return self.theirs[name]
         return name if _known(name) and name not in self.theirs.values() else None
 
+    def theirs_of(self, name: str) -> str:
+        """The file's name for a column of ours."""
+        return next((theirs for theirs, ours in self.theirs.items() if ours == name), name)
+
     def wanted(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if self.ours(name) is not None]
 
@@ -138,9 +142,8 @@ def _header(path: Path, names_of: _Names) -> list[str]:
     found = {names_of.ours(name) for name in names}
     missing = [name for name in COLUMNS[:3] if name not in found]
     if missing:
-        raise Invalid(
-            f"{path.name}: there is no column `{missing[0]}`; the header has {', '.join(names[:20]) or 'nothing'}"
-        )
+        there = ", ".join(names[:20]) or "nothing"
+        raise Invalid(f"{path.name}: there is no column `{names_of.theirs_of(missing[0])}`; the header has {there}")
     return names
 
 

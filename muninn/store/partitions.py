@@ -4,7 +4,7 @@ Belongs here: when a partition is made or dropped, and the horizon that records 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ ROLLUPS = ("rollup_1min", "rollup_5min", "rollup_1hour", "rollup_1day")
 _LOCK_TIMEOUT_S = 5.0
 # The log of late samples that were refreshed is for looking into, not for ever.
 _LATE_LOG_DAYS = 90
+# Called with the partition to drop, and how many of its table are done of how many.
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def drop_expired(
     rollup_1min_days: int,
     rollup_5min_days: int,
     rollup_1hour_days: int,
+    progress: Progress | None = None,
 ) -> list[Dropped]:
     """Drop partitions that lie wholly before their table's horizon; 1-day rollups are kept.
 
@@ -100,15 +103,20 @@ def drop_expired(
         if database.engine == "timescaledb":
             finer_us = horizon_us
         database.execute("store_drop_packed", table=table, before_us=horizon_us)
-        for partition in list_partitions(database):
-            if partition.table == table and partition.until_us <= horizon_us:
-                with database.transaction(lock_timeout_s=_LOCK_TIMEOUT_S) as transaction:
-                    transaction.execute("store_drop_partition", partition=partition.name)
-                dropped.append(
-                    Dropped(table, partition.since_us, partition.until_us, partition.rows_estimate, partition.bytes)
-                )
-                log.info("dropped %s (%d bytes)", partition.name, partition.bytes)
+        due = [each for each in list_partitions(database) if each.table == table and each.until_us <= horizon_us]
+        for done, partition in enumerate(due):
+            if progress:
+                progress(f"{table} of {as_datetime(partition.since_us):%Y-%m-%d}", done, len(due))
+            dropped.append(_drop(database, partition))
     return dropped
+
+
+def _drop(database: Database, partition: Partition) -> Dropped:
+    with database.transaction(lock_timeout_s=_LOCK_TIMEOUT_S) as transaction:
+        transaction.execute("store_drop_partition", partition=partition.name)
+    log.info("dropped %s (%d bytes)", partition.name, partition.bytes)
+    sizes = (partition.rows_estimate, partition.bytes)
+    return Dropped(partition.table, partition.since_us, partition.until_us, *sizes)
 
 
 def horizons_us(database: Database) -> Mapping[str, int]:

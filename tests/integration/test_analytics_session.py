@@ -1,6 +1,8 @@
 """The DuckDB session holds what the store holds, and its macros merge as the store does."""
 
+import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -8,9 +10,13 @@ import numpy as np
 import polars as pl
 import psycopg
 import pytest
+from terminal import piped
 
+from muninn import analytics
 from muninn.analytics.session import connect
 from muninn.clock import HOUR_US, MINUTE_US
+from muninn.errors import Misconfigured
+from muninn.home import Home, State
 from muninn.model import BatchHandle, SampleBatch, SeriesKey, Window
 from muninn.rollups.refresh import refresh_fresh
 from muninn.store.database import Database
@@ -83,3 +89,24 @@ def test_a_file_for_other_tools(loaded, tmp_path: Path) -> None:
     connect(database, window, tmp_path / "muninn.duckdb").close()
     with duckdb.connect(str(tmp_path / "muninn.duckdb"), read_only=True) as other:
         assert other.sql("select count(*) from performance_metrics").fetchall() == [(len(batch),)]
+
+
+def test_python_and_the_command_line_find_the_muninn_that_runs(
+    loaded, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without MUNINN_DATABASE_URL: by what `muninn up` writes into its state folder while it holds it."""
+    _, batch, _ = loaded
+    home = Home(tmp_path / "home")
+    home.prepare()
+    environ = {"MUNINN_HOME": str(home.path)}
+    for name in [name for name in os.environ if name.startswith("MUNINN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MUNINN_HOME", str(home.path))
+    with pytest.raises(Misconfigured, match="no Muninn runs on"):
+        analytics.connect()
+    with home.locked():
+        home.write(State(1, 1, 0.0, postgres_url, "redis://nowhere/0", "", "", {"MUNINN_COLD_HOT_DAYS": "3"}))
+        with analytics.connect(timedelta(hours=1)) as session:
+            assert session.sql("select count(*) from performance_metrics").fetchall() == [(len(batch),)]
+        asked = piped("sql", "select count(*) as n from series", "--format", "csv", folder=tmp_path, **environ)
+        assert (asked.stdout, asked.stderr) == (f"n\n{SERIES}\n", "")

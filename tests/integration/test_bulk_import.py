@@ -170,5 +170,5 @@ def test_names_that_are_no_file_or_no_column_are_said(store: stores.Postgres, tm
         parsed_names(["timestamp"])
     with pytest.raises(Invalid, match="not a column of ours"):
         importer(store, {"time": "ts"}).take(tmp_path / "a.csv", silent)
-    with pytest.raises(Invalid, match="no column `metric`"):
+    with pytest.raises(Invalid, match="no column `name`"):
         importer(store, {"metric": "name"}).take(tmp_path / "a.csv", silent)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from muninn import settings
-from muninn.run.state import Home
+from muninn.home import Home
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Since = Annotated[str, typer.Option(help='start of the data: "-24h", epoch milliseconds or RFC 3339')]

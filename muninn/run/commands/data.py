@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from muninn import settings as chosen
+from muninn.home import reached
 from muninn.run.commands import Since, Until
 
 if TYPE_CHECKING:
@@ -17,14 +18,14 @@ app = typer.Typer()
 
 @app.command()
 def migrate(plan: Annotated[bool, typer.Option("--plan", help="only say what would run")] = False) -> None:
-    """Bring the schema of MUNINN_DATABASE_URL up to this code.
+    """Bring the database's schema up to this code.
 
-    `muninn up` does it by itself.
+    The database is MUNINN_DATABASE_URL, or that of the Muninn that runs here; `muninn up` does it by itself.
     """
     from muninn.store import migrations
     from muninn.store.database import Database
 
-    with Database(chosen.load().require_database_url(), pool_size=1) as database:
+    with Database(reached().require_database_url(), pool_size=1) as database:
         if plan:
             print(_what_would_run(migrations.plan(database)))
             return
@@ -51,7 +52,7 @@ def sql(
     """
     from muninn.run.analysis import ask
 
-    sys.exit(ask(chosen.load(), statement, since, until, form))
+    sys.exit(ask(reached(), statement, since, until, form))
 
 
 Target = Annotated[Path, typer.Argument(help="the .duckdb file to make")]
@@ -69,7 +70,7 @@ def analytics_export(
     """Write the data into a DuckDB file for other tools."""
     from muninn.run.analysis import export as run
 
-    run(chosen.load(), path, since, until, linked=linked)
+    run(reached(), path, since, until, linked=linked)
 
 
 @app.command()
@@ -77,7 +78,7 @@ def export(path: Target, since: Since = "-24h", until: Until = "now") -> None:
     """Write the data into a DuckDB file for other tools."""
     from muninn.run.analysis import export as run
 
-    run(chosen.load(), path, since, until)
+    run(reached(), path, since, until)
 
 
 @app.command()

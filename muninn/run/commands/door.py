@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from muninn import settings as chosen
+from muninn.home import reached
 from muninn.run.commands import Json
 
 app = typer.Typer()
@@ -24,7 +24,7 @@ def cardinality(
     """Show where series come from and how fast they grow."""
     from muninn.run.cardinality import show
 
-    show(chosen.load(), metric, limit, json)
+    show(reached(), metric, limit, json)
 
 
 @door.command()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from muninn import settings as chosen
+from muninn.home import reached
 
 app = typer.Typer()
 
@@ -24,4 +24,4 @@ def import_files(
     """
     from muninn.run.importing import run
 
-    run(chosen.load(), files, named or [], dry_run=dry_run)
+    run(reached(), files, named or [], dry_run=dry_run)

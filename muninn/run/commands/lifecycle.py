@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from muninn import settings as chosen
+from muninn.home import reached
 
 app = typer.Typer()
 group = typer.Typer(
@@ -20,7 +20,7 @@ def plan() -> None:
     """Show what is due now, and what comes next."""
     from muninn.run.lifecycle import show_plan
 
-    show_plan(chosen.load())
+    show_plan(reached())
 
 
 @group.command()
@@ -34,15 +34,20 @@ def export(
     """
     from muninn.run.lifecycle import export as run
 
-    run(chosen.load(), days or [], again=again)
+    run(reached(), days or [], again=again)
 
 
 @group.command()
-def retention() -> None:
-    """Drop partitions and files of days that are no longer kept."""
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be dropped, and drop nothing")] = False,
+) -> None:
+    """Drop partitions and files of days that are no longer kept.
+
+    For how long is a setting: MUNINN_STORE_RAW_DAYS and others.
+    """
     from muninn.run.lifecycle import retention as run
 
-    run(chosen.load())
+    run(reached(), dry_run=dry_run)
 
 
 @group.command()
@@ -52,4 +57,4 @@ def verify(
     """Read the files of the cold tier again and compare them with what was recorded."""
     from muninn.run.lifecycle import verify as run
 
-    sys.exit(run(chosen.load(), sample))
+    sys.exit(run(reached(), sample))

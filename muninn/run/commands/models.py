@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from muninn import settings as chosen
+from muninn.home import reached
 from muninn.run.commands import Json
 
 app = typer.Typer()
@@ -19,7 +19,7 @@ def show(json: Json = False) -> None:
     from muninn.store import models
     from muninn.store.database import Database
 
-    with Database(chosen.load().require_database_url(), pool_size=1) as database:
+    with Database(reached().require_database_url(), pool_size=1) as database:
         found = models.kept(database)
     if json:
         import orjson
@@ -45,6 +45,6 @@ def promote(model_id: Annotated[int, typer.Argument(help="the id that `muninn mo
     from muninn.store import models
     from muninn.store.database import Database
 
-    with Database(chosen.load().require_database_url(), pool_size=1) as database:
+    with Database(reached().require_database_url(), pool_size=1) as database:
         models.promote(database, model_id, "somebody chose it")
     print(f"Model {model_id} is in use.")

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from muninn import settings
+from muninn.home import Home
 from muninn.run import stack
 from muninn.run.environment import as_environ
-from muninn.run.state import Home
 
 SERVERS = {"MUNINN_DATABASE_URL": "postgresql://u:p@h/d", "MUNINN_REDIS_URL": "redis://h/0"}
 OPTIONAL = {"scraper", "statsd"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from muninn.errors import Misconfigured
-from muninn.run.state import FOLDERS, Home, Process, State
+from muninn.home import FOLDERS, Home, Process, State, reached
 
 AS_ROOT = os.geteuid() == 0
 
@@ -97,7 +97,7 @@ def test_the_lock_falls_with_its_holder(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.prepare()
     hold = (
-        "import sys, time, pathlib\nfrom muninn.run.state import Home\n"
+        "import sys, time, pathlib\nfrom muninn.home import Home\n"
         "with Home(pathlib.Path(sys.argv[1])).locked():\n    print('held', flush=True)\n    time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE) as holder:
@@ -126,3 +126,30 @@ def test_a_damaged_state_file_is_no_state(tmp_path: Path, text: str) -> None:
     home.prepare()
     (home.run / "state.json").write_text(text)
     assert home.read() is None
+
+
+RUNNING = {"MUNINN_HOME": "/elsewhere", "MUNINN_STORE_RAW_DAYS": "400", "MUNINN_COLD_FOLDER": "/big/disk"}
+
+
+def test_settings_are_those_of_the_muninn_that_runs(tmp_path: Path) -> None:
+    """Also what retention takes: a shell that does not know of 400 days must not drop after 90."""
+    home = Home(tmp_path / "home")
+    home.prepare()
+    environ = {"MUNINN_HOME": str(home.path), "MUNINN_COLD_HOT_DAYS": "5", "MUNINN_STORE_CHUNK_HOURS": " "}
+    with home.locked():
+        with pytest.raises(Misconfigured, match=r"starting or ending: wait a moment"):
+            reached(environ)
+        home.write(some_state(database_url="postgresql://@/muninn?host=/sockets", settings=RUNNING))
+        found = reached(environ)
+        assert found.require_database_url() == "postgresql://@/muninn?host=/sockets"
+        assert found.require_redis_url() == "redis://h/0"
+        assert (found.home, found.cold_folder) == (home.path, Path("/big/disk"))
+        assert (found.store.raw_days, found.cold.hot_days) == (400, 5)
+        named = reached({**environ, "MUNINN_DATABASE_URL": "postgresql://other/d"})
+        assert named.require_database_url() == "postgresql://other/d"
+        assert named.store.raw_days == 90, "another database is not that Muninn's"
+        home.write(some_state())
+        with pytest.raises(Misconfigured, match=r"uses postgresql://u:\*\*\*@h/d.*set MUNINN_DATABASE_URL"):
+            reached(environ)
+    with pytest.raises(Misconfigured, match=rf"no Muninn runs on {home.path}.*`make up`.*MUNINN_HOME"):
+        reached(environ)

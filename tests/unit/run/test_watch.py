@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from muninn import settings
 from muninn.errors import Unavailable
+from muninn.home import Home, Process, State
 from muninn.run.stack import Part, Stack
-from muninn.run.state import Home, Process, State
 from muninn.run.supervisor import Program
 from muninn.run.watch import EVERY_S, PATIENCE_S, Patience, Watch
 

@@ -1,6 +1,7 @@
 """The state folder: its layout, its lock, and the file that says what runs.
 
-Belongs here: MUNINN_HOME and what may be wrong with it. Does not: the servers' own folders (embedded).
+Belongs here: MUNINN_HOME and what may be wrong with it, the settings of what runs there. Does not: the servers' own
+folders (run.embedded).
 
     HOME/run/        lock, state.json, sockets      HOME/logs/     one log a program
     HOME/postgres/   HOME/valkey/                   data of the embedded servers
@@ -13,7 +14,7 @@ import os
 import pwd
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import orjson
 
 from muninn.errors import Misconfigured
+from muninn.settings import PREFIX, Settings, load
 
 FOLDERS = ("run", "logs", "valkey", "dagster")
 
@@ -202,3 +204,43 @@ def _user(uid: int) -> str:
         return f"user {pwd.getpwuid(uid).pw_name}"
     except KeyError:
         return f"user {uid}"
+
+
+def reached(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of the environment, with a database: where it names none, that of the Muninn on its MUNINN_HOME.
+
+    All settings are then those of that Muninn, but for what the environment says otherwise. Misconfigured where none
+    runs there, or its server needs a password, which the state folder does not keep.
+    """
+    environ = os.environ if environ is None else environ
+    given = load(environ)
+    if given.database.url is not None:
+        return given
+    home = Home(given.home)
+    state = home.running()
+    if state is None:
+        raise Misconfigured(_nothing_runs(home))
+    if _is_masked(state.database_url):
+        raise Misconfigured(
+            f"the Muninn on {home.path} uses {state.database_url}, whose password is not kept there:"
+            " set MUNINN_DATABASE_URL"
+        )
+    own = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text.strip()}
+    urls = {"MUNINN_DATABASE_URL": state.database_url}
+    if given.redis.url is None and not _is_masked(state.redis_url):
+        urls["MUNINN_REDIS_URL"] = state.redis_url
+    return load({**state.settings, **own, **urls})
+
+
+def _nothing_runs(home: Home) -> str:
+    if home.is_locked():
+        return f"a Muninn on {home.path} is starting or ending: wait a moment"
+    return (
+        f"no database: MUNINN_DATABASE_URL is not set, and no Muninn runs on {home.path}. Start it with `make up`, set"
+        " MUNINN_HOME to the folder of one that runs, or MUNINN_DATABASE_URL to a server"
+    )
+
+
+def _is_masked(url: str) -> bool:
+    """Whether `settings.without_password` took one out."""
+    return ":***@" in url
