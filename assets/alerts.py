@@ -104,8 +104,6 @@ def _hints(rules: Mapping[str, Rule], records: Sequence[Record]) -> list[Suggest
 
 def _effect(context: dg.AssetExecutionContext, database: Database, rule: Rule, hint: Suggestion, window: Window) -> str:
     """What the change would have done to the week, in words; both are replayed, so that they are comparable."""
-    if rule.kind == "anomaly":
-        return "scores are not kept: not replayed"
     try:
         before, kind = history.over_store(database, [rule], window)
         after, _ = history.over_store(database, [hint.changed], window)

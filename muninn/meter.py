@@ -28,6 +28,11 @@ class Meter:
         with self._lock:
             self._gauges[name, tuple(sorted(labels.items()))] = value
 
+    def forget(self, prefix: str) -> None:
+        """Tell no more of gauges whose names begin so: what they were about is over."""
+        with self._lock:
+            self._gauges = {key: value for key, value in self._gauges.items() if not key[0].startswith(prefix)}
+
     def duration(self, name: str, seconds: float, **labels: str) -> None:
         """Record one duration as `<name>_count_total`, `<name>_seconds_total` and the peak `<name>_peak_ms`."""
         key = tuple(sorted(labels.items()))

@@ -226,6 +226,7 @@ _HELP = {
     "muninn_alert_evaluation_count_total": "judgements of a rule",
     "muninn_alert_evaluation_seconds_total": "time spent judging rules",
     "muninn_alert_evaluation_peak_ms": "the longest judgement of a rule of the last second",
+    "muninn_alerter_leads": "1 at the alerter that decides, 0 at those that stand by",
     "muninn_part_up": "1 where a part of the platform answers the alerter, else 0",
     "muninn_rollup_behind_s": "for how long the next bucket of a resolution should have been closed",
     "muninn_detector_series": "series that the detector watches",

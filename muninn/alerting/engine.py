@@ -25,7 +25,7 @@ SCORES_CURRENT_S = 60.0
 # Incidents that are over are forgotten when there are so many of them.
 _MAX_OVER = 500
 # Kinds that look at no samples.
-_NO_SAMPLES = ("anomaly", "incident")
+NO_SAMPLES = ("anomaly", "incident")
 
 
 class _Members:
@@ -94,12 +94,12 @@ class Engine:
     @property
     def metrics(self) -> set[str]:
         """What short rules look at."""
-        return {rule.metric for rule in self._rules if not rule.is_long and rule.kind not in _NO_SAMPLES}
+        return {rule.metric for rule in self._rules if not rule.is_long and rule.kind not in NO_SAMPLES}
 
     @property
     def looks_at_incidents(self) -> bool:
         """Whether a rule is about incidents, or about scores, which belong to incidents."""
-        return any(rule.kind in _NO_SAMPLES for rule in self._rules)
+        return any(rule.kind in NO_SAMPLES for rule in self._rules)
 
     def use(self, rules: Sequence[Rule]) -> list[Change]:
         """These rules from now on: what they share with those before goes on; alerts of rules that are gone end."""
@@ -288,7 +288,7 @@ class Engine:
         return Windows(self._watches_score, MEMORY_S, self._max_series)
 
     def _watches(self, key: SeriesKey) -> bool:
-        return any(_is_of(rule, key) for rule in self._rules if not rule.is_long and rule.kind not in _NO_SAMPLES)
+        return any(_is_of(rule, key) for rule in self._rules if not rule.is_long and rule.kind not in NO_SAMPLES)
 
     def _watches_score(self, key: SeriesKey) -> bool:
         return any(_is_of(rule, key) for rule in self._rules if rule.kind == "anomaly")

@@ -104,6 +104,11 @@ class Replay:
             self._last[change.alert.alert_id] = change.alert
 
 
+def no_scores(_: Window) -> Iterable[ScoreBatch]:
+    """A detector that said nothing."""
+    return ()
+
+
 def replay(
     rules: Sequence[Rule],
     batches: Iterable[tuple[SampleBatch, int]],
@@ -111,7 +116,7 @@ def replay(
     step_s: float,
     histories: Callable[[int], Histories] | None = None,
     incidents: Iterable[Standing] = (),
-    scores: Callable[[Window], Iterable[ScoreBatch]] = lambda _: (),
+    scores: Callable[[Window], Iterable[ScoreBatch]] = no_scores,
 ) -> Replayed:
     """Run rules over (samples, up to when) pairs in order of time; scores: those of a piece of the window."""
     run = Replay(rules, window.since_us, step_s, histories, incidents)

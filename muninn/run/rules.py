@@ -106,7 +106,7 @@ def past(settings: Settings, asked: Past) -> None:
     book = rulebook.book(rulebook.read(list(asked.files) or rulebook.files(settings)), {})[0]
     rules = _chosen(book, asked.rules)
     if asked.data is not None:
-        result, window = recorded.over_file(asked.data, rules)
+        result, window = recorded.over_file(asked.data, rules, settings.detection)
         kind = asked.data.name
     else:
         now_us = SystemClock().now_us()
@@ -115,6 +115,8 @@ def past(settings: Settings, asked: Past) -> None:
             result, kind = history.over_store(database, rules, window)
     if asked.picture is not None:
         asked.picture.write_text(svg(result.fired, window), encoding="utf-8")
+    if any(rule.kind == "anomaly" for rule in rules) and not result.scored:
+        print("Rules on scores saw none: the detector said nothing in this time.", file=sys.stderr)
     if asked.json:
         print(orjson.dumps([alert_json(alert) for alert in result.fired], option=orjson.OPT_INDENT_2).decode())
         return

@@ -4,7 +4,7 @@ Belongs here: rows to values of muninn.alerting and back. Does not: what an aler
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,10 +18,12 @@ from muninn.alerting.matchers import Matchers, alertmanager_matcher, to_alertman
 from muninn.alerting.outbox import Outcome, Waiting
 from muninn.alerting.silence import Muted, Silence
 from muninn.alerting.standing import Cause, Standing
-from muninn.errors import Invalid
+from muninn.errors import Invalid, Unavailable
 from muninn.model import SeriesKey, Window
+from muninn.model.scores import ScoreHandle
 from muninn.model.window import as_datetime
-from muninn.store.database import Database
+from muninn.store import alert_lead, score_history
+from muninn.store.database import Database, Transaction
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,13 @@ class Evaluated:
 
 
 class AlertStore:
-    """Safe for many threads. Every method raises Unavailable while the database is away."""
+    """Safe for many threads. Every method raises Unavailable while the database is away.
 
-    def __init__(self, database: Database):
-        self._database = database
+    term: of an alerter, under which it decides (None: it has none yet). Superseded where that is over.
+    """
+
+    def __init__(self, database: Database, term: Callable[[], int | None] | None = None):
+        self._database, self._term = database, term
 
     def load(self, now_us: int, ends_s: float, changes_s: float) -> Kept:
         """Everything as of one instant: ends of the last ends_s seconds, comings and goings of the last changes_s."""
@@ -72,6 +77,7 @@ class AlertStore:
         kept = {change.alert.alert_id: change.alert for change in changes if change.alert.alert_id not in gone}
         groups = [_told_row(each) for each in told]
         with self._database.transaction() as transaction:
+            self._check_term(transaction)
             if kept:
                 transaction.execute("alert_save", alerts=_json([row_of(alert) for alert in kept.values()]))
             if gone:
@@ -80,6 +86,13 @@ class AlertStore:
                 transaction.execute("alert_save_groups", groups=_json(groups))
             if due:
                 transaction.execute("notify_add", notifications=_json([_notification_row(each) for each in due]))
+
+    def _check_term(self, transaction: Transaction) -> None:
+        if self._term is not None:
+            term = self._term()
+            if term is None:
+                raise Unavailable("the lead among alerters is not taken yet")
+            alert_lead.check(transaction, term)
 
     def save(self, alerts: Sequence[Alert]) -> None:
         """Alerts that came from outside."""
@@ -107,6 +120,14 @@ class AlertStore:
         """Incidents that were open at some time in the window, the oldest first."""
         rows = self._database.fetch("alert_incidents", since_us=window.since_us, until_us=window.until_us)
         return [_standing(row) for row in rows]
+
+    def keep_scores(self, handles: Sequence[ScoreHandle]) -> None:
+        """What the detector said, so that rules on it can be run over the past."""
+        score_history.save(self._database, handles)
+
+    def prune_scores(self, before_us: int) -> None:
+        """Forget what it said before."""
+        score_history.prune(self._database, before_us)
 
     def precision(self, since_us: int) -> float | None:
         """Share of the judged alerts since then that people found useful; None: nobody judged any."""

@@ -1,5 +1,6 @@
 """The alerter as a process on real servers: it notifies, and loses and doubles nothing through kill -9."""
 
+import copy
 import os
 import signal
 import subprocess
@@ -59,6 +60,7 @@ class Alerter:
         (folder / "rules" / "own.yaml").write_text("rules:" + RULES % hook)
         self.log = folder / "alerter.log"
         self.broker = ValkeyBroker(redis_url)
+        self.number = 1
         self.database_url = database_url
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MUNINN_")}
         self.environ = {
@@ -71,17 +73,32 @@ class Alerter:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
+    def another(self, number: int) -> "Alerter":
+        """One more of the same."""
+        made = copy.copy(self)
+        made.number, made.process = number, None
+        made.log = self.log.with_name(f"alerter-{number}.log")
+        return made
+
+    def leads(self) -> int:
+        """How often it has taken the lead."""
+        return self.log.read_text().count("leads, term") if self.log.exists() else 0
+
     def start(self) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "muninn.run.programs", "alerter"],
+                [sys.executable, "-m", "muninn.run.programs", "alerter", str(self.number)],
                 cwd=ROOT, env=self.environ, stdout=output, stderr=output,
             )  # fmt: skip
 
     def kill(self) -> None:
+        self.signal(signal.SIGKILL)
         assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
 
     def send(self, **depths: float) -> None:
         now_us = time.time_ns() // 1000
@@ -92,10 +109,13 @@ class Alerter:
         with psycopg.connect(self.database_url) as connection:
             return connection.execute(sql.encode()).fetchall()
 
-    def close(self) -> None:
+    def end(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(15)
+
+    def close(self) -> None:
+        self.end()
         self.broker.close()
 
 
@@ -167,6 +187,35 @@ def test_kill_9_loses_and_doubles_nothing(alerter: Alerter, hook: receivers.Http
     holding(alerter, hook, [("mail", "warning"), ("mail", "resolved")], mail=0)
     assert alerter.rows("select count(*) from alerts where rule = 'queue_long'") == [(1,)]
     assert len(set(hook.keys)) == 2
+
+
+def test_of_two_one_decides_and_the_other_takes_over(alerter: Alerter, hook: receivers.Http) -> None:
+    one, two = alerter, alerter.another(2)
+    try:
+        one.start()
+        eventually(lambda: one.leads() == 1, 90, "the first one leads")
+        two.start()
+        holding(one, hook, [("mail", "warning")], mail=20)
+        since = time.monotonic()
+        one.kill()
+        holding(two, hook, [("mail", "warning"), ("mail", "critical")], mail=200)
+        assert two.leads() == 1
+        assert time.monotonic() - since < 90
+        one.start()
+        # One that was taken for dead decides nothing any more, although it never ended.
+        two.signal(signal.SIGSTOP)
+        eventually(lambda: one.leads() == 2, 90, f"the other takes over; {one.log.read_text()[-900:]}")
+        two.signal(signal.SIGCONT)
+        holding(one, hook, [("mail", "warning"), ("mail", "critical"), ("mail", "resolved")], mail=0)
+        eventually(lambda: "another alerter has taken the lead" in two.log.read_text(), 60, "it stands by")
+        one.end()
+        eventually(lambda: two.leads() == 2, 60, "an end is no death: the other leads at once")
+        assert one.rows("select count(*) from alerts where rule = 'queue_long'") == [(1,)]
+        whys = "select why from notifications where receiver = 'hook' order by created_at"
+        assert one.rows(whys) == [("new",), ("change",), ("resolved",)]
+        assert one.rows("select term from alert_leader") == [(4,)]
+    finally:
+        two.end()
 
 
 def test_alerts_go_on_without_postgres_and_without_redis_they_tell_of_it(tmp_path: Path, hook: receivers.Http) -> None:

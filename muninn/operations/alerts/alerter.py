@@ -6,7 +6,7 @@ rules (rulebook), what an alert is (alerting).
 
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,11 +18,11 @@ from muninn.alerting.inhibit import inhibited
 from muninn.alerting.long import Buckets, Need, key_of, needs
 from muninn.alerting.silence import Muted, Silence, silenced
 from muninn.alerting.standing import INCIDENT
-from muninn.clock import HOUR_US, SECOND_US, Clock
+from muninn.clock import DAY_US, HOUR_US, SECOND_US, Clock
 from muninn.errors import Misconfigured, MuninnError
 from muninn.meter import Meter
 from muninn.model import SampleBatch, SeriesKey, Window
-from muninn.model.scores import ScoreBatch
+from muninn.model.scores import ScoreHandle
 from muninn.names import ALERT_AGENT, ALERTS
 from muninn.operations.alerts.feeds import OWN_METRICS
 from muninn.operations.alerts.journal import Journal
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 LONG_EVERY_S = 60.0
 RULES_EVERY_S = 5.0
 COUNTS_EVERY_S = 60.0
+SCORES_EVERY_S = 10.0
 PRUNE_EVERY_S = 86_400.0
 ENDS_S = 7 * 86_400.0
 CHANGES_S = 6 * 3600.0
@@ -42,6 +43,9 @@ CHANGES_S = 6 * 3600.0
 SEED_S = 86_400.0
 PRECISION_DAYS = 30
 _MAX_ENDED = 20_000
+# While the store is away: as many steps as the detector's own log keeps.
+_MAX_SCORES = 720
+_MAX_KEPT_AT_ONCE = 60
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Inputs:
     """What has come since the last turn. heard_us: until when samples are complete; 0: nothing was heard yet."""
 
     samples: Sequence[SampleBatch] = ()
-    scores: Sequence[ScoreBatch] = ()
+    scores: Sequence[ScoreHandle] = ()
     own: SampleBatch | None = None
     heard_us: int = 0
 
@@ -68,11 +72,12 @@ class Alerter:
 
     def __init__(
         self, rules: Rulebook, journal: Journal, outbox: Outbox, history: History, clock: Clock, meter: Meter,
-        *, max_series: int = 20_000, keep_days: int = 400,
+        *, max_series: int = 20_000, keep_days: int = 400, keep_scores_days: int = 60,
     ):  # fmt: skip
         self._rules, self._journal, self._outbox = rules, journal, outbox
         self._history, self._clock, self._meter = history, clock, meter
-        self._keep_days = keep_days
+        self._keep_days, self._keep_scores_days = keep_days, keep_scores_days
+        self._scores: deque[ScoreHandle] = deque(maxlen=_MAX_SCORES)
         self._engine = Engine((), clock.now_us(), max_series)
         self._ended: dict[str, Alert] = {}
         self._outside: dict[str, Alert] = {}
@@ -99,19 +104,34 @@ class Alerter:
         self._seed()
         for batch in (*inputs.samples, *([inputs.own] if inputs.own is not None else [])):
             self._engine.take(batch)
-        for scores in inputs.scores:
-            self._engine.take_scores(scores)
-        self._look_at_incidents(any(len(scores) for scores in inputs.scores))
+        for told in inputs.scores:
+            self._engine.take_scores(told.batch)
+        self._scores.extend(inputs.scores)
+        self._look_at_incidents(any(len(told.batch) for told in inputs.scores))
         changes += self._judge(inputs.heard_us)
         self._finish(changes)
         if self._due("counts", COUNTS_EVERY_S):
             self._journal.count(self._counts.values())
             self._counts = {}
             self._journal.attempt(self._measure_precision)
+        if self._scores and self._due("scores", SCORES_EVERY_S):
+            self._keep_scores()
         if self._due("prune", PRUNE_EVERY_S):
-            before_us = self._clock.now_us() - self._keep_days * 86_400 * SECOND_US
-            self._journal.attempt(lambda store: store.prune(before_us))
+            self._prune()
         self._measure()
+
+    def _keep_scores(self) -> None:
+        kept = list(self._scores)[:_MAX_KEPT_AT_ONCE]
+        if self._journal.attempt(lambda store: store.keep_scores(kept)):
+            for _ in kept:
+                self._scores.popleft()
+
+    def _prune(self) -> None:
+        alerts_us, scores_us = (
+            self._clock.now_us() - days * DAY_US for days in (self._keep_days, self._keep_scores_days)
+        )
+        self._journal.attempt(lambda store: store.prune(alerts_us))
+        self._journal.attempt(lambda store: store.prune_scores(scores_us))
 
     def states(self) -> SampleBatch:
         """Every open alert as a sample of the series ALERTS, for the live stream: 1 pending, 2 firing, 3 muted.

@@ -135,6 +135,7 @@ class AlertApi:
             "read_from": kind,
             "samples": result.samples,
             "series": result.series,
+            "scored_steps": result.scored,
             "since": rfc3339(window.since_us),
             "until": rfc3339(window.until_us),
             "fired": [alert_json(alert) for alert in result.fired],

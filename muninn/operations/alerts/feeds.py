@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from muninn.clock import SECOND_US, Clock
 from muninn.errors import MuninnError
 from muninn.model import BatchHandle, BatchSource, SampleBatch, SeriesKey
-from muninn.model.scores import ScoreBatch, ScoreLog
+from muninn.model.scores import ScoreHandle, ScoreLog
 from muninn.names import OWN_AGENT
 from muninn.stream.feed import Feed
 
@@ -71,7 +71,7 @@ class Scores:
 
     def __init__(self, source: ScoreLog, clock: Clock):
         self._source, self._clock = source, clock
-        self._batches: deque[ScoreBatch] = deque(maxlen=10_000)
+        self._handles: deque[ScoreHandle] = deque(maxlen=10_000)
 
     def run(self, stop: threading.Event) -> None:
         """Follow from the last few that are kept until stopped."""
@@ -84,13 +84,13 @@ class Scores:
                 continue
             if handles:
                 after = handles[-1].entry_id
-                self._batches.extend(handle.batch for handle in handles)
+                self._handles.extend(handles)
 
-    def take(self) -> list[ScoreBatch]:
+    def take(self) -> list[ScoreHandle]:
         """What has come since the last call."""
         found = []
-        while self._batches:
-            found.append(self._batches.popleft())
+        while self._handles:
+            found.append(self._handles.popleft())
         return found
 
 

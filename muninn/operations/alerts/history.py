@@ -4,17 +4,21 @@ Belongs here: which resolution, pieces. Does not: stepping (replay), queries (st
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
+from muninn.alerting.engine import NO_SAMPLES
 from muninn.alerting.long import Buckets, Histories, key_of, needs
-from muninn.alerting.replay import Replayed, replay
+from muninn.alerting.replay import Replayed, no_scores, replay
 from muninn.alerting.rules import Rule
 from muninn.clock import HOUR_US, MINUTE_US, SECOND_US
 from muninn.errors import Invalid
 from muninn.model import SampleBatch, Window
+from muninn.model.scores import ScoreBatch
 from muninn.names import describe
-from muninn.store import alert_series
+from muninn.store import alert_series, score_history
+from muninn.store.alerts import AlertStore
 from muninn.store.database import Database
 
 # Up to so long raw samples are replayed, beyond it the means of minutes.
@@ -25,17 +29,32 @@ MAX_US = 60 * 24 * HOUR_US
 
 
 def over_store(database: Database, rules: Sequence[Rule], window: Window) -> tuple[Replayed, str]:
-    """What would have fired, and from what it was read: "raw" or "1min". Anomaly rules see no scores."""
+    """What would have fired, and from what it was read: "raw" or "1min".
+
+    Rules on scores see what the detector said at the time, and rules on incidents what it made of it.
+    """
     if window.length_us > MAX_US:
         raise Invalid("since: rules are replayed over at most 60 days", "since")
     kind = "raw" if window.length_us <= RAW_US else "1min"
-    metrics = sorted({rule.metric for rule in rules if not rule.is_long and rule.kind != "anomaly"})
+    metrics = sorted({rule.metric for rule in rules if not rule.is_long and rule.kind not in NO_SAMPLES})
     if kind == "1min":
         rules = [_by_the_minute(rule) for rule in rules]
     histories = _Histories(database, rules) if any(rule.is_long for rule in rules) else None
     step_s = STEP_S if kind == "raw" else MINUTE_US / SECOND_US
-    read = _pieces(database, metrics, window, kind)
-    return replay(rules, read, window, step_s, histories.at if histories else None), kind
+    found = replay(
+        rules,
+        _pieces(database, metrics, window, kind),
+        window,
+        step_s,
+        histories.at if histories else None,
+        AlertStore(database).incidents(window) if any(rule.kind in ("incident", "anomaly") for rule in rules) else (),
+        partial(_scores, database, kind) if any(rule.kind == "anomaly" for rule in rules) else no_scores,
+    )
+    return found, kind
+
+
+def _scores(database: Database, kind: str, window: Window) -> Iterator[ScoreBatch]:
+    return score_history.read(database, window, 1 if kind == "raw" else MINUTE_US)
 
 
 def _by_the_minute(rule: Rule) -> Rule:

@@ -13,6 +13,7 @@ from muninn.alerting.outbox import Waiting
 from muninn.clock import Clock
 from muninn.errors import MuninnError, Unavailable
 from muninn.operations.alerts.outbox import Outbox
+from muninn.store.alert_lead import Superseded
 from muninn.store.alerts import AlertStore, Evaluated, Kept
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,13 @@ class Journal:
             self._changes, self._told, self._due = [], {}, {}
         return self._flush_outcomes()
 
+    def close(self) -> None:
+        """Keep what can be kept: of one who leads no longer, how notifications went."""
+        try:
+            self.flush()
+        except Superseded:
+            self._flush_outcomes()
+
     def count(self, counts: Iterable[Evaluated]) -> None:
         """The rules' history, for when the store is there."""
         self._evaluated += counts
@@ -83,11 +91,15 @@ class Journal:
         self._changes = [change for change in self._changes if change.alert.fingerprint not in known]
 
     def attempt(self, work: Work) -> bool:
-        """Do something with the store; False where it is away, at once where it was a moment ago."""
+        """Do something with the store; False where it is away, at once where it was a moment ago.
+
+        Superseded where another alerter leads."""
         if self._clock.monotonic() < self._away_until:
             return False
         try:
             work(self._store)
+        except Superseded:
+            raise
         except MuninnError as error:
             if not self.away:
                 log.warning("the store of alerts is away: %s", error)

@@ -1,23 +1,30 @@
 """The alerter: judges alert rules on what flows, keeps alerts, notifies."""
 
 import logging
+import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import httpx
 
 from muninn import cache
+from muninn.cache import Board
+from muninn.clock import SECOND_US
 from muninn.errors import MuninnError
 from muninn.model import Broker, SampleBatch
 from muninn.operations.alerts import senders
 from muninn.operations.alerts.alerter import SEED_S, Alerter, History, Inputs
 from muninn.operations.alerts.feeds import Parts, Probe, Samples, Scores, seconds_behind
 from muninn.operations.alerts.journal import Journal
+from muninn.operations.alerts.leading import LEADS, Leading
 from muninn.operations.alerts.outbox import Outbox
 from muninn.operations.alerts.rulebook import Rulebook
 from muninn.run.programs import Context
 from muninn.store import alert_series
+from muninn.store.alert_lead import Lead, Superseded
 from muninn.store.alerts import AlertStore
 from muninn.store.database import Database
 
@@ -27,18 +34,28 @@ log = logging.getLogger(__name__)
 _CONNECT_S = 2.0
 _PROBE_S = 3.0
 _POOL = 3
+# A program tells the board how it is every second.
+_SILENT_US = 5 * SECOND_US
 
 
 def main(context: Context) -> None:
-    """Judge until stopped."""
-    chosen, clock = context.settings.alerting, context.clock
-    database = _database(context)
-    broker = context.broker(names=True)
+    """Judge until stopped, as long as this alerter leads; stand by while another one does."""
+    lease_s = context.settings.alerting.lease_s
+    database, broker = _database(context), context.broker(names=True)
+    lead = Lead(database, f"{context.instance} {os.getpid()} {os.urandom(4).hex()}", lease_s)
+    leading = Leading(lead, partial(_others_lead, context.board(), context), context.clock, context.meter, lease_s)
+    context.start_heartbeat()
+    while leading.wait(context.stop):
+        _lead(context, database, broker, leading)
+
+
+def _lead(context: Context, database: Database, broker: Any, leading: Leading) -> None:
+    """Judge until stopped, or until another alerter leads."""
+    chosen, clock, over = context.settings.alerting, context.clock, threading.Event()
     samples, parts = Samples(broker, clock), _parts(context, database)
     scores = Scores(cache.RedisScoreLog(cache.connect(context.settings.require_redis_url(), max_connections=2)), clock)
     outbox = Outbox(partial(senders.send, page_url=chosen.page_url), clock, context.meter)
-    context.cleanup.callback(outbox.stop)
-    journal = Journal(AlertStore(database), outbox, clock)
+    journal = Journal(AlertStore(database, lambda: leading.term), outbox, clock)
     alerter = Alerter(
         Rulebook(context.settings),
         journal,
@@ -48,15 +65,35 @@ def main(context: Context) -> None:
         context.meter,
         max_series=chosen.max_series,
         keep_days=chosen.keep_days,
+        keep_scores_days=chosen.keep_scores_days,
     )
-    context.start_heartbeat()
-    for name, work in (("samples", samples.run), ("scores", scores.run), ("parts", parts.run)):
-        threading.Thread(target=work, args=(context.stop,), name=name, daemon=True).start()
-    while not clock.wait(chosen.evaluate_s, context.stop):
-        own = parts.take()
-        alerter.turn(Inputs(samples.take(), scores.take(), own if len(own) else None, samples.heard_us))
-        _show(broker, [alerter.states(), own])
-    journal.flush()
+    with ExitStack() as ends:
+        forget = partial(context.meter.forget, "muninn_alert")
+        for end in (leading.end, forget, journal.close, outbox.stop, over.set):
+            ends.callback(end)  # the last one first
+        works = (("samples", samples.run), ("scores", scores.run), ("parts", parts.run), ("lead", leading.keep))
+        for name, work in works:
+            threading.Thread(target=work, args=(over,), name=name, daemon=True).start()
+        try:
+            while not clock.wait(chosen.evaluate_s, context.stop) and not leading.lost:
+                own = parts.take()
+                alerter.turn(Inputs(samples.take(), scores.take(), own if len(own) else None, samples.heard_us))
+                _show(broker, [alerter.states(), own])
+        except Superseded as error:
+            log.warning("%s: stands by", error)
+            leading.give_up()
+
+
+def _others_lead(board: Board, context: Context) -> bool:
+    """Whether another alerter says that it leads."""
+    oldest_us, me = context.clock.now_us() - _SILENT_US, (context.instance, os.getpid())
+    return any(
+        entry.program == context.name
+        and (entry.instance, entry.pid) != me
+        and entry.at_us > oldest_us
+        and any(name == LEADS and value > 0 for name, _, value in entry.metrics)
+        for entry in board.read_all()
+    )
 
 
 def _show(broker: Broker, batches: Sequence[SampleBatch]) -> None:

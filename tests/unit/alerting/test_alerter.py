@@ -16,7 +16,7 @@ from muninn.clock import SECOND_US, ManualClock
 from muninn.errors import Unavailable
 from muninn.meter import Meter
 from muninn.model import SampleBatch, SeriesKey, Window
-from muninn.model.scores import ScoreBatch
+from muninn.model.scores import ScoreBatch, ScoreHandle
 from muninn.operations.alerts.alerter import Alerter, History, Inputs
 from muninn.operations.alerts.feeds import PART_UP, Parts, seconds_behind
 from muninn.operations.alerts.journal import Journal
@@ -49,6 +49,7 @@ class Store:
         self.done: list[Outcome] = []
         self.muted: dict[str, Any] = {}
         self.standing: list[Standing] = []
+        self.scores: list[str] = []
 
     def _ask(self, what: str) -> None:
         if self.away:
@@ -95,6 +96,13 @@ class Store:
     def prune(self, before_us: int) -> int:
         return 0
 
+    def prune_scores(self, before_us: int) -> None:
+        pass
+
+    def keep_scores(self, handles: list[ScoreHandle]) -> None:
+        self._ask("scores")
+        self.scores += [handle.entry_id for handle in handles]
+
 
 class Rig:
     """An alerter by hand."""
@@ -122,7 +130,7 @@ class Rig:
         rows = [] if value is None else [(SeriesKey.of("m", {"host": "a"}), now_us, value)]
         own = None if up is None else SampleBatch.of([(SeriesKey.of(PART_UP, {"part": "redis"}), now_us, up)])
         self.heard_us = now_us if heard else getattr(self, "heard_us", 0)
-        told = () if score is None else (scored(MAIL, score, now_us),)
+        told = () if score is None else (ScoreHandle(f"{now_us // 1000}-0", scored(MAIL, score, now_us)),)
         self.alerter.turn(Inputs([SampleBatch.of(rows)] if rows else [], told, own, self.heard_us))
 
     def settle(self, done: Callable[[], bool]) -> None:
@@ -236,6 +244,22 @@ def test_an_incident_is_one_alert_and_its_series_are_not_told(tmp_path: Path) ->
         rig.turn(1, score=0.0)
     assert rig.alerter.alerts == []
     assert len(rig.sent) == 2
+    rig.outbox.stop()
+
+
+def test_what_the_detector_says_is_kept_once_also_when_the_store_was_away(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Store())
+    for _ in range(4):
+        rig.turn(1, score=0.5)
+    rig.store.away = True
+    for _ in range(4):
+        rig.turn(1, score=0.5)
+    rig.store.away = False
+    rig.clock.advance(10)
+    for _ in range(4):
+        rig.turn(1, score=0.5)
+    assert len(rig.store.scores) == len(set(rig.store.scores)) >= 10
+    assert rig.store.scores == sorted(rig.store.scores, key=lambda entry: int(entry.partition("-")[0]))
     rig.outbox.stop()
 
 
