@@ -10,6 +10,8 @@ from typing import Literal
 GROUP = "loaders"
 DEAD_LETTERS = "muninn:deadletter"
 DEAD_LETTER_BYTES = "muninn:deadletter:bytes"
+# Of which entry and reason each letter is.
+DEAD_LETTER_INDEX = "muninn:deadletter:index"
 # The newest id that was given to entries of several shards.
 LAST_ID = "muninn:ingest:last"
 # Loaders by when they were last there, in milliseconds.

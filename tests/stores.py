@@ -10,6 +10,7 @@ import timescale_server
 import timescale_wasm
 
 from muninn.clock import DAY_US, SECOND_US, ManualClock
+from muninn.ingest.loader import Aside
 from muninn.model import BatchHandle, Resolution, SampleBatch, SeriesKey, Window
 from muninn.model.window import as_us
 from muninn.rollups import refresh
@@ -107,8 +108,8 @@ class Postgres:
             (window.since, window.until),
         )
 
-    def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
-        return self._writer.load(handles)
+    def load(self, handles: Sequence[BatchHandle], aside: Aside | None = None) -> LoadResult:
+        return self._writer.load(handles, aside)
 
     def prune_entries(self, before_id: str, stream: str) -> int:
         return self._writer.prune_entries(before_id, stream)

@@ -44,8 +44,6 @@ class Refusal(Protocol):
     def key(self) -> SeriesKey: ...
     @property
     def at_us(self) -> int: ...
-    @property
-    def batch(self) -> SampleBatch: ...
 
 
 class Loaded(Protocol):
@@ -61,12 +59,17 @@ class Loaded(Protocol):
     def refused(self) -> Sequence[Refusal]: ...
 
 
+# Keeps samples of an entry aside, for a reason; again is no harm.
+Aside = Callable[[BatchHandle, str, SampleBatch], None]
+
+
 class Sink(Protocol):
     """Where batches end up."""
 
-    def load(self, handles: Sequence[BatchHandle]) -> Loaded:
+    def load(self, handles: Sequence[BatchHandle], aside: Aside) -> Loaded:
         """Commit these entries in one transaction, skipping those that were committed before.
 
+        Before the commit, what can never be kept is put aside: so a crash loses none of it, wherever it comes.
         Raises Invalid when some entry can never be taken, Unavailable when the server is away.
         """
         ...
@@ -175,7 +178,7 @@ class Loader:
     def _load(self, handles: Sequence[BatchHandle]) -> None:
         try:
             with self._stage("load"):
-                loaded = self._sink.load(handles)
+                loaded = self._sink.load(handles, self._aside)
         except Unnamed as error:
             self._wait_for_names(handles, error)
             return
@@ -209,7 +212,7 @@ class Loader:
         waiting, self._nameless = self._nameless, []
         for handle in waiting:
             try:
-                loaded = self._sink.load([handle])
+                loaded = self._sink.load([handle], self._aside)
             except Unnamed as error:
                 if self._clock.monotonic() < self._naming_until:
                     self._nameless.append(handle)
@@ -241,10 +244,11 @@ class Loader:
             self._meter.count("muninn_loader_refused_total", refusal.samples, reason=refusal.reason)
             first = f"{refusal.key.canonical.decode()} at {as_datetime(refusal.at_us).isoformat()}"
             log.warning("%d samples cannot be kept: %s; the first is %s", refusal.samples, refusal.reason, first)
-            if len(refusal.batch):
-                self._buffer.keep_aside(refusal.batch, refusal.reason, handles[0].entry_id)
         oldest_ms = min(place_of(handle.entry_id)[0] for handle in handles)
         self._meter.gauge("muninn_loader_lag_s", max(0.0, self._clock.now_us() / SECOND_US - oldest_ms / 1000))
+
+    def _aside(self, handle: BatchHandle, reason: str, batch: SampleBatch) -> None:
+        self._buffer.keep_aside(batch, reason, handle.entry_id)
 
     def _prune(self) -> None:
         if self._pruning.due():

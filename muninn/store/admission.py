@@ -3,6 +3,7 @@
 Belongs here: the last check before rows are written. Does not: what the door says to a client (ingest).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,7 @@ from muninn.store.series_index import UNKEEPABLE
 class Refused:
     """`samples` samples that can never be kept, for one reason; `key` and `at_us` are of the first of them.
 
-    batch: the samples themselves, the first MAX_KEPT of them.
+    batch: the samples themselves, the first MAX_KEPT of them, which lie at `rows` of the batch that was given.
     """
 
     reason: str
@@ -27,6 +28,13 @@ class Refused:
     key: SeriesKey
     at_us: int
     batch: SampleBatch = field(default_factory=SampleBatch.empty, compare=False, repr=False)
+    rows: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp), compare=False, repr=False)
+
+    def by_entry(self, entry: NDArray[np.intp]) -> Iterator[tuple[int, SampleBatch]]:
+        """The samples of each entry by its place; entry: intp[n], which each sample of the given batch came in."""
+        came_in = entry[self.rows]
+        for place in np.unique(came_in).tolist():
+            yield place, without_unused_keys(self.batch.take(came_in == place))
 
 
 MAX_KEPT = 50_000
@@ -61,5 +69,5 @@ def admit(
             first = rows[0]
             key = batch.keys[batch.key_index[first]]
             kept = without_unused_keys(batch.take(rows[:MAX_KEPT]))
-            refused.append(Refused(reason, len(rows), key, int(batch.at_us[first]), kept))
+            refused.append(Refused(reason, len(rows), key, int(batch.at_us[first]), kept, rows[:MAX_KEPT]))
     return good, tuple(refused)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from muninn.clock import DAY_US, Clock, SystemClock
 from muninn.errors import Unnamed
+from muninn.ingest.loader import Aside
 from muninn.model import BatchHandle, SampleBatch, Window
 from muninn.store import partitions, raw_rows
 from muninn.store.admission import Refused
@@ -73,18 +74,19 @@ class StoreWriter:
     def _raw_rows(self) -> raw_rows.RawRows:
         return raw_rows.of_engine(self._database.engine)
 
-    def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
+    def load(self, handles: Sequence[BatchHandle], aside: Aside | None = None) -> LoadResult:
         """Load the entries that are not in yet, in one transaction; the others are skipped.
 
+        aside: told before the commit what can never be kept: what it has kept is kept, however this ends.
         Unavailable when the database is away or others hold locks too long, Unnamed when entries hold series that
         nobody can name: nothing was written.
         """
         with self._lock:
             try:
-                return self._load(handles)
+                return self._load(handles, aside)
             except UnknownSeriesError:  # our memory is of another database: it was restored, or made anew
                 self._forget()
-                return self._load(handles)
+                return self._load(handles, aside)
 
     def flush(self) -> None:
         """Write to `latest_samples` what was put off while there was much to load. Unavailable."""
@@ -104,7 +106,7 @@ class StoreWriter:
         """Forget entries of a stream before `before_id`, which the buffer will not deliver again."""
         return self._database.execute("store_prune_entries", stream=stream, before_id=before_id)
 
-    def _load(self, handles: Sequence[BatchHandle]) -> LoadResult:
+    def _load(self, handles: Sequence[BatchHandle], aside: Aside | None) -> LoadResult:
         batch = SampleBatch.stacked([handle.batch for handle in handles])
         slots = self._slots(handles, batch)
         window = self._kept_window()
@@ -114,8 +116,10 @@ class StoreWriter:
         try:
             with self._database.transaction(statement_timeout_s=_STATEMENT_TIMEOUT_S) as transaction:
                 new = _claim(transaction, handles)
+                sizes = [len(handle.batch) for handle in handles]
+                entry = np.repeat(np.arange(len(handles)), sizes)
                 if not new.all():
-                    batch = batch.take(np.repeat(new, [len(handle.batch) for handle in handles]))
+                    batch, entry = batch.take(np.repeat(new, sizes)), entry[np.repeat(new, sizes)]
                 written, refused = Written(), tuple[Refused, ...]()
                 if len(batch):
                     load = Load(transaction, self._series, self._latest, batch, slots, window, raw, self._duplicates)
@@ -123,6 +127,10 @@ class StoreWriter:
                         written, refused = load.run()
                     finally:
                         held = load.held
+                    if aside is not None:
+                        for each in refused:
+                            for place, samples in each.by_entry(entry):
+                                aside(handles[place], each.reason, samples)
         except BaseException:
             if held is not None:
                 held.rollback()

@@ -382,6 +382,21 @@ def test_samples_that_were_refused_are_kept_aside_and_can_be_sent_again(rig: Rig
     assert values(broker.read("a", 10, 0)) == [[7.0]]
 
 
+def test_of_one_entry_and_reason_there_is_one_letter_and_the_last_one_stands(rig: Rig) -> None:
+    """Whoever was not sure that it had been kept keeps it again."""
+    broker = rig.make()
+    for number, (entry_id, reason) in enumerate((("5-0", "old"), ("5-0", "NUL"), ("6-0", "old"), ("5-0", "old"))):
+        broker.keep_aside(batch(*[float(number)] * (number + 1)), reason, entry_id)
+    found = {(each.entry_id, each.reason): codec.Decoder().decode(each.fields) for each in broker.dead_letters()}
+    kept = {of: letter.value.tolist() for of, letter in found.items()}
+    assert kept == {("5-0", "NUL"): [1.0] * 2, ("6-0", "old"): [2.0] * 3, ("5-0", "old"): [3.0] * 4}
+    assert broker.dead_letter_count() == 3
+    for letter in broker.dead_letters():
+        assert broker.drop(letter.letter_id)
+    broker.keep_aside(batch(9.0), "old", "5-0")
+    assert broker.dead_letter_count() == 1
+
+
 def test_a_full_buffer_takes_no_letter_back_and_the_letter_stays(rig: Rig) -> None:
     broker = rig.make(max_bytes=200)
     broker.keep_aside(batch(*[1.0] * 50), "no", "5-0")

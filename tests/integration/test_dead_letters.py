@@ -1,6 +1,10 @@
 """What cannot be stored, on a real Valkey and a real PostgreSQL: kept aside, shown, sent again exactly once."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import orjson
 import psycopg
@@ -9,6 +13,7 @@ import pytest
 from muninn import reads, settings
 from muninn.clock import DAY_US, SystemClock
 from muninn.errors import Invalid
+from muninn.ingest.buffer.codec import Decoder
 from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.ingest.loader import Loader
 from muninn.model import SampleBatch, SeriesKey
@@ -78,6 +83,26 @@ def test_samples_that_the_store_refuses_are_sent_again_once_when_it_takes_them(
     assert house.stored() == [0.0, 1.0, 2.0]
     assert house.ids() == []
     assert house.broker.depth() == 0
+
+
+@pytest.mark.parametrize("fatal", ["before_keep", "after_keep", "after_commit"])
+def test_a_loader_that_is_killed_around_the_commit_loses_no_letter_and_doubles_none(house: House, fatal: str) -> None:
+    """Kill -9 before samples are kept aside, between that and the commit, between commit and acknowledgement."""
+    house.send(0.0, 5.0)
+    house.send(0.001, 6.0, 7.0)
+    victim = Path(__file__).parents[1] / "loader_victim.py"
+    died = subprocess.run([sys.executable, str(victim), house.url, house.redis_url, fatal], check=False, timeout=120)
+    assert died.returncode == -signal.SIGKILL
+    assert house.stored() == ([0.0, 0.0] if fatal == "after_commit" else [])
+    assert len(house.ids()) == {"before_keep": 0, "after_keep": 1, "after_commit": 2}[fatal]
+    house.load()
+    assert house.stored() == [0.0, 0.0]
+    letters = house.broker.dead_letters()
+    assert sorted(Decoder().decode(letter.fields).value.tolist() for letter in letters) == [[1.0], [1.0, 2.0]]
+    assert house.broker.depth() == 0
+    commands.replay(house.config, [], True)
+    house.load(raw_days=30)
+    assert (house.stored(), house.ids()) == ([0.0, 0.0, 1.0, 1.0, 2.0], [])
 
 
 def test_a_replay_that_was_not_answered_is_harmless(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from muninn.clock import SECOND_US
 from muninn.errors import Unavailable
 from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.ingest.http import IngestDoor
-from muninn.ingest.loader import Loader, LoaderLimits
+from muninn.ingest.loader import Aside, Loader, LoaderLimits
 from muninn.meter import Meter
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.sources.client import GatewayClient
@@ -35,8 +35,8 @@ class Sink:
         self._writer = StoreWriter(database)
         self.crash_next = False
 
-    def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
-        result = self._writer.load(handles)
+    def load(self, handles: Sequence[BatchHandle], aside: Aside) -> LoadResult:
+        result = self._writer.load(handles, aside)
         if self.crash_next:
             self.crash_next = False
             raise Crashed

@@ -14,7 +14,7 @@ from muninn.errors import Rejected
 from muninn.ingest.buffer.contract import BufferLimits, place_of
 from muninn.ingest.buffer.leases import Leases
 from muninn.ingest.buffer.sharded import ShardedBroker
-from muninn.ingest.loader import Loader, LoaderLimits
+from muninn.ingest.loader import Aside, Loader, LoaderLimits
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.model.series_set import lanes_of
 from muninn.names import LOADERS, lease_key
@@ -160,8 +160,8 @@ def test_loaders_share_shards_and_what_one_leaves_behind_is_stored_once(
             self._writer, self._stream = StoreWriter(store.database, clock=store.clock), stream
             self._dies = dies_after_commit
 
-        def load(self, handles: list[BatchHandle]) -> object:
-            loaded = self._writer.load(handles)
+        def load(self, handles: list[BatchHandle], aside: Aside) -> object:
+            loaded = self._writer.load(handles, aside)
             if self._dies:
                 raise KeyboardInterrupt
             return loaded

@@ -73,7 +73,10 @@ class IngestBuffer(Broker, BatchSource, Protocol):
         ...
 
     def keep_aside(self, batch: SampleBatch, reason: str, entry_id: str) -> None:
-        """Put samples that the store refused among the dead letters; `entry_id`: the entry that they came in."""
+        """Put samples that the store refuses among the dead letters; `entry_id`: the entry that they came in.
+
+        Those of one entry and reason are one letter: kept again, they take its place.
+        """
         ...
 
     def replay(self, letter_id: str) -> str | None:

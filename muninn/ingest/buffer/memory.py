@@ -321,6 +321,9 @@ class MemoryBroker:
     def _keep(self, fields: dict[bytes, bytes], reason: str, entry_id: str) -> None:
         at_us, dead = self._clock.now_us(), self._state.dead
         letter_id = f"{at_us // 1000}-{next(self._letters)}"
+        dead[:] = [
+            each for each in dead if (each.stream, each.entry_id, each.reason) != (self._stream, entry_id, reason)
+        ]
         dead.append(DeadLetter(letter_id, self._stream, entry_id, reason, at_us, fields))
         while len(dead) > MAX_DEAD_LETTERS or sum(codec.size_of(each.fields) for each in dead) > MAX_DEAD_BYTES:
             del dead[0]

@@ -253,27 +253,44 @@ return settled
 """
 )
 
-_KEEP = """
--- letters: key of the stream, of its bytes, most letters, most bytes
-local function keep(letters, total, most, most_bytes, letter, size)
-  letter[#letter + 1] = 'size'
-  letter[#letter + 1] = size
-  if redis.call('EXISTS', letters) == 0 then redis.call('DEL', total) end
-  redis.call('XADD', letters, '*', unpack(letter))
-  local held = redis.call('INCRBY', total, size)
-  while redis.call('XLEN', letters) > tonumber(most) or held > tonumber(most_bytes) do
-    local first = redis.call('XRANGE', letters, '-', '+', 'COUNT', 1)[1]
-    if not first then break end
-    for i = 1, #first[2], 2 do
-      if first[2][i] == 'size' then held = redis.call('DECRBY', total, first[2][i + 1]) end
-    end
-    redis.call('XDEL', letters, first[1])
+# The dead letters: letters, total and index are the keys of the stream, of its bytes, and of the hash from what a
+# letter is of (stream, entry, reason) to its id. There is one letter of each: one that is kept again takes its place.
+_LETTERS = """
+local function forget(letters, total, index, letter)
+  local of = {}
+  for i = 1, #letter[2], 2 do
+    of[letter[2][i]] = letter[2][i + 1]
   end
+  redis.call('DECRBY', total, of.size)
+  redis.call('HDEL', index, of.stream .. ' ' .. of.entry_id .. ' ' .. of.reason)
+  return redis.call('XDEL', letters, letter[1])
 end
 """
 
-# KEYS stream unacked kept bytes dead dead_bytes; ARGV group id reason at_us max_letters max_bytes max_payload. Copies
-# the entry to the dead letters (its fields prefixed with "f:", if not too large) and acknowledges it.
+_KEEP = (
+    _LETTERS
+    + """
+local function keep(letters, total, index, most, most_bytes, letter, size)
+  letter[#letter + 1] = 'size'
+  letter[#letter + 1] = size
+  if redis.call('EXISTS', letters) == 0 then redis.call('DEL', total, index) end
+  local of = letter[2] .. ' ' .. letter[4] .. ' ' .. letter[6]
+  local known = redis.call('HGET', index, of)
+  local before = known and redis.call('XRANGE', letters, known, known)[1]
+  if before then forget(letters, total, index, before) end
+  redis.call('HSET', index, of, redis.call('XADD', letters, '*', unpack(letter)))
+  redis.call('INCRBY', total, size)
+  while redis.call('XLEN', letters) > tonumber(most) or tonumber(redis.call('GET', total)) > tonumber(most_bytes) do
+    local first = redis.call('XRANGE', letters, '-', '+', 'COUNT', 1)[1]
+    if not first then break end
+    forget(letters, total, index, first)
+  end
+end
+"""
+)
+
+# KEYS stream unacked kept bytes dead dead_bytes dead_index; ARGV group id reason at_us max_letters max_bytes
+# max_payload. Copies the entry to the dead letters (its fields prefixed with "f:", if not too large), acknowledges it.
 BURY = (
     "local group = ARGV[1]"
     + _SETTLE
@@ -293,12 +310,13 @@ if found then
     end
   end
 end
-keep(KEYS[5], KEYS[6], ARGV[5], ARGV[6], letter, kept)
+keep(KEYS[5], KEYS[6], KEYS[7], ARGV[5], ARGV[6], letter, kept)
 return settle(ARGV[2])
 """
 )
 
-# KEYS stream dead dead_bytes; ARGV entry_id reason at_us max_letters max_bytes, then fields. Puts samples aside.
+# KEYS stream dead dead_bytes dead_index; ARGV entry_id reason at_us max_letters max_bytes, then fields. Puts samples
+# aside.
 KEEP_ASIDE = (
     _KEEP
     + """
@@ -309,24 +327,15 @@ for i = 6, #ARGV, 2 do
   letter[#letter + 1] = ARGV[i + 1]
   size = size + #ARGV[i] + #ARGV[i + 1]
 end
-keep(KEYS[2], KEYS[3], ARGV[4], ARGV[5], letter, size)
+keep(KEYS[2], KEYS[3], KEYS[4], ARGV[4], ARGV[5], letter, size)
 return size
 """
 )
 
-_FORGET = """
-local function forget(letters, total, letter)
-  for i = 1, #letter[2], 2 do
-    if letter[2][i] == 'size' then redis.call('DECRBY', total, letter[2][i + 1]) end
-  end
-  return redis.call('XDEL', letters, letter[1])
-end
-"""
-
-# KEYS stream unacked bytes dead dead_bytes; ARGV letter_id max_bytes. Moves a letter back into the stream. Returns the
-# entry's id, the bytes held (an integer) when the buffer is full, "missing" or "empty".
+# KEYS stream unacked bytes dead dead_bytes dead_index; ARGV letter_id max_bytes. Moves a letter back into the
+# stream. Returns the entry's id, the bytes held (an integer) when the buffer is full, "missing" or "empty".
 REPLAY = (
-    _FORGET
+    _LETTERS
     + """
 local letter = redis.call('XRANGE', KEYS[4], ARGV[1], ARGV[1])[1]
 if not letter then return 'missing' end
@@ -345,17 +354,17 @@ if held > 0 and held + size > tonumber(ARGV[2]) then return held end
 local id = redis.call('XADD', KEYS[1], '*', unpack(fields))
 redis.call('ZADD', KEYS[2], string.match(id, '^%d+'), id .. ' ' .. size)
 redis.call('HINCRBY', KEYS[3], 'held', size)
-forget(KEYS[4], KEYS[5], letter)
+forget(KEYS[4], KEYS[5], KEYS[6], letter)
 return id
 """
 )
 
-# KEYS dead dead_bytes; ARGV letter_id. Returns 1 if there was one.
+# KEYS dead dead_bytes dead_index; ARGV letter_id. Returns 1 if there was one.
 DROP = (
-    _FORGET
+    _LETTERS
     + """
 local letter = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 if not letter then return 0 end
-return forget(KEYS[1], KEYS[2], letter)
+return forget(KEYS[1], KEYS[2], KEYS[3], letter)
 """
 )

@@ -29,12 +29,21 @@ from muninn.ingest.buffer.contract import (
 from muninn.ingest.buffer.names import Names
 from muninn.ingest.buffer.roster import Roster
 from muninn.model import BatchHandle, SampleBatch, Tallies, TallyMove
-from muninn.names import DEAD_LETTER_BYTES, DEAD_LETTERS, GROUP, NAMES_EPOCH, idempotency_key, ingest_stream
+from muninn.names import (
+    DEAD_LETTER_BYTES,
+    DEAD_LETTER_INDEX,
+    DEAD_LETTERS,
+    GROUP,
+    NAMES_EPOCH,
+    idempotency_key,
+    ingest_stream,
+)
 
 log = logging.getLogger(__name__)
 
 _FOLLOW_ENTRIES = 64
 NAMES_WANTED = b"names:"
+_DEAD = (DEAD_LETTERS, DEAD_LETTER_BYTES, DEAD_LETTER_INDEX)
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -211,7 +220,7 @@ class ValkeyBroker:
         flat = [part for pair in fields.items() for part in pair]
         self._connection.run(
             scripts.KEEP_ASIDE,
-            [self._stream, DEAD_LETTERS, DEAD_LETTER_BYTES],
+            [self._stream, *_DEAD],
             [entry_id, reason, self._clock.now_us(), MAX_DEAD_LETTERS, MAX_DEAD_BYTES, *flat],
         )
 
@@ -220,7 +229,7 @@ class ValkeyBroker:
         stream = next((each.stream for each in self._letters(letter_id, letter_id, 1)), self._stream)
         found = self._connection.write(
             scripts.REPLAY,
-            [stream, f"{stream}:unacked", f"{stream}:bytes", DEAD_LETTERS, DEAD_LETTER_BYTES],
+            [stream, f"{stream}:unacked", f"{stream}:bytes", *_DEAD],
             [letter_id, self._limits.max_bytes],
         )
         return replayed(letter_id, found if isinstance(found, int) else found.decode(), self._limits.max_bytes)
@@ -228,7 +237,7 @@ class ValkeyBroker:
     def drop(self, letter_id: str) -> bool:
         """Forget a dead letter; whether there was one."""
         check_letter_id(letter_id)
-        return bool(self._connection.run(scripts.DROP, [DEAD_LETTERS, DEAD_LETTER_BYTES], [letter_id]))
+        return bool(self._connection.run(scripts.DROP, _DEAD, [letter_id]))
 
     def _letters(self, newest: str, oldest: str, limit: int) -> list[DeadLetter]:
         if newest != "+":
@@ -293,7 +302,7 @@ class ValkeyBroker:
         log.warning("buffer entry %s goes to the dead letters: %s", entry_id, reason)
         self._connection.run(
             scripts.BURY,
-            [self._stream, self._unacked, self._kept, self._bytes, DEAD_LETTERS, DEAD_LETTER_BYTES],
+            [self._stream, self._unacked, self._kept, self._bytes, *_DEAD],
             [
                 GROUP,
                 entry_id,

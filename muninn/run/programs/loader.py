@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from muninn.ingest.buffer.leases import Leases
-from muninn.ingest.loader import Loader, LoaderLimits, consumer_name
+from muninn.ingest.loader import Aside, Loader, LoaderLimits, consumer_name
 from muninn.ingest.shards import run_shards
 from muninn.model import BatchHandle
 from muninn.model.series_set import LANES
@@ -20,8 +20,8 @@ class _OneStream:
     def __init__(self, writer: StoreWriter, stream: str):
         self._writer, self._stream = writer, stream
 
-    def load(self, handles: Sequence[BatchHandle]) -> LoadResult:
-        return self._writer.load(handles)
+    def load(self, handles: Sequence[BatchHandle], aside: Aside) -> LoadResult:
+        return self._writer.load(handles, aside)
 
     def flush(self) -> None:
         self._writer.flush()

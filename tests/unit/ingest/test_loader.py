@@ -14,7 +14,7 @@ from muninn.errors import Invalid, Unavailable, Unnamed
 from muninn.ingest.buffer.codec import Decoder
 from muninn.ingest.buffer.contract import BufferLimits
 from muninn.ingest.buffer.memory import MemoryBroker
-from muninn.ingest.loader import Loader, LoaderLimits, measure
+from muninn.ingest.loader import Aside, Loader, LoaderLimits, measure
 from muninn.meter import Meter
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 
@@ -53,7 +53,7 @@ class MemorySink:
     nameless: set[float] = field(default_factory=set)
     flushed: int = 0
 
-    def load(self, handles: Sequence[BatchHandle]) -> Result:
+    def load(self, handles: Sequence[BatchHandle], aside: Aside) -> Result:
         if self.away:
             self.away -= 1
             raise Unavailable("the store is away")
@@ -63,6 +63,8 @@ class MemorySink:
             raise Invalid(f"poison {bad}")
         if places := [place for place, each in enumerate(handles) if self.nameless & set(each.batch.value.tolist())]:
             raise Unnamed(tuple(places))
+        for refusal in self.refuse:
+            aside(handles[0], refusal.reason, refusal.batch)
         self.loads.append(len(handles))
         self.rows += values
         self.known |= {handle.entry_id for handle in new}
@@ -200,11 +202,11 @@ def test_a_store_that_goes_away_amid_isolation_loses_nothing() -> None:
     original = rig.sink.load
     calls = Counter[str]()
 
-    def load(handles: Sequence[BatchHandle]) -> Result:
+    def load(handles: Sequence[BatchHandle], aside: Aside) -> Result:
         calls["load"] += 1
         if calls["load"] == 3:
             raise Unavailable("gone")
-        return original(handles)
+        return original(handles, aside)
 
     rig.sink.load = load  # type: ignore[method-assign]
     loader.run(StopAfter(4))
