@@ -68,7 +68,7 @@ def _loader(entries: Sequence[dict[bytes, bytes]], spent: dict[str, float]) -> N
     decoder, table = codec.Decoder(), FingerprintTable()
     batches = _timed(spent, "decode entries", decoder.decode, entries)
     (batch,) = _timed(spent, "stack", SampleBatch.stacked, [batches])
-    table.put(batches[0].keys.fingerprints, np.arange(SERIES, dtype=np.int32))
+    table.add(batches[0].keys.fingerprints)
     (slots,) = _timed(spent, "resolve series", lambda each: table.find(each.keys.fingerprints), [batch])
     bound, row, fast = np.zeros(SERIES, np.int64), np.zeros(SERIES, np.int32), np.empty(len(batch), np.bool_)
 

@@ -1,55 +1,81 @@
 """128-bit fingerprints to small numbers: an open-addressing table, compiled, without a Python object per entry.
 
 Belongs here: the table. Does not: what the numbers mean.
+
+A slot holds a number and 32 bits of its fingerprint; the fingerprints themselves lie densely in the order of their
+numbers. Who asks for many in the order in which they were added, as agents do that send the same series each time,
+reads that array alone, from front to back: the cost of a look-up does not grow with the table then.
 """
 
+import os
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from muninn.model.series_set import Fingerprints
+from muninn.model.series_set import FINGERPRINT, Fingerprints
 
 MISSING = -1
-_FIRST_SLOTS = 1 << 12
+_FIRST_SLOTS, _FIRST_KEYS = 1 << 12, 1 << 10
 # Slots a table has for each entry at the least: probes stay short.
 _ROOM = 2
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 class FingerprintTable:
-    """fingerprint -> int32 >= 0. For one thread at a time; about 50 bytes an entry, twice that while it grows."""
+    """fingerprint -> 0, 1, 2 … in the order in which they were added. For one thread at a time; 40 bytes an entry."""
 
     def __init__(self) -> None:
+        # Nobody who chooses names can choose slots.
+        self._seed = np.uint64(int.from_bytes(os.urandom(8), "little"))
         self.clear()
 
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """V16[n]: all of them, in the order of their numbers. A view: it holds until the next change."""
+        return self._halves[: self._count].view(FINGERPRINT).ravel()
+
     def clear(self) -> None:
         """Forget everything."""
         self._count = 0
-        self._halves = np.zeros((_FIRST_SLOTS, 2), np.uint64)
-        self._values = np.full(_FIRST_SLOTS, MISSING, np.int32)
+        self._halves = np.zeros((_FIRST_KEYS, 2), np.uint64)
+        self._slots = np.zeros(_FIRST_SLOTS, np.uint64)
 
     def find(self, fingerprints: Fingerprints) -> NDArray[np.int32]:
         """int32[k]: the number of each, MISSING where there is none."""
         found = np.empty(len(fingerprints), np.int32)
-        _find(self._halves, self._values, halves(fingerprints), found)
+        _find(self._slots, self._halves, self._count, self._seed, halves(fingerprints), found)
         return found
 
-    def put(self, fingerprints: Fingerprints, numbers: NDArray[np.int32]) -> None:
-        """Remember numbers; of a fingerprint that is known already, the new one stands."""
-        while (self._count + len(fingerprints)) * _ROOM > len(self._values):
-            self._grow()
-        self._count += _put(self._halves, self._values, halves(fingerprints), numbers)
+    def add(self, fingerprints: Fingerprints) -> NDArray[np.int32]:
+        """int32[k]: the number of each; those that are not there yet get the next ones."""
+        self._make_room(self._count + len(fingerprints))
+        numbers = np.empty(len(fingerprints), np.int32)
+        self._count = _add(self._slots, self._halves, self._count, self._seed, halves(fingerprints), numbers)
+        return numbers
 
-    def _grow(self) -> None:
-        held = self._values >= 0
-        keys, numbers = self._halves[held], self._values[held]
-        slots = len(self._values) * 2
-        self._halves, self._values = np.zeros((slots, 2), np.uint64), np.full(slots, MISSING, np.int32)
-        _put(self._halves, self._values, keys, numbers)
+    def keep(self, which: NDArray[np.bool_]) -> None:
+        """Forget all others; those that stay are numbered anew, in their order. which: bool[n]."""
+        kept = self._halves[: self._count][which]
+        self.clear()
+        self.add(kept.view(FINGERPRINT).ravel())
+
+    def _make_room(self, count: int) -> None:
+        if count > len(self._halves):
+            grown = np.zeros((max(count, len(self._halves) * 3 // 2), 2), np.uint64)
+            grown[: self._count] = self._halves[: self._count]
+            self._halves = grown
+        slots = len(self._slots)
+        while count * _ROOM > slots:
+            slots *= 2
+        if slots > len(self._slots):
+            self._slots = np.zeros(0, np.uint64)  # the old ones go before the new ones come
+            self._slots = np.zeros(slots, np.uint64)
+            _index(self._slots, self._halves, self._count, self._seed)
 
 
 def halves(fingerprints: Fingerprints) -> NDArray[np.uint64]:
@@ -57,27 +83,65 @@ def halves(fingerprints: Fingerprints) -> NDArray[np.uint64]:
     return np.ascontiguousarray(fingerprints).view(np.uint64).reshape(-1, 2)
 
 
-@numba.njit(cache=True)
-def _find(table: Any, values: Any, wanted: Any, found: Any) -> None:
-    mask = np.uint64(len(values) - 1)
+# A slot: the number plus one in its lower half, 0 where it is free; bits of the fingerprint in its upper half.
+_LOW, _HIGH = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFF00000000)
+_ONE, _32 = np.uint64(1), np.uint64(32)
+
+
+@numba.njit(cache=True, inline="always")
+def _first(half: Any, seed: Any, mask: Any) -> Any:
+    return (((half ^ seed) * _MIX) >> _32) & mask
+
+
+@numba.njit(cache=True, inline="always")
+def _search(slots: Any, table: Any, seed: Any, one: Any, other: Any) -> Any:
+    """(the slot of a fingerprint or the free one where it belongs, its number or -1)."""
+    mask = np.uint64(len(slots) - 1)
+    slot = _first(one, seed, mask)
+    while slots[slot] != np.uint64(0):
+        held = slots[slot]
+        if held & _HIGH == other & _HIGH:
+            number = np.int64((held & _LOW) - _ONE)
+            if table[number, 0] == one and table[number, 1] == other:
+                return slot, number
+        slot = (slot + _ONE) & mask
+    return slot, np.int64(-1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _find(slots: Any, table: Any, count: Any, seed: Any, wanted: Any, found: Any) -> None:
+    following = 0
     for place in range(len(wanted)):
-        slot = wanted[place, 0] & mask
-        while values[slot] >= 0 and (table[slot, 0] != wanted[place, 0] or table[slot, 1] != wanted[place, 1]):
-            slot = (slot + np.uint64(1)) & mask
-        found[place] = values[slot]
+        one, other = wanted[place, 0], wanted[place, 1]
+        if following < count and table[following, 0] == one and table[following, 1] == other:
+            number = following
+        else:
+            _, number = _search(slots, table, seed, one, other)
+        found[place] = number
+        following = number + 1
 
 
 @numba.njit(cache=True)
-def _put(table: Any, values: Any, keys: Any, numbers: Any) -> int:
-    """How many were not there before."""
-    mask = np.uint64(len(values) - 1)
-    added = 0
-    for place in range(len(keys)):
-        slot = keys[place, 0] & mask
-        while values[slot] >= 0 and (table[slot, 0] != keys[place, 0] or table[slot, 1] != keys[place, 1]):
-            slot = (slot + np.uint64(1)) & mask
-        if values[slot] < 0:
-            added += 1
-            table[slot, 0], table[slot, 1] = keys[place, 0], keys[place, 1]
-        values[slot] = numbers[place]
-    return added
+def _add(slots: Any, table: Any, count: Any, seed: Any, wanted: Any, numbers: Any) -> Any:
+    """How many there are now."""
+    for place in range(len(wanted)):
+        one, other = wanted[place, 0], wanted[place, 1]
+        slot, number = _search(slots, table, seed, one, other)
+        if number < 0:
+            number = count
+            table[number, 0], table[number, 1] = one, other
+            slots[slot] = (other & _HIGH) | np.uint64(number + 1)
+            count += 1
+        numbers[place] = number
+    return count
+
+
+@numba.njit(cache=True)
+def _index(slots: Any, table: Any, count: Any, seed: Any) -> None:
+    """Fill empty slots."""
+    mask = np.uint64(len(slots) - 1)
+    for number in range(count):
+        slot = _first(table[number, 0], seed, mask)
+        while slots[slot] != np.uint64(0):
+            slot = (slot + _ONE) & mask
+        slots[slot] = (table[number, 1] & _HIGH) | np.uint64(number + 1)

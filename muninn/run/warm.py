@@ -49,7 +49,7 @@ def compile_scanners() -> None:
     _wire.scan(b"")
     LabelTable(parse_labels).resolve(b"", np.zeros(1, np.int64), np.zeros(1, np.int64))
     table = FingerprintTable()
-    table.put(np.zeros(1, FINGERPRINT), np.zeros(1, np.int32))
+    table.add(np.zeros(1, FINGERPRINT))
     table.find(np.zeros(1, FINGERPRINT))
 
 

@@ -26,6 +26,8 @@ _ALWAYS = 100
 _ROWS_EACH = 200
 # Else they are noted as often as takes a twentieth of the time, and not more often than once in so many seconds.
 _SECONDS_EACH, _SHARE, _SECONDS = 6e-6, 20, 1.0
+# When there is nothing to load, more than so many are noted a lane at a time: new samples do not wait for all.
+_AT_ONCE = 50_000
 
 
 class UnknownSeriesError(Exception):
@@ -54,11 +56,13 @@ class Latest:
         self._turns: dict[int, int] = {}
         # lane -> up to when a writer before us may have loaded what it did not note.
         self._inherited = np.full(LANES, _NEVER)
+        # What waits to be noted: how many series, and by lane the newest instant among them.
         self._pending = 0
+        self._newest = np.full(LANES, _NEVER)
 
     @property
     def pending(self) -> int:
-        """How many series have a newest sample that is not noted yet, at the most."""
+        """How many series have a newest sample that is not noted yet."""
         return self._pending
 
     def hold(self, transaction: Transaction, slot: NDArray[np.int32]) -> "Held":
@@ -76,17 +80,20 @@ class Latest:
             raise
         return held
 
-    def flush(self, database: Database) -> None:
-        """Note everything that is not noted yet. Unavailable."""
-        if not self._pending:
-            return
-        self._meet_new_slots()
-        slots = np.flatnonzero(self._pending_us[: self._slots] != _NEVER).astype(np.int32)
-        lanes = np.unique(self._index.lanes[slots]).astype(np.int32)
+    def flush(self, database: Database, at_once: int = LANES) -> bool:
+        """Note what is not noted yet, of so many lanes; whether that was all. Unavailable."""
+        if self._pending:
+            self._meet_new_slots()
+            slots = np.flatnonzero(self._pending_us[: self._slots] != _NEVER)
+            lanes = np.unique(self._index.lanes[slots]).astype(np.int32)
+            self._flush(database, lanes if len(slots) <= _AT_ONCE else lanes[:at_once])
+        return not self._pending
+
+    def _flush(self, database: Database, lanes: NDArray[np.int32]) -> None:
         held: Held | None = None
         try:
             with database.transaction() as transaction:
-                held = Held(self, transaction, slots[:0], _lock(transaction, lanes))
+                held = Held(self, transaction, np.empty(0, np.int32), _lock(transaction, lanes))
                 self._drop_stale(held)
                 for lane in held.stale:  # we have nothing for those any more, and their writers know them
                     del held.lanes[lane]
@@ -115,6 +122,7 @@ class Latest:
             self._inherited[stale] = [_NEVER if (at_us := held.lanes[lane][2]) is None else at_us for lane in stale]
             theirs = np.isin(self._index.lanes[: self._slots], stale)
             self._bound[: self._slots][theirs] = _UNKNOWN
+            self._newest[stale] = _NEVER
             held.hand_over(np.flatnonzero(theirs & (self._pending_us[: self._slots] != _NEVER)).astype(np.int32))
 
     def _learn(self, transaction: Transaction, held: "Held") -> None:
@@ -152,6 +160,7 @@ class Held:
         self._noted: NDArray[np.int32] | None = None
         self._undo: list[tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]] = []
         self._bound_before: NDArray[np.int64] | None = None
+        self._before = latest._pending, latest._newest.copy()
 
     def hand_over(self, slots: NDArray[np.int32]) -> None:
         """Note what still waits of lanes that others wrote to since: of one instant, theirs stands."""
@@ -160,6 +169,7 @@ class Held:
             self._write(slots, strictly=True)
             self._undo.append((slots, latest._pending_us[slots], latest._pending_value[slots]))
             latest._pending_us[slots] = _NEVER
+            latest._pending -= len(slots)
 
     def advance(self, slot: NDArray[np.int32], at_us: NDArray[np.int64]) -> NDArray[np.bool_]:
         """bool[n]: which samples, in their order, are later than all of their series before. Once a load."""
@@ -192,12 +202,15 @@ class Held:
         latest = self._latest
         newer = latest._pending_us[slots] <= at_us
         slots, at_us, value = slots[newer], at_us[newer], value[newer]
-        self._undo.append((slots, latest._pending_us[slots], latest._pending_value[slots]))
+        before_us = latest._pending_us[slots]
+        self._undo.append((slots, before_us, latest._pending_value[slots]))
         latest._pending_us[slots], latest._pending_value[slots] = at_us, value
+        latest._pending += int(np.count_nonzero(before_us == _NEVER))
+        np.maximum.at(latest._newest, latest._index.lanes[slots], at_us)
 
     def due(self, rows: int) -> bool:
         """Whether noting all that waits is cheap beside a load of so many rows, or was put off for long."""
-        waiting = self._latest._pending + sum(len(slots) for slots, *_ in self._undo)
+        waiting = self._latest._pending
         put_off_s = time.monotonic() - self._latest._noted
         if waiting <= max(_ALWAYS, rows // _ROWS_EACH):
             return True
@@ -208,15 +221,13 @@ class Held:
         latest = self._latest
         lanes = np.array([*self.lanes], np.int32)
         at_us = latest._inherited[lanes]
-        pending = np.flatnonzero(latest._pending_us[: latest._slots] != _NEVER).astype(np.int32)
-        pending = pending[np.isin(latest._index.lanes[pending], lanes)]
         if flush:
+            pending = np.flatnonzero(latest._pending_us[: latest._slots] != _NEVER).astype(np.int32)
+            pending = pending[np.isin(latest._index.lanes[pending], lanes)]
             self._noted = pending[np.argsort(latest._index.ids[pending])]
             self._write(self._noted)
         else:
-            newest = np.full(LANES, _NEVER)
-            np.maximum.at(newest, latest._index.lanes[pending], latest._pending_us[pending])
-            at_us = np.maximum(at_us, newest[lanes])
+            at_us = np.maximum(at_us, latest._newest[lanes])
         self._transaction.execute("store_keep_lanes", writer=latest._writer, lanes=lanes, at_us=at_us)
 
     def _write(self, slots: NDArray[np.int32], strictly: bool = False) -> None:
@@ -237,12 +248,14 @@ class Held:
             latest._turns[lane] = turn + 1
         if self._noted is not None:
             latest._pending_us[self._noted] = _NEVER
+            latest._pending -= len(self._noted)
+            latest._newest[[*self.lanes]] = _NEVER
             latest._noted = time.monotonic()
-        latest._pending = int(np.count_nonzero(latest._pending_us[: latest._slots] != _NEVER))
 
     def rollback(self) -> None:
         """It is not, or nobody knows: the lanes will tell."""
         latest = self._latest
+        latest._pending, latest._newest = self._before
         for slots, at_us, value in reversed(self._undo):
             latest._pending_us[slots], latest._pending_value[slots] = at_us, value
         if self._bound_before is not None:

@@ -17,7 +17,7 @@ from muninn.numerics.fingerprints import FingerprintTable
 from muninn.store import arrays
 from muninn.store.database import Database
 
-# About 130 bytes each with what is known of their newest samples; beyond it the memory starts anew.
+# About 90 bytes each with what is known of their newest samples; beyond it the memory starts anew.
 MAX_CACHED = 2_000_000
 # The id of a key that PostgreSQL can not hold.
 UNKEEPABLE = -1
@@ -42,10 +42,18 @@ class SeriesIndex:
         self._table = FingerprintTable()
         # At full size from the start: pages that were never written take no memory.
         self.ids = np.zeros(max_cached + 1, np.int32)
-        self.fingerprints = np.zeros(max_cached + 1, FINGERPRINT)
         self.lanes = np.zeros(max_cached + 1, np.uint8)
-        self.count = 1
-        self.ids[_NO_SLOT] = UNKEEPABLE
+        self.forget()
+
+    @property
+    def count(self) -> int:
+        """How many slots are in use."""
+        return len(self._table)
+
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """V16[count], by slot."""
+        return self._table.fingerprints
 
     def resolve(self, keys: Sequence[SeriesKey]) -> NDArray[np.int32]:
         """int32[k]: the id of each series, UNKEEPABLE for one with a NUL character; see `slots`."""
@@ -76,7 +84,8 @@ class SeriesIndex:
     def forget(self) -> None:
         """Empty the memory: it is full, or the ids that it holds are not (or no longer) those of this database."""
         self._table.clear()
-        self.count = 1
+        self._table.add(np.zeros(1, FINGERPRINT))
+        self.ids[_NO_SLOT] = UNKEEPABLE
 
     def _learn(self, series: SeriesSet) -> NDArray[np.int32]:
         """The slots of at most _CHUNK series; -1 for those that only a name could help."""
@@ -100,15 +109,11 @@ class SeriesIndex:
     def _remember(self, fingerprints: Fingerprints, ids: NDArray[np.int32]) -> NDArray[np.int32]:
         slots = np.where(ids == arrays.MISSING, np.int32(-1), np.int32(_NO_SLOT))
         there = np.flatnonzero(ids >= 0)
-        there = there[np.unique(ids[there], return_index=True)[1]]  # one may come twice
         if self.count + len(there) > len(self.ids):
             raise Full
-        own = np.arange(self.count, self.count + len(there), dtype=np.int32)
-        self.ids[own], self.fingerprints[own] = ids[there], fingerprints[there]
-        self.lanes[own] = lanes_of(fingerprints[there])
-        self._table.put(fingerprints[there], own)
-        self.count += len(there)
-        slots[ids >= 0] = self._table.find(fingerprints[ids >= 0])
+        own = self._table.add(fingerprints[there])
+        self.ids[own], self.lanes[own] = ids[there], lanes_of(fingerprints[there])
+        slots[there] = own
         return slots
 
 

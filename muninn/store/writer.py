@@ -15,6 +15,7 @@ from muninn.clock import DAY_US, Clock, SystemClock
 from muninn.errors import Unnamed
 from muninn.ingest.loader import Aside
 from muninn.model import BatchHandle, SampleBatch, Window
+from muninn.model.series_set import LANES
 from muninn.store import partitions, raw_rows
 from muninn.store.admission import Refused
 from muninn.store.database import Database, Transaction
@@ -88,10 +89,13 @@ class StoreWriter:
                 self._forget()
                 return self._load(handles, aside)
 
-    def flush(self) -> None:
-        """Write to `latest_samples` what was put off while there was much to load. Unavailable."""
+    def flush(self, at_once: int = LANES) -> bool:
+        """Write to `latest_samples` what was put off while there was much to load; whether that was all. Unavailable.
+
+        at_once: of much, what so many lanes hold.
+        """
         with self._lock:
-            self._latest.flush(self._database)
+            return self._latest.flush(self._database, at_once)
 
     @property
     def remembered(self) -> int:

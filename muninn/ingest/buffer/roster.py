@@ -18,6 +18,7 @@ from muninn.clock import Clock, SystemClock
 from muninn.errors import MuninnError
 from muninn.model.series_set import FINGERPRINT, Fingerprints
 from muninn.numerics.fingerprints import FingerprintTable
+from muninn.numerics.lots import by_lot
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ _EVERY_S = 0.5
 class Roster:
     """For many threads. `registered` is None where nobody can be asked: every name goes along then.
 
-    max_series: beyond it everything is asked anew. epoch: of the last time that somebody wanted all names again.
+    max_series: beyond it a quarter is asked anew, chosen by lot. epoch: of the last time that somebody wanted all
+    names again.
     """
 
     registered: Registered | None = None
@@ -95,10 +97,11 @@ class Roster:
     def _ask(self, fingerprints: Fingerprints) -> None:
         new = fingerprints[self._asked.find(fingerprints) < 0]
         if len(self._asked) + len(new) <= _MAX_ASKED:
-            self._asked.put(new, np.zeros(len(new), np.int32))
+            self._asked.add(new)
             self._waiting.append(new)
 
     def _remember(self, fingerprints: Fingerprints) -> None:
-        if len(self._known) + len(fingerprints) > self.max_series:
-            self._known.clear()
-        self._known.put(fingerprints, np.zeros(len(fingerprints), np.int32))
+        count = len(self._known)
+        if count + len(fingerprints) > self.max_series:
+            self._known.keep(by_lot(count, min(count - count // 4, self.max_series - len(fingerprints))))
+        self._known.add(fingerprints)

@@ -1,6 +1,10 @@
-"""Raw label bytes to small numbers, byte for byte: an open-addressing table, compiled; no Python object per series.
+"""Raw label bytes to 128 bits that stand for them: SipHash-1-3 with a secret key, compiled; no object per series.
 
-Belongs here: hashing, comparing and keeping bytes. Does not: what the bytes mean (label_table).
+Belongs here: hashing, and numbers to places. Does not: what the bytes mean, and the memory of them (label_table).
+
+SipHash (Aumasson and Bernstein, with 128 bits of output) is what Python and Rust guard their dictionaries with. Who
+does not know the key cannot make two label sets that collide, and by chance two of 2^32 do with a probability of
+2^-65: the bytes themselves need not be kept.
 """
 
 from typing import Any
@@ -10,101 +14,68 @@ import numpy as np
 
 from muninn.ingest.decode._octets import eight
 
-_M1, _M2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
-_32, _29 = np.uint64(32), np.uint64(29)
+_8, _FF, _EE, _DD = np.uint64(8), np.uint64(0xFF), np.uint64(0xEE), np.uint64(0xDD)
+_V0, _V1 = np.uint64(0x736F6D6570736575), np.uint64(0x646F72616E646F6D)
+_V2, _V3 = np.uint64(0x6C7967656E657261), np.uint64(0x7465646279746573)
+_13, _16, _17, _21, _32 = (np.uint64(bits) for bits in (13, 16, 17, 21, 32))
+_64, _56 = np.uint64(64), np.uint64(56)
 
 
 @numba.njit(cache=True, inline="always")
-def _tail(octets: Any, at: Any, end: Any) -> Any:
-    """Fewer than eight bytes as a number."""
-    word = np.uint64(0)
+def _turned(word: Any, bits: Any) -> Any:
+    return (word << bits) | (word >> (_64 - bits))
+
+
+@numba.njit(cache=True, inline="always")
+def _round(v0: Any, v1: Any, v2: Any, v3: Any) -> Any:
+    v0 += v1
+    v1 = _turned(v1, _13) ^ v0
+    v0 = _turned(v0, _32)
+    v2 += v3
+    v3 = _turned(v3, _16) ^ v2
+    v0 += v3
+    v3 = _turned(v3, _21) ^ v0
+    v2 += v1
+    v1 = _turned(v1, _17) ^ v2
+    v2 = _turned(v2, _32)
+    return v0, v1, v2, v3
+
+
+@numba.njit(cache=True, inline="always")
+def _last(octets: Any, at: Any, end: Any, length: Any) -> Any:
+    """What is left of fewer than eight bytes, and the length in the highest byte."""
+    word = np.uint64(length) << _56
+    shift = np.uint64(0)
     for place in range(at, end):
-        word = (word << np.uint64(8)) | np.uint64(octets[place])
+        word |= np.uint64(octets[place]) << shift
+        shift += _8
     return word
 
 
-@numba.njit(cache=True, inline="always")
-def _hash(octets: Any, start: Any, end: Any, seed: Any) -> Any:
-    """64 bits, never 0; the seed keeps others from choosing bytes that collide."""
-    state = seed ^ (np.uint64(end - start) * _M1)
-    at = start
-    while at + 8 <= end:
-        state = (state ^ eight(octets, at)) * _M1
-        state ^= state >> _32
-        at += 8
-    state = (state ^ _tail(octets, at, end)) * _M2
-    state ^= state >> _29
-    state *= _M1
-    state ^= state >> _32
-    return state | np.uint64(1)
-
-
-@numba.njit(cache=True, inline="always")
-def _same(arena: Any, kept: Any, octets: Any, start: Any, length: Any) -> Any:
-    at = 0
-    while at + 8 <= length:
-        if eight(arena, kept + at) != eight(octets, start + at):
-            return False
-        at += 8
-    while at < length:
-        if arena[kept + at] != octets[start + at]:
-            return False
-        at += 1
-    return True
-
-
-@numba.njit(cache=True)
-def find(slots: Any, refs: Any, seed: Any, bounds: Any, arena: Any, octets: Any, start: Any, end: Any, out: Any) -> Any:
-    """out[i]: the number of the bytes [start[i], end[i]), or -1; how many are -1.
-
-    slots: uint64[m] hashes; refs: int32[m] numbers, -1 where free; bounds: int64[r + 1], where a number's bytes lie.
-    """
-    mask = np.uint64(len(slots) - 1)
-    missing = 0
+@numba.njit(cache=True, nogil=True)
+def hashes(octets: Any, start: Any, end: Any, key: Any, out: Any) -> None:
+    """out, uint64[s, 2]: what stands for the bytes [start[i], end[i]). key: uint64[2]."""
     for place in range(len(start)):
-        length = end[place] - start[place]
-        code = _hash(octets, start[place], end[place], seed)
-        slot = (code >> np.uint64(8)) & mask
-        out[place] = -1
-        while refs[slot] >= 0:
-            ref = refs[slot]
-            if (
-                slots[slot] == code
-                and bounds[ref + 1] - bounds[ref] == length
-                and _same(arena, bounds[ref], octets, start[place], length)
-            ):
-                out[place] = ref
-                break
-            slot = (slot + np.uint64(1)) & mask
-        if out[place] < 0:
-            missing += 1
-    return missing
-
-
-@numba.njit(cache=True)
-def put(slots: Any, refs: Any, seed: Any, bounds: Any, arena: Any, octets: Any, start: Any, end: Any, ref: Any) -> None:
-    """Keep bytes that are not there yet as number `ref`, the next one; there is room."""
-    mask = np.uint64(len(slots) - 1)
-    code = _hash(octets, start, end, seed)
-    slot = (code >> np.uint64(8)) & mask
-    while refs[slot] >= 0:
-        slot = (slot + np.uint64(1)) & mask
-    slots[slot], refs[slot] = code, ref
-    kept = bounds[ref]
-    for at in range(end - start):
-        arena[kept + at] = octets[start + at]
-    bounds[ref + 1] = kept + end - start
-
-
-@numba.njit(cache=True)
-def put_back(slots: Any, refs: Any, codes: Any, numbers: Any) -> None:
-    """Hashes and their numbers into a larger table."""
-    mask = np.uint64(len(slots) - 1)
-    for place in range(len(codes)):
-        slot = (codes[place] >> np.uint64(8)) & mask
-        while refs[slot] >= 0:
-            slot = (slot + np.uint64(1)) & mask
-        slots[slot], refs[slot] = codes[place], numbers[place]
+        v0, v1, v2, v3 = key[0] ^ _V0, key[1] ^ _V1 ^ _EE, key[0] ^ _V2, key[1] ^ _V3
+        at, stop = start[place], end[place]
+        while at + 8 <= stop:
+            word = eight(octets, at)
+            v3 ^= word
+            v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+            v0 ^= word
+            at += 8
+        word = _last(octets, at, stop, stop - start[place])
+        v3 ^= word
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+        v0 ^= word
+        v2 ^= _EE
+        for _ in range(3):
+            v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+        out[place, 0] = v0 ^ v1 ^ v2 ^ v3
+        v1 ^= _DD
+        for _ in range(3):
+            v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+        out[place, 1] = v0 ^ v1 ^ v2 ^ v3
 
 
 @numba.njit(cache=True)

@@ -1,4 +1,4 @@
-"""Label sets as they lie in write requests, to series: what came before costs a hash and a comparison of bytes.
+"""Label sets as they lie in write requests, to series: what came before costs a hash and a look-up in compiled code.
 
 Belongs here: the memory of label sets, bounded. Does not: hashing (_labels), the wire format (remote_write).
 """
@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from muninn.ingest.body import TooLarge
 from muninn.ingest.decode import _labels
 from muninn.model import SeriesKey, SeriesSet
-from muninn.model.series_set import FINGERPRINT
+from muninn.model.series_set import FINGERPRINT, Fingerprints, fingerprints_of
+from muninn.numerics.fingerprints import FingerprintTable
+from muninn.numerics.lots import by_lot
 
 Parse = Callable[[bytes], SeriesKey | str]
-# A million label sets of 160 bytes; beyond either bound everything is learnt anew.
-MAX_LABEL_SETS = 1 << 20
-MAX_LABEL_BYTES = 160 << 20
+# About 80 bytes each, however long the label sets are; beyond it a quarter of them is forgotten, by lot.
+MAX_LABEL_SETS = 2 << 20
 # Of how many bytes of names the last are kept: those are wanted again until the store knows the series.
-_NAMES_BYTES = 32 << 20
-_FIRST_SLOTS = 1 << 12
+_NAMES_BYTES = 8 << 20
+# So many impossible label sets are remembered with their reasons.
+_MAX_REASONS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,73 +37,67 @@ class Labels:
 
 
 class LabelTable:
-    """Remembers label sets by their bytes, `max_sets` of them in at most `max_bytes`. Safe for many threads."""
+    """Remembers label sets by what stands for their bytes, `max_sets` of them. Safe for many threads."""
 
-    def __init__(self, parse: Parse, max_sets: int = MAX_LABEL_SETS, max_bytes: int = MAX_LABEL_BYTES):
+    def __init__(self, parse: Parse, max_sets: int = MAX_LABEL_SETS):
         self._parse = parse
-        self._max_sets, self._max_bytes = max_sets, max_bytes
+        self._max_sets = max_sets
         self._lock = threading.Lock()
-        self._seed = np.uint64(int.from_bytes(os.urandom(8), "little"))
+        self._key = np.frombuffer(os.urandom(16), np.uint64)
+        self._table = FingerprintTable()
         # At full size from the start: pages that were never written take no memory.
-        self._arena = np.zeros(max_bytes, np.uint8)
-        self._bounds = np.zeros(max_sets + 1, np.int64)
         self._digests = np.zeros(max_sets, FINGERPRINT)
-        self._slots, self._refs = _empty(_FIRST_SLOTS)
+        self._stamps, self._places, self._stamp = np.zeros(max_sets, np.int64), np.zeros(max_sets, np.int32), 0
         self._reasons: dict[int, str] = {}
         self._names: dict[int, bytes] = {}
-        self._names_bytes = self._count = 0
-        self._stamps, self._places, self._stamp = np.zeros(max_sets, np.int64), np.zeros(max_sets, np.int32), 0
+        self._names_bytes = 0
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._table)
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes of the label sets that are remembered, and of names."""
-        return int(self._bounds[self._count]) + self._names_bytes
+    def names_bytes(self) -> int:
+        """Bytes of the names that are kept."""
+        return self._names_bytes
 
     def resolve(self, message: bytes, start: NDArray[np.int64], end: NDArray[np.int64]) -> Labels:
         """The series of the label sets message[start:end]; TooLarge if they are more than can be remembered."""
-        if len(start) > self._max_sets or int((end - start).sum()) > self._max_bytes:
+        if len(start) > self._max_sets:
             raise TooLarge(f"a request of {len(start)} series; at most {self._max_sets} are taken at once")
-        octets = np.frombuffer(message, np.uint8)
+        hashes = np.empty((len(start), 2), np.uint64)
+        _labels.hashes(np.frombuffer(message, np.uint8), start, end, self._key, hashes)
+        codes = hashes.view(FINGERPRINT).ravel()
         with self._lock:
-            found = self._numbers(message, octets, start, end)
+            found = self._numbers(message, codes, start, end)
             return self._labels(message, start, end, found)
 
     def _numbers(
-        self, message: bytes, octets: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]
+        self, message: bytes, codes: Fingerprints, start: NDArray[np.int64], end: NDArray[np.int64]
     ) -> NDArray[np.int32]:
         """int32[s]: the number of each label set; unseen ones are learnt."""
-        found = self._find(octets, start, end)
+        found = self._table.find(codes)
         missing = np.flatnonzero(found < 0)
-        if len(missing) and not self._has_room(len(missing), int((end - start)[missing].sum())):
-            self._forget()
-            missing = np.arange(len(start))
-        for place in missing.tolist():
-            one = slice(place, place + 1)
-            known = self._find(octets, start[one], end[one])[0]  # it may come twice in one request
-            found[place] = known if known >= 0 else self._learn(message, octets, int(start[place]), int(end[place]))
+        if not len(missing):
+            return found
+        if (full := len(self._table) + len(missing) > self._max_sets) or len(self._reasons) > _MAX_REASONS:
+            self._forget_some(len(codes) if full else 0)
+            found = self._table.find(codes)
+            missing = np.flatnonzero(found < 0)
+        fresh: dict[bytes, int] = {}  # one may come twice in a request
+        for place, code in zip(missing.tolist(), codes[missing].tolist(), strict=True):
+            fresh.setdefault(code, place)
+        parsed = [self._parse(message[start[place] : end[place]]) for place in fresh.values()]
+        self._learn(self._table.add(fingerprints_of([*fresh])), parsed)
+        found[missing] = self._table.find(codes[missing])
         return found
 
-    def _find(self, octets: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int32]:
-        found = np.empty(len(start), np.int32)
-        _labels.find(self._slots, self._refs, self._seed, self._bounds, self._arena, octets, start, end, found)
-        return found
-
-    def _learn(self, message: bytes, octets: NDArray[np.uint8], start: int, end: int) -> int:
-        parsed = self._parse(message[start:end])
-        number = self._count
-        if 2 * number >= len(self._refs):
-            self._grow()
-        _labels.put(self._slots, self._refs, self._seed, self._bounds, self._arena, octets, start, end, number)
-        self._count += 1
-        if isinstance(parsed, str):
-            self._reasons[number] = parsed
-        else:
-            self._digests[number] = np.frombuffer(parsed.digest, FINGERPRINT)[0]
-            self._keep_name(number, parsed.canonical)
-        return number
+    def _learn(self, numbers: NDArray[np.int32], parsed: list[SeriesKey | str]) -> None:
+        for number, series in zip(numbers.tolist(), parsed, strict=True):
+            if isinstance(series, str):
+                self._reasons[number] = series
+            else:
+                self._digests[number] = np.frombuffer(series.digest, FINGERPRINT)[0]
+                self._keep_name(number, series.canonical)
 
     def _labels(
         self, message: bytes, start: NDArray[np.int64], end: NDArray[np.int64], found: NDArray[np.int32]
@@ -128,26 +124,18 @@ class LabelTable:
                 ordinal[ordinals] = -1
         return Labels(ordinal, SeriesSet(self._digests[chosen], name_of), reasons)
 
-    def _has_room(self, sets: int, size: int) -> bool:
-        return self._count + sets <= self._max_sets and int(self._bounds[self._count]) + size <= self._max_bytes
-
-    def _grow(self) -> None:
-        held = np.flatnonzero(self._refs >= 0)
-        slots, refs = self._slots[held], self._refs[held]
-        self._slots, self._refs = _empty(2 * len(self._refs))
-        _labels.put_back(self._slots, self._refs, slots, refs)
-
     def _keep_name(self, number: int, name: bytes) -> None:
         if self._names_bytes + len(name) > _NAMES_BYTES:
             self._names, self._names_bytes = {}, 0
         self._names[number] = name
         self._names_bytes += len(name)
 
-    def _forget(self) -> None:
-        self._slots, self._refs = _empty(_FIRST_SLOTS)
-        self._reasons, self._names = {}, {}
-        self._names_bytes = self._count = 0
-
-
-def _empty(slots: int) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-    return np.zeros(slots, np.uint64), np.full(slots, -1, np.int32)
+    def _forget_some(self, coming: int) -> None:
+        """What is no series; and where `coming` need room, a quarter of the others by lot, or more."""
+        count = len(self._table)
+        kept = by_lot(count, min(count - count // 4, self._max_sets - coming) if coming else count)
+        kept[[*self._reasons]] = False
+        self._table.keep(kept)
+        self._digests[: len(self._table)] = self._digests[:count][kept]
+        # Numbers are new. A request that is under way has the old names.
+        self._reasons, self._names, self._names_bytes = {}, {}, 0

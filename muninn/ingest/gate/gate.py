@@ -24,6 +24,7 @@ from muninn.meter import Meter
 from muninn.model import SampleBatch, SeriesKey, SeriesSet
 from muninn.model.series_set import Fingerprints, fingerprints_of
 from muninn.numerics.fingerprints import FingerprintTable
+from muninn.numerics.lots import by_lot
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ _ABSENT_S, _AWAY_S = 60.0, 5.0
 _ASK_AT_ONCE = 20_000
 # A series under its own name; one that is left out; else the place of another series in `_others`.
 _SAME, _LEFT_OUT, _REFUSED = -1, -2, -3
+# What is kept of each series, by its number.
+_COLUMNS = ("_outcome", "_target", "_metric", "_source", "_seen")
 # So many unseen series are judged before others have their turn.
 _JUDGED_AT_ONCE = 2_000
 # So many metrics and sources are told apart in what is counted.
@@ -118,12 +121,15 @@ class Gate:
         batch = decoded.batch
         if not len(batch):
             return decoded
-        numbers, epoch = self._find(batch.keys.fingerprints)
-        refused: dict[int, str] = {}
-        unseen = np.flatnonzero(numbers < 0)
-        for start in range(0, len(unseen), _JUDGED_AT_ONCE):
-            refused |= self._judge(batch.keys, unseen[start : start + _JUDGED_AT_ONCE], numbers)
-        outcome, others = self._outcomes(batch.keys.fingerprints, numbers, epoch, refused)
+        while True:
+            numbers, epoch = self._find(batch.keys.fingerprints)
+            refused: dict[int, str] = {}
+            unseen = np.flatnonzero(numbers < 0)
+            for start in range(0, len(unseen), _JUDGED_AT_ONCE):
+                refused |= self._judge(batch.keys, unseen[start : start + _JUDGED_AT_ONCE], numbers)
+            if (found := self._outcomes(numbers, epoch, refused)) is not None:
+                break
+        outcome, others = found
         if not (outcome != _SAME).any():
             return decoded
         left_out = int((outcome == _LEFT_OUT)[batch.key_index].sum())
@@ -134,13 +140,16 @@ class Gate:
         return replace(decoded, batch=self._moved(batch, outcome, others), left_out=decoded.left_out + left_out)
 
     def _outcomes(
-        self, fingerprints: Fingerprints, numbers: NDArray[np.int32], epoch: int, refused: Mapping[int, str]
-    ) -> tuple[NDArray[np.int32], Sequence[SeriesKey]]:
-        """int32[k]: what becomes of each series, and the new names that it speaks of; note that all were seen."""
+        self, numbers: NDArray[np.int32], epoch: int, refused: Mapping[int, str]
+    ) -> tuple[NDArray[np.int32], Sequence[SeriesKey]] | None:
+        """int32[k]: what becomes of each series, and the new names that it speaks of; note that all were seen.
+
+        None where numbers are others since `epoch`.
+        """
         outcome = np.full(len(numbers), _SAME, np.int32)
         with self._lock:
-            if epoch != self._epoch:  # all was forgotten meanwhile
-                numbers = self._table.find(fingerprints)
+            if epoch != self._epoch:
+                return None
             known = numbers >= 0
             self._seen[self._target[numbers[known]]] = self._minute()
             outcome[known] = self._outcome[numbers[known]]
@@ -157,9 +166,7 @@ class Gate:
         first = inverse = np.arange(len(used))
         if (result >= 0).any():
             fingerprints[result >= 0] = fingerprints_of([others[each].digest for each in result[result >= 0].tolist()])
-            index = FingerprintTable()
-            index.put(fingerprints, np.arange(len(used), dtype=np.int32))
-            first, inverse = np.unique(index.find(fingerprints), return_inverse=True)
+            first, inverse = np.unique(FingerprintTable().add(fingerprints), return_index=True, return_inverse=True)[1:]
         place = np.zeros(len(keys), np.int32)
         place[used] = inverse
 
@@ -172,7 +179,12 @@ class Gate:
 
     def _find(self, fingerprints: Fingerprints) -> tuple[NDArray[np.int32], int]:
         with self._lock:
-            return self._table.find(fingerprints), self._epoch
+            numbers = self._table.find(fingerprints)
+            # One that is renamed takes two places.
+            if len(self._table) + 2 * int((numbers < 0).sum()) > self._max_series:
+                self._make_room(2 * len(fingerprints))
+                numbers = self._table.find(fingerprints)
+            return numbers, self._epoch
 
     def _judge(self, keys: SeriesSet, unseen: NDArray[np.intp], numbers: NDArray[np.int32]) -> dict[int, str]:
         """Fill in the numbers of what may come in; why the others, by place, may not."""
@@ -182,8 +194,6 @@ class Gate:
         there = self._there(goes_on)
         refused: dict[int, str] = {}
         with self._lock:
-            if len(self._table) + len(given) > self._max_series:
-                self._clear()
             for usage in self._usage.values():
                 usage.turn(self._minute())
             numbers[unseen] = self._table.find(keys.fingerprints[unseen])  # another request may have brought them
@@ -312,9 +322,9 @@ class Gate:
         start, end = len(self._table), len(self._table) + len(self._fresh)
         while end > len(self._outcome):
             self._grow()
-        self._table.put(fingerprints_of([*self._fresh]), np.arange(start, end, dtype=np.int32))
+        self._table.add(fingerprints_of([*self._fresh]))
         columns = np.array(self._rows, np.int32).reshape(-1, 4).T
-        for name, column in zip(("_outcome", "_target", "_metric", "_source"), columns, strict=True):
+        for name, column in zip(_COLUMNS[:4], columns, strict=True):
             getattr(self, name)[start:end] = column
         self._seen[start:end] = self._minute()
         self._fresh.clear()
@@ -338,8 +348,33 @@ class Gate:
         for usage in self._usage.values():
             usage.recount(np.zeros(0, np.int32))
 
+    def _make_room(self, coming: int) -> None:
+        """Forget what was not seen for an hour, and where that is not a quarter, others by lot."""
+        count = len(self._table)
+        target = self._target[:count]
+        lately = self._seen[:count] > self._minute() - HOUR_MINUTES
+        room = max(0, min(count - count // 4, self._max_series - coming))
+        if int(lately.sum()) > room:
+            lately &= by_lot(count, room)
+        kept = lately[target]  # who goes on under another name goes with it
+        if int(kept.sum()) > room:  # many under few names
+            kept[:] = False
+        self._table.keep(kept)
+        for name in _COLUMNS:
+            column = getattr(self, name)
+            column[: len(self._table)] = column[:count][kept]
+        moved = np.cumsum(kept, dtype=np.int32) - 1
+        self._target[: len(self._table)] = moved[self._target[: len(self._table)]]
+        renamed = np.flatnonzero(self._outcome[: len(self._table)] >= 0)
+        self._others = [self._others[other] for other in self._outcome[renamed].tolist()]
+        self._outcome[renamed] = np.arange(len(renamed), dtype=np.int32)
+        self._epoch += 1
+        for kind, codes in (("metric", self._metric), ("source", self._source)):
+            mine = codes[: len(self._table)]
+            self._usage[kind].recount(mine[mine >= 0])
+
     def _grow(self) -> None:
-        for name in ("_outcome", "_target", "_seen", "_metric", "_source"):
+        for name in _COLUMNS:
             column = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros(max(4096, len(column)), np.int32)]))
 

@@ -24,7 +24,7 @@ class _OneStream:
         return self._writer.load(handles, aside)
 
     def flush(self) -> None:
-        self._writer.flush()
+        self._writer.flush(at_once=1)
 
     def prune_entries(self, before_id: str) -> int:
         return self._writer.prune_entries(before_id, self._stream)

@@ -15,7 +15,7 @@ from muninn.ingest.gate.gate import Bounds, Gate, Limits
 from muninn.ingest.gate.rules import DoorRules, parse
 from muninn.ingest.validate import BadSample, Decoded, Rules
 from muninn.meter import Meter
-from muninn.model import SampleBatch, SeriesKey
+from muninn.model import SampleBatch, SeriesKey, SeriesSet
 from muninn.model.series_set import Fingerprints
 
 Rows = list[tuple[SeriesKey, int, float]]
@@ -188,11 +188,28 @@ def test_no_order_lets_more_in_than_allowed_or_takes_back_what_was_let_in(sent: 
         assert not found.rejected or len(let_in) == allowed
 
 
-def test_it_starts_anew_when_full() -> None:
+def test_it_stays_within_its_bounds_and_right_when_it_is_full() -> None:
+    renaming = {"action": "rename", "metric": "requests", "to": "renamed"}
+    house = House(rules=parse({"rule": [renaming]}))
+    house.gate._max_series = 100
+    for turn in range(3):
+        for start in range(0, 400, 20):
+            found = house.send(series(number) for number in range(start, start + 20))
+            assert found.rejected == 0
+            assert {key.metric for key in found.batch.keys} == {"renamed"}, turn
+            assert len(house.gate._table) <= 100
+            assert len(house.gate._others) <= 100
+
+
+def test_what_was_silent_for_an_hour_is_forgotten_first() -> None:
     house = House()
-    house.gate._max_series = 10
-    for start in range(0, 40, 8):
-        assert house.send(series(number) for number in range(start, start + 8)).rejected == 0
+    house.gate._max_series = 100
+    house.send(series(number) for number in range(40))
+    house.clock.advance(2 * 3600)
+    lately = [series(number) for number in range(100, 130)]
+    house.send(lately)
+    house.send(series(number) for number in range(200, 230))
+    assert (house.gate._table.find(SeriesSet.of(lately).fingerprints) >= 0).all()
 
 
 @pytest.mark.parametrize(
