@@ -166,7 +166,7 @@ _HELP = {
     "muninn_ingest_stage_seconds_total": "time spent at the door, by stage",
     "muninn_buffer_depth_entries": "buffer entries that are not in the store yet",
     "muninn_buffer_held_bytes": "bytes of the buffer entries that are not in the store yet",
-    "muninn_buffer_used_pct": "share of the buffer's bytes in use; at 100 it takes nothing more",
+    "muninn_buffer_used_pct": "how near the buffer is to its bounds, in bytes or in age; at 100 it takes nothing more",
     "muninn_buffer_lag_s": "age of the oldest buffer entry that is not in the store yet",
     "muninn_buffer_dead_letters": "entries in the dead-letter stream",
     "muninn_loader_rows_total": "samples written to the store",

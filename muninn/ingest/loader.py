@@ -17,7 +17,7 @@ from typing import Protocol
 
 from muninn.clock import SECOND_US, Clock, SystemClock
 from muninn.errors import Invalid, Unavailable, Unnamed
-from muninn.ingest.buffer.contract import IngestBuffer, place_of
+from muninn.ingest.buffer.contract import BufferLimits, IngestBuffer, place_of
 from muninn.meter import Meter
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.model.window import as_datetime
@@ -303,15 +303,17 @@ def consumer_name(host: str, number: int) -> str:
     return f"{host}:{number}"
 
 
-def measure(buffer: IngestBuffer, meter: Meter, max_bytes: int | None = None) -> None:
-    """Set the gauges of a buffer that holds at most `max_bytes`; Unavailable when its server is away."""
+def measure(buffer: IngestBuffer, meter: Meter, limits: BufferLimits | None = None) -> None:
+    """Set the gauges of a buffer; Unavailable when its server is away."""
     gauges: dict[str, Callable[[], float]] = {
         "muninn_buffer_depth_entries": buffer.depth,
         "muninn_buffer_held_bytes": buffer.held_bytes,
         "muninn_buffer_lag_s": buffer.lag_s,
         "muninn_buffer_dead_letters": buffer.dead_letter_count,
     }
-    for name, read in gauges.items():
-        meter.gauge(name, value := read())
-        if name == "muninn_buffer_held_bytes" and max_bytes:
-            meter.gauge("muninn_buffer_used_pct", 100 * value / max_bytes)
+    found = {name: read() for name, read in gauges.items()}
+    for name, value in found.items():
+        meter.gauge(name, value)
+    if limits is not None:
+        used = found["muninn_buffer_held_bytes"] / limits.max_bytes, found["muninn_buffer_lag_s"] / limits.max_age_s
+        meter.gauge("muninn_buffer_used_pct", 100 * max(used))

@@ -118,7 +118,8 @@ def _broker(settings: Settings) -> Iterator[ValkeyBroker]:
     state = Home(settings.home).running()
     if url is None and state is not None:
         url = state.redis_url
-    limits = BufferLimits(settings.buffer.max_bytes, settings.buffer.live_s, settings.buffer.idempotency_s)
+    chosen = settings.buffer
+    limits = BufferLimits(chosen.max_bytes, chosen.live_s, chosen.idempotency_s, max_age_s=chosen.max_age_s)
     broker = ValkeyBroker(url or settings.require_redis_url(), limits=limits, durability=settings.buffer.durability)
     try:
         yield broker

@@ -13,6 +13,9 @@ class Buffer(Section):
     max_bytes: int = Field(
         512 << 20, ge=1 << 20, description="high-water mark of the stream; above it the door says 429"
     )
+    max_age_s: int = Field(
+        86_400, ge=1, description="the other high-water mark: so long the oldest entry may wait to be loaded"
+    )
     live_s: int = Field(30, ge=5, description="seconds that loaded entries stay for live viewers")
     idempotency_s: int = Field(
         86_400, ge=60, description="seconds that a request's Idempotency-Key is remembered (about 130 bytes each)"

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from brokers import KEY, Rig, batch, valkey_rig, values
+from servers import eventually
 
 from muninn.clock import ManualClock
 from muninn.errors import Invalid, Rejected
 from muninn.ingest.buffer import codec
-from muninn.ingest.buffer.contract import MAX_DEAD_LETTERS, BufferLimits, place_of
+from muninn.ingest.buffer.contract import MAX_DEAD_LETTERS, BufferLimits, IngestBuffer, place_of
 from muninn.ingest.buffer.memory import MemoryBroker
 from muninn.ingest.buffer.roster import Roster
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
@@ -134,6 +135,44 @@ def test_a_full_buffer_rejects_until_something_is_loaded(rig: Rig) -> None:
     broker.acknowledge(broker.read("a", 1, 0))
     broker.append(batch(4.0))
     assert broker.depth() == 2
+
+
+def _rejects(broker: IngestBuffer, rig: Rig) -> bool:
+    rig.clock.advance(1.0)  # Valkey's own clock needs nobody to advance it
+    try:
+        broker.append(batch(9.0))
+    except Rejected as error:
+        return "oldest entry waits" in str(error) and error.retry_after_s > 0
+    return False
+
+
+def test_a_buffer_whose_oldest_entry_waits_too_long_rejects_until_it_is_loaded(rig: Rig) -> None:
+    broker = rig.make(max_age_s=0.5)
+    first = broker.append(batch(1.0), "k")
+    eventually(lambda: _rejects(broker, rig), 30, "it is too old")
+    assert broker.append(batch(1.0), "k") == first, "a retry of what is in the buffer is answered"
+    handles = broker.read("a", 100, 0)
+    with pytest.raises(Rejected):
+        broker.append(batch(2.0))
+    broker.acknowledge(handles)
+    broker.append(batch(3.0))
+    assert broker.depth() == 1
+    assert rig.make(max_age_s=3600).append(batch(4.0)), "who allows more takes it"
+
+
+def test_a_buffer_that_is_too_old_takes_no_letter_back_and_the_letter_stays(rig: Rig) -> None:
+    broker = rig.make(max_age_s=0.5)
+    broker.append(batch(1.0))
+    (handle,) = broker.read("a", 1, 0)
+    broker.bury(handle, "it was bad")
+    broker.append(batch(2.0))
+    (letter,) = broker.dead_letters()
+    eventually(lambda: _rejects(broker, rig), 30, "it is too old")
+    with pytest.raises(Rejected):
+        broker.replay(letter.letter_id)
+    assert broker.dead_letter_count() == 1
+    broker.acknowledge(broker.read("a", 100, 0))
+    assert broker.replay(letter.letter_id) is not None
 
 
 def test_a_batch_larger_than_the_bound_is_taken_by_an_empty_buffer(rig: Rig) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import redis
 import stores
+from servers import eventually
 from stores import NOW_US
 
 from muninn.clock import SECOND_US, ManualClock
@@ -112,6 +113,28 @@ def test_a_full_buffer_takes_no_part_of_a_request(redis_url: str, base: str) -> 
         shard.acknowledge(shard.read("a", 10, 0))
     full.append(request(1))
     assert full.held_bytes() > 0
+
+
+def test_an_entry_that_waits_too_long_in_one_shard_closes_all(redis_url: str, base: str) -> None:
+    old = ShardedBroker(redis_url, SHARDS, base=base, limits=BufferLimits(max_age_s=0.3))
+    old.append(request(0))
+    waiting, *others = old.shards
+    for shard in others:
+        shard.acknowledge(shard.read("a", 10, 0))
+
+    def rejects() -> bool:
+        try:
+            old.append(request(1))
+        except Rejected:
+            return True
+        for shard in others:
+            shard.acknowledge(shard.read("a", 10, 0))
+        return False
+
+    eventually(rejects, 30, "it is too old")
+    while handles := waiting.read("a", 10, 0):
+        waiting.acknowledge(handles)
+    old.append(request(2))
 
 
 def test_followers_see_every_entry_of_every_shard_in_order_however_uneven_they_are(broker: ShardedBroker) -> None:

@@ -39,6 +39,7 @@ class BufferLimits:
     """When the buffer says no, and how long it keeps what it no longer needs.
 
     max_bytes: entries not yet in the store; beyond it `append` raises Rejected.
+    max_age_s: so it does while the oldest of them waits for longer.
     live_s: loaded entries stay this long for those who follow, as long as they take under a quarter of max_bytes.
     idempotency_s: an idempotency key is remembered this long.
     tally_s: a running total that does not move is remembered this long.
@@ -50,11 +51,19 @@ class BufferLimits:
     idempotency_s: int = 86_400
     tally_s: int = 86_400
     read_bytes: int = 32 << 20
+    max_age_s: float = 86_400.0
 
     @property
     def kept_bytes(self) -> int:
         """How much the loaded entries may take."""
         return self.max_bytes // 4
+
+    def refusal(self, held: int = 0, waited_s: float = 0.0) -> Rejected:
+        """What the door is told while so many bytes are held, or the oldest entry waits for so long."""
+        if held:
+            return Rejected(f"the buffer is full: {held} bytes wait to be loaded, {self.max_bytes} are allowed", 2.0)
+        why = f"its oldest entry waits for {waited_s:.0f} s to be loaded, {self.max_age_s:.0f} are allowed"
+        return Rejected(f"the buffer is full: {why}", 5.0)
 
 
 class IngestBuffer(Broker, BatchSource, Protocol):
@@ -127,10 +136,8 @@ def check_letter_id(letter_id: str) -> None:
         raise Invalid(f"{letter_id!r} is no id of a dead letter, such as 1760000000000-0")
 
 
-def replayed(letter_id: str, found: str | int, max_bytes: int) -> str | None:
-    """The new entry id of a letter that was sent again, None where there is none; Invalid or Rejected say why not."""
-    if isinstance(found, int):
-        raise Rejected(f"the buffer is full: {found} bytes wait to be loaded, {max_bytes} are allowed", 2.0)
+def replayed(letter_id: str, found: str) -> str | None:
+    """The new entry id of a letter that was sent again, None where there is none; Invalid where it cannot be."""
     if found == "empty":
         raise Invalid(f"of dead letter {letter_id} only the reason was kept: it was larger than a letter may be")
     return None if found == "missing" else found

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from muninn.clock import SECOND_US, Clock, SystemClock
-from muninn.errors import Invalid, Overtaken, Rejected
+from muninn.errors import Invalid, Overtaken
 from muninn.ingest.buffer import codec
 from muninn.ingest.buffer.contract import (
     MAX_DEAD_BYTES,
@@ -110,9 +110,9 @@ class MemoryBroker:
                 raise Overtaken("a running total was moved on by somebody else meanwhile: send again")
             size, held = codec.size_of(fields), self.held_bytes()
             if held and held + size > self._limits.max_bytes:
-                raise Rejected(
-                    f"the buffer is full: {held} bytes wait to be loaded, {self._limits.max_bytes} are allowed", 2.0
-                )
+                raise self._limits.refusal(held=held)
+            if (waited_s := self.lag_s()) > self._limits.max_age_s:
+                raise self._limits.refusal(waited_s=waited_s)
             state.last = max((now_us // 1000, 0), (state.last[0], state.last[1] + 1))
             entry_id = f"{state.last[0]}-{state.last[1]}"
             state.entries[entry_id] = _Entry(fields, size)
@@ -218,7 +218,7 @@ class MemoryBroker:
             if letter is None:
                 return None
             if not letter.fields:
-                return replayed(letter_id, "empty", self._limits.max_bytes)
+                return replayed(letter_id, "empty")
             entry_id = self.append_fields(letter.fields)
             self._state.dead.remove(letter)
             return entry_id

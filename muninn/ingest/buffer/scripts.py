@@ -19,6 +19,22 @@ end
 return 1
 """
 
+_REFUSAL = """
+-- Why an entry of so many bytes may not come in: the bytes that are held; or "old:" and how many milliseconds the
+-- oldest entry of the sorted sets KEYS[first] to KEYS[last] waits. nil where it may.
+local function refusal(held, size, max_bytes, max_age_ms, first, last)
+  if held > 0 and held + size > tonumber(max_bytes) then return held end
+  local now = redis.call('TIME')
+  local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+  for i = first, last do
+    local oldest = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')[2]
+    if oldest and now_ms - tonumber(oldest) > tonumber(max_age_ms) then
+      return 'old:' .. string.format('%.0f', now_ms - tonumber(oldest))
+    end
+  end
+end
+"""
+
 # Running totals: ARGV[4] how many move on, ARGV[5] seconds to remember them, then for each the key, its first 16 bytes
 # as they have to be, and what is kept from now on.
 _TALLIES = """
@@ -43,10 +59,11 @@ return found
 """
 
 # KEYS stream unacked bytes idempotency names; ARGV max_bytes, seconds to remember the key ("0": no key), the epoch of
-# the names that are left out ("": none is), running totals (see above), then the fields. Returns the id, or the bytes
-# held (an integer) when the buffer is full, "names:" and the epoch when all names are wanted, or "overtaken".
+# the names that are left out ("": none is), running totals (see above), max_age_ms, then the fields. Returns the id,
+# or why it was refused (see refusal), "names:" and the epoch when all names are wanted, or "overtaken".
 APPEND = (
-    _TALLIES
+    _REFUSAL
+    + _TALLIES
     + """
 local remember = tonumber(ARGV[2])
 if remember > 0 then
@@ -61,10 +78,11 @@ if ARGV[3] ~= '' then
   if epoch ~= ARGV[3] then return 'names:' .. epoch end
 end
 if overtaken() then return 'overtaken' end
-local first, size = 6 + moves, 0
+local first, size = 7 + moves, 0
 for i = first, #ARGV do size = size + #ARGV[i] end
 local held = tonumber(redis.call('HGET', KEYS[3], 'held') or '0')
-if held > 0 and held + size > tonumber(ARGV[1]) then return held end
+local refused = refusal(held, size, ARGV[1], ARGV[first - 1], 2, 2)
+if refused then return refused end
 local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, first))
 redis.call('ZADD', KEYS[2], string.match(id, '^%d+'), id .. ' ' .. size)
 redis.call('HINCRBY', KEYS[3], 'held', size)
@@ -75,11 +93,12 @@ return id
 )
 
 # KEYS idempotency names last, then stream unacked bytes of each shard that gets an entry; ARGV max_bytes, seconds to
-# remember the key, epoch and running totals as above, number of shards (their bytes are further KEYS at the end), then
-# for each entry how many parts its fields have, and these. All entries get one id, above every id before, so that there
-# is one order over all shards. Returns as APPEND does.
+# remember the key, epoch and running totals as above, number of shards (their bytes, and then their unacked, are further
+# KEYS at the end), max_age_ms, then for each entry how many parts its fields have, and these. All entries get one id,
+# above every id before, so that there is one order over all shards. Returns as APPEND does.
 APPEND_SHARDS = (
-    _TALLIES
+    _REFUSAL
+    + _TALLIES
     + """
 local remember = tonumber(ARGV[2])
 if remember > 0 then
@@ -94,13 +113,14 @@ if ARGV[3] ~= '' then
   if epoch ~= ARGV[3] then return 'names:' .. epoch end
 end
 if overtaken() then return 'overtaken' end
-local first = 7 + moves
-local hashes = tonumber(ARGV[first - 1])
-local entries = (#KEYS - 3 - hashes) / 3
-local size, held = 0, 0
+local first = 8 + moves
+local hashes = tonumber(ARGV[first - 2])
+local entries = (#KEYS - 3 - 2 * hashes) / 3
+local size, held, others = 0, 0, #KEYS - 2 * hashes
 for i = first, #ARGV do size = size + #ARGV[i] end
-for i = #KEYS - hashes + 1, #KEYS do held = held + tonumber(redis.call('HGET', KEYS[i], 'held') or '0') end
-if held > 0 and held + size > tonumber(ARGV[1]) then return held end
+for i = others + 1, others + hashes do held = held + tonumber(redis.call('HGET', KEYS[i], 'held') or '0') end
+local refused = refusal(held, size, ARGV[1], ARGV[first - 1], others + hashes + 1, #KEYS)
+if refused then return refused end
 local now = redis.call('TIME')
 local ms, seq = now[1] * 1000 + math.floor(now[2] / 1000), 0
 local function above(id)
@@ -332,10 +352,11 @@ return size
 """
 )
 
-# KEYS stream unacked bytes dead dead_bytes dead_index; ARGV letter_id max_bytes. Moves a letter back into the
-# stream. Returns the entry's id, the bytes held (an integer) when the buffer is full, "missing" or "empty".
+# KEYS stream unacked bytes dead dead_bytes dead_index; ARGV letter_id max_bytes max_age_ms. Moves a letter back into the
+# stream. Returns the entry's id, why it was refused (see refusal), "missing" or "empty".
 REPLAY = (
     _LETTERS
+    + _REFUSAL
     + """
 local letter = redis.call('XRANGE', KEYS[4], ARGV[1], ARGV[1])[1]
 if not letter then return 'missing' end
@@ -350,7 +371,8 @@ for i = 1, #letter[2], 2 do
 end
 if #fields == 0 then return 'empty' end
 local held = tonumber(redis.call('HGET', KEYS[3], 'held') or '0')
-if held > 0 and held + size > tonumber(ARGV[2]) then return held end
+local refused = refusal(held, size, ARGV[2], ARGV[3], 2, 2)
+if refused then return refused end
 local id = redis.call('XADD', KEYS[1], '*', unpack(fields))
 redis.call('ZADD', KEYS[2], string.match(id, '^%d+'), id .. ' ' .. size)
 redis.call('HINCRBY', KEYS[3], 'held', size)

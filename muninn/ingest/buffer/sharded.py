@@ -19,7 +19,7 @@ from muninn.ingest.buffer.connection import Connection, Durability
 from muninn.ingest.buffer.contract import BufferLimits, DeadLetter, place_of
 from muninn.ingest.buffer.names import Names
 from muninn.ingest.buffer.roster import Roster
-from muninn.ingest.buffer.valkey import NAMES_WANTED, ValkeyBroker, appended, idempotency
+from muninn.ingest.buffer.valkey import NAMES_WANTED, ValkeyBroker, appended, idempotency, max_age_ms
 from muninn.model import BatchHandle, SampleBatch, Tallies, TallyMove
 from muninn.model.series_set import lanes_of
 from muninn.names import LAST_ID, NAMES_EPOCH, ingest_stream
@@ -88,13 +88,14 @@ class ShardedBroker:
         keys = [idempotency(idempotency_key), NAMES_EPOCH, self._last]
         for shard in parts:
             keys += [self.streams[shard], f"{self.streams[shard]}:unacked", f"{self.streams[shard]}:bytes"]
-        keys += [f"{stream}:bytes" for stream in self.streams]
+        keys += [f"{stream}:{part}" for part in ("bytes", "unacked") for stream in self.streams]
         args: list[Any] = [
             self._limits.max_bytes,
             self._limits.idempotency_s if idempotency_key else 0,
             epoch if any(b"named" in fields for fields in entries) else "",
             *tallies.arguments(moves, self._limits.tally_s),
             len(self.streams),
+            max_age_ms(self._limits),
         ]
         for fields in entries:
             args += [2 * len(fields), *(part for pair in fields.items() for part in pair)]

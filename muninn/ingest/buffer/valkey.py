@@ -13,7 +13,7 @@ import redis
 from numpy.typing import NDArray
 
 from muninn.clock import SECOND_US, Clock, SystemClock
-from muninn.errors import Invalid, Overtaken, Rejected
+from muninn.errors import Invalid, Overtaken
 from muninn.ingest.buffer import codec, scripts, tallies
 from muninn.ingest.buffer.connection import Connection, Durability
 from muninn.ingest.buffer.contract import (
@@ -42,7 +42,7 @@ from muninn.names import (
 log = logging.getLogger(__name__)
 
 _FOLLOW_ENTRIES = 64
-NAMES_WANTED = b"names:"
+NAMES_WANTED, _OLD = b"names:", b"old:"
 _DEAD = (DEAD_LETTERS, DEAD_LETTER_BYTES, DEAD_LETTER_INDEX)
 
 Entry = tuple[bytes, dict[bytes, bytes]]
@@ -111,6 +111,7 @@ class ValkeyBroker:
                 remember,
                 epoch if b"named" in fields else "",
                 *tallies.arguments(moves, self._limits.tally_s),
+                max_age_ms(self._limits),
                 *flat,
             ],
         )
@@ -230,9 +231,9 @@ class ValkeyBroker:
         found = self._connection.write(
             scripts.REPLAY,
             [stream, f"{stream}:unacked", f"{stream}:bytes", *_DEAD],
-            [letter_id, self._limits.max_bytes],
+            [letter_id, self._limits.max_bytes, max_age_ms(self._limits)],
         )
-        return replayed(letter_id, found if isinstance(found, int) else found.decode(), self._limits.max_bytes)
+        return replayed(letter_id, appended(found, self._limits))
 
     def drop(self, letter_id: str) -> bool:
         """Forget a dead letter; whether there was one."""
@@ -316,12 +317,19 @@ class ValkeyBroker:
 
 
 def appended(found: int | bytes, limits: BufferLimits) -> str:
-    """The id that a script gave; Rejected where it gave the bytes that are held, Overtaken where it says so."""
+    """What a script gave; Rejected where that is why it refused (scripts.refusal), Overtaken where it says so."""
     if isinstance(found, int):
-        raise Rejected(f"the buffer is full: {found} bytes wait to be loaded, {limits.max_bytes} are allowed", 2.0)
+        raise limits.refusal(held=found)
+    if found.startswith(_OLD):
+        raise limits.refusal(waited_s=int(found.removeprefix(_OLD)) / 1000)
     if found == tallies.OVERTAKEN:
         raise Overtaken("a running total was moved on by somebody else meanwhile: send again")
     return found.decode()
+
+
+def max_age_ms(limits: BufferLimits) -> int:
+    """How long entries may wait, as scripts take it."""
+    return round(limits.max_age_s * 1000)
 
 
 def _leave_out(entry_id: str, reason: str) -> None:

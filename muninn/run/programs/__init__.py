@@ -146,7 +146,7 @@ class Context:
         return open_buffer(
             self.settings.require_redis_url(),
             chosen.shards,
-            limits=self._limits(),
+            limits=self.buffer_limits(),
             durability=chosen.durability,
             clock=self.clock,
             names=self._names() if names else None,
@@ -159,17 +159,20 @@ class Context:
 
         return ValkeyBroker(
             self.settings.require_redis_url(),
-            limits=self._limits(),
+            limits=self.buffer_limits(),
             durability=self.settings.buffer.durability,
             clock=self.clock,
             stream=ingest_stream(shard),
         )
 
-    def _limits(self) -> Any:
+    def buffer_limits(self) -> Any:
+        """When the buffer says no, and what it keeps."""
         from muninn.ingest.buffer.contract import BufferLimits
 
         chosen = self.settings.buffer
-        return BufferLimits(chosen.max_bytes, chosen.live_s, chosen.idempotency_s, chosen.tally_s)
+        return BufferLimits(
+            chosen.max_bytes, chosen.live_s, chosen.idempotency_s, chosen.tally_s, max_age_s=chosen.max_age_s
+        )
 
     def _names(self) -> Any:
         from muninn.ingest.buffer.names import Names

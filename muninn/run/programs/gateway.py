@@ -49,7 +49,7 @@ def main(context: Context) -> None:
     ingest = door.paths() | {alertmanager.ALERTS}
     kept = access.Doorkeeper(app, context.judge("gateway"), ingest, context.meter)
     tls = listening.files_of_tls(context.settings)
-    context.start_heartbeat(lambda: measure(broker, context.meter, context.settings.buffer.max_bytes))
+    context.start_heartbeat(lambda: measure(broker, context.meter, context.buffer_limits()))
     server = uvicorn.Server(
         uvicorn.Config(
             kept,

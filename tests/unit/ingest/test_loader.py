@@ -255,12 +255,15 @@ def test_the_buffers_gauges_are_read_from_it() -> None:
     rig = Rig()
     rig.fill(1, 1)
     rig.clock.advance(3)
-    measure(rig.buffer, rig.meter)
+    measure(rig.buffer, rig.meter, BufferLimits(max_bytes=1 << 30, max_age_s=100.0))
     found = {name: value for name, _, value in rig.meter.snapshot()}
     assert found["muninn_buffer_depth_entries"] == 2
     assert found["muninn_buffer_held_bytes"] == rig.buffer.held_bytes() > 0
     assert found["muninn_buffer_dead_letters"] == 0
     assert found["muninn_buffer_lag_s"] == pytest.approx(3, abs=0.01)
+    assert found["muninn_buffer_used_pct"] == pytest.approx(3, abs=0.01), "of its age, which is nearer than its bytes"
+    measure(rig.buffer, rig.meter, BufferLimits(max_bytes=2 * rig.buffer.held_bytes(), max_age_s=100.0))
+    assert ("muninn_buffer_used_pct", {}, 50.0) in rig.meter.snapshot()
 
 
 def test_entries_that_nobody_can_name_wait_for_it_and_hold_nobody_up() -> None:
