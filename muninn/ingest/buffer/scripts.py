@@ -93,9 +93,9 @@ return id
 )
 
 # KEYS idempotency names last, then stream unacked bytes of each shard that gets an entry; ARGV max_bytes, seconds to
-# remember the key, epoch and running totals as above, number of shards (their bytes, and then their unacked, are further
-# KEYS at the end), max_age_ms, then for each entry how many parts its fields have, and these. All entries get one id,
-# above every id before, so that there is one order over all shards. Returns as APPEND does.
+# remember the key, epoch and running totals as above, number of shards (their bytes, and then their unacked, are
+# further KEYS at the end), max_age_ms, then for each entry how many parts its fields have, and these. All entries get
+# one id, above every id before, so that there is one order over all shards. Returns as APPEND does.
 APPEND_SHARDS = (
     _REFUSAL
     + _TALLIES

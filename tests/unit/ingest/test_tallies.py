@@ -13,6 +13,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import ExponentialHistogramDataP
 
 from muninn.clock import SECOND_US, ManualClock
 from muninn.errors import Invalid, Overtaken
+from muninn.ingest.buffer.contract import BufferLimits
 from muninn.ingest.buffer.memory import MemoryBroker
 from muninn.ingest.decode import otlp
 from muninn.ingest.decode.cumulative import BoundsTotal, ExponentsTotal
@@ -57,7 +58,8 @@ class House:
 
     def __init__(self, gate: Gate | None = None, start_us: int = NOW_US):
         self.clock = ManualClock(start_us)
-        self.broker = MemoryBroker(clock=self.clock)
+        # Nobody loads here: entries wait for as long as a test says.
+        self.broker = MemoryBroker(clock=self.clock, limits=BufferLimits(max_age_s=10 * 86_400))
         self.broker.tallies(())
         self.gateways = [Accountant(self.broker, gate, RULES, self.clock, 86_400) for _ in range(3)]
         self.left_out: Counter[str] = Counter()
