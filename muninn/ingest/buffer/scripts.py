@@ -352,8 +352,8 @@ return size
 """
 )
 
-# KEYS stream unacked bytes dead dead_bytes dead_index; ARGV letter_id max_bytes max_age_ms. Moves a letter back into the
-# stream. Returns the entry's id, why it was refused (see refusal), "missing" or "empty".
+# KEYS stream unacked bytes dead dead_bytes dead_index; ARGV letter_id max_bytes max_age_ms. Moves a letter back into
+# the stream. Returns the entry's id, why it was refused (see refusal), "missing" or "empty".
 REPLAY = (
     _LETTERS
     + _REFUSAL
