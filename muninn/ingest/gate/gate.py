@@ -8,7 +8,6 @@ it is asked anew: room may have come. While the store is away everything counts 
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 
 from muninn.clock import MINUTE_US, Clock, SystemClock
 from muninn.errors import MuninnError
+from muninn.ingest.gate.refused import with_errors
 from muninn.ingest.gate.rules import DoorRules
 from muninn.ingest.gate.usage import HOUR_MINUTES, Usage
-from muninn.ingest.validate import BadSample, Decoded
+from muninn.ingest.validate import Decoded
 from muninn.meter import Meter
 from muninn.model import SampleBatch, SeriesKey, SeriesSet
 from muninn.model.series_set import Fingerprints, fingerprints_of
@@ -135,7 +135,7 @@ class Gate:
         left_out = int((outcome == _LEFT_OUT)[batch.key_index].sum())
         self._meter.count("muninn_gate_left_out_total", left_out)
         if refused:
-            decoded = _with_errors(decoded, refused, max_errors)
+            decoded = with_errors(decoded, refused, max_errors)
             self._meter.count("muninn_gate_refused_total", int((outcome == _REFUSED)[batch.key_index].sum()))
         return replace(decoded, batch=self._moved(batch, outcome, others), left_out=decoded.left_out + left_out)
 
@@ -377,25 +377,3 @@ class Gate:
         for name in _COLUMNS:
             column = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros(max(4096, len(column)), np.int32)]))
-
-
-def _with_errors(decoded: Decoded, refused: Mapping[int, str], max_errors: int) -> Decoded:
-    """The same with the samples of these series named as bad, each by its place in the request."""
-    batch = decoded.batch
-    bad = np.zeros(len(batch.keys), np.bool_)
-    bad[[*refused]] = True
-    rows = np.flatnonzero(bad[batch.key_index])
-    places = _places_in_request(decoded)
-    more = [BadSample(int(places[row]), refused[int(batch.key_index[row])]) for row in rows[:max_errors]]
-    errors = sorted([*decoded.errors, *more], key=lambda each: each.index)[:max_errors]
-    by_reason = decoded.by_reason + Counter(too_many_series=len(rows))
-    return replace(decoded, errors=errors, rejected=decoded.rejected + len(rows), by_reason=by_reason)
-
-
-def _places_in_request(decoded: Decoded) -> NDArray[np.intp]:
-    """intp[n]: where each sample stood in its request; as far as can be told where many were bad."""
-    count = len(decoded.batch) + decoded.rejected
-    if len(decoded.errors) != decoded.rejected:
-        return np.arange(len(decoded.batch))
-    bad = [bad.index for bad in decoded.errors if bad.index < count]
-    return np.delete(np.arange(count), bad) if len(bad) == decoded.rejected else np.arange(len(decoded.batch))
