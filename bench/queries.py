@@ -271,8 +271,8 @@ def each_host(ask: Reads) -> Trend:
 
 
 def all_latest(ask: Reads) -> list[Latest]:
-    """1,000 series in one question a metric."""
-    return [ask.latest(metric) for metric in cpu.METRICS]
+    """1,000 series of ten metrics."""
+    return ask.latest_of(cpu.METRICS)
 
 
 def whole_host(ask: Reads) -> list[Trend]:

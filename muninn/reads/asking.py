@@ -8,6 +8,7 @@ from typing import Any
 
 from muninn.clock import Clock
 from muninn.meter import Meter
+from muninn.reads.known import Known
 from muninn.store.database import Database
 
 
@@ -17,6 +18,7 @@ class Asker:
     def __init__(self, database: Database, meter: Meter, clock: Clock, cold_folder: Path | None = None):
         self.database = database
         self.cold_folder = cold_folder
+        self.known = Known()
         self._meter = meter
         self._clock = clock
 

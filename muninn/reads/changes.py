@@ -98,18 +98,13 @@ def changes(ask: Asker, now_us: int) -> list[Found]:
 
 def _minutes(ask: Asker, since_us: int, until_us: int) -> Minutes:
     rows = ask.fetch("reads_minutes", since=as_datetime(since_us), until=as_datetime(until_us))
-    parts = [(_series_of(row), points.words(row.points)) for row in rows if row.points]
+    parts = [(points.series_of(row), points.words(row.points)) for row in rows if row.points]
     series = np.concatenate([np.empty(0, np.int64), *(series for series, _ in parts)])
     words = np.concatenate([np.empty((0, points.WORDS), np.int64), *(words for _, words in parts)])
     at_us = words[:, 0] + arrays.POSTGRES_EPOCH_US
     figures = words.view(np.float64)
     found = Minutes(series, at_us, words[:, 1], figures[:, 2], figures[:, 3], figures[:, 4])
     return found.take(np.flatnonzero((at_us >= since_us) & (at_us < until_us)))
-
-
-def _series_of(row: Any) -> Ints:
-    series = arrays.int64s(row.series)
-    return series if row.bytes_each is None else np.repeat(series, arrays.int64s(row.bytes_each) // points.BYTES)
 
 
 def compare(minutes: Minutes, counter: NDArray[np.bool_], split_us: int) -> Compared:

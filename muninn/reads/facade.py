@@ -147,7 +147,7 @@ class Reads:
         max_points: int = 1000,
         p95: bool = True,
     ) -> list[Trend]:
-        """A trend of each metric by one step of a minute or more, all from two queries; unknown ones have no series."""
+        """A trend of each metric by one step of a minute or more, all from one query; unknown ones have no series."""
         question = trend.Question("", window, step_us, labels, max_series, max_points, None, p95)
         return trend.trends(self._ask, metrics, question, self.clock.now_us(), self._kept)
 
@@ -231,9 +231,20 @@ class Reads:
         limit: int = 1000,
     ) -> Latest:
         """The newest value of each series that sent something in the window (the last day), silent ones first."""
+        return self.latest_of([metric], labels, window, silent_us, limit)[0]
+
+    def latest_of(
+        self,
+        metrics: Sequence[str],
+        labels: Mapping[str, str] | None = None,
+        window: Window | None = None,
+        silent_us: int = 5 * MINUTE_US,
+        limit: int = 1000,
+    ) -> list[Latest]:
+        """The same of several metrics, from one query; at most `limit` series of each."""
         now_us = self.clock.now_us()
         chosen = window or Window(now_us - DAY_US, now_us)
-        return latest.latest(self._ask, metric, labels, chosen, silent_us, limit)
+        return latest.latest(self._ask, latest.Question(metrics, labels, chosen, silent_us, limit))
 
     def recent(self, metric: str, labels: Mapping[str, str] | None, window: Window, max_series: int = 50) -> Recent:
         """The raw samples of a window of at most an hour: what a live chart starts from."""

@@ -20,7 +20,7 @@ from muninn.errors import Invalid, MuninnError
 from muninn.ingest.problem import answer_to, problem
 from muninn.model import SeriesKey
 from muninn.reads.facade import Reads
-from muninn.reads.http_questions import ANY_LABEL, LABEL, PARAMETERS, answer
+from muninn.reads.http_questions import ANY_LABEL, LABEL, PARAMETERS, REPEATED, answer
 from muninn.reads.values import UnknownMetric
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def routes(reads: Reads) -> list[Route]:
 def _route(path: str, accepted: tuple[str, ...], ask: Answer) -> Route:
     def handle(request: Request) -> Response:
         try:
-            check_parameters(request.query_params, accepted)
+            check_parameters(request.query_params, accepted, REPEATED.get(path, ()))
             body = to_json(ask(request.query_params))
         except UnknownMetric as error:
             return problem(404, str(error), more={"parameter": error.parameter, "close_matches": list(error.close)})
@@ -67,15 +67,15 @@ def _plain(value: Any) -> dict[str, Any]:
     return {**found, "labels": dict(value.labels)} if isinstance(value, SeriesKey) else found
 
 
-def check_parameters(query: QueryParams, accepted: tuple[str, ...]) -> None:
-    """Invalid names a parameter that is unknown or given twice."""
+def check_parameters(query: QueryParams, accepted: tuple[str, ...], repeated: tuple[str, ...] = ()) -> None:
+    """Invalid names a parameter that is unknown, or given twice and none of the `repeated`."""
     for name in query:
         is_label = name.startswith(LABEL) and name != LABEL and ANY_LABEL in accepted
         if name not in accepted and not is_label:
             near = difflib.get_close_matches(name, accepted, 1)
             hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(accepted) or 'none'}"
             raise Invalid(f"{name}: not a parameter of this address; {hint}", name)
-        if len(query.getlist(name)) > 1:
+        if name not in repeated and len(query.getlist(name)) > 1:
             raise Invalid(f"{name}: given more than once", name)
 
 

@@ -11,6 +11,7 @@ from starlette.datastructures import QueryParams
 from muninn.errors import Invalid
 from muninn.model import Window
 from muninn.reads.facade import Reads
+from muninn.reads.rankings import Latest
 from muninn.reads.times import parse_span_us
 from muninn.reads.values import Trend, TrendSeries
 
@@ -25,6 +26,10 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "/api/v1/regressions": ("metric", "limit", ANY_LABEL),
     "/api/v1/latest": (*_CHOICE, "silent", "limit", ANY_LABEL),
 }
+# Parameters that may be given several times.
+REPEATED: Mapping[str, tuple[str, ...]] = {"/api/v1/latest": ("metric",)}
+# Of one question for latest values.
+MAX_METRICS = 100
 
 
 def answer(reads: Reads, path: str, query: QueryParams) -> Any:
@@ -121,7 +126,28 @@ def _regressions(reads: Reads, query: QueryParams) -> Any:
 
 def _latest(reads: Reads, query: QueryParams) -> Any:
     silent_us = parse_span_us(query.get("silent") or "5m", "silent")
-    return reads.latest(_metric(query), _labels(query), _window(reads, query, "-24h"), silent_us, _limit(query, 1000))
+    metrics = [metric for metric in map(str.strip, query.getlist("metric")) if metric] or [_metric(query)]
+    if len(metrics) > MAX_METRICS:
+        raise Invalid(f"metric: at most {MAX_METRICS} may be asked for at once", "metric")
+    window, limit = _window(reads, query, "-24h"), _limit(query, 1000)
+    found = [_latest_body(one) for one in reads.latest_of(metrics, _labels(query), window, silent_us, limit)]
+    return found[0] if len(found) == 1 else {"metrics": found}
+
+
+def _latest_body(found: Latest) -> dict[str, Any]:
+    columns = zip(found.keys, found.at_ms.tolist(), found.value.tolist(), strict=True)
+    return {
+        "metric": found.metric,
+        "unit": found.unit,
+        "since_ms": found.since_ms,
+        "until_ms": found.until_ms,
+        "series": [
+            {"key": key, "at_ms": at_ms, "value": value, "state": "silent" if place < found.silent else "ok"}
+            for place, (key, at_ms, value) in enumerate(columns)
+        ],
+        "silent": found.silent,
+        "truncated": found.truncated,
+    }
 
 
 def _metric(query: QueryParams) -> str:

@@ -12,13 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from muninn.clock import HOUR_US, MINUTE_US
+from muninn.clock import HOUR_US
 from muninn.model import Window
-from muninn.model.window import as_us
 from muninn.reads import arrays
 from muninn.reads.asking import Asker
 from muninn.reads.quantiles import grouped
-from muninn.reads.steps import RAW
+from muninn.store.arrays import received as received_array
 
 P95 = 0.95
 Ints = NDArray[np.int64]
@@ -28,8 +27,6 @@ Sketches = Literal["none", "open", "all"]
 # A bucket as it is sent.
 WORDS = 6
 BYTES = 8 * WORDS
-# Of a number of minutes since 1970, until 2225.
-_MINUTE_BITS = 27
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,32 +101,55 @@ class Merged:
         return np.clip(self.total / self.count, self.low, self.high)
 
 
-def read(ask: Asker, resolution: str, series: list[int], window: Window, sketches: Sketches) -> Points:
-    """The buckets of a window of whole ones, up to this second.
+@dataclass(frozen=True)
+class Piece:
+    """A window of whole buckets of one resolution, but for those in the hours that begin at `without_us`."""
+
+    resolution: str
+    window: Window
+    without_us: tuple[int, ...] = ()
+
+    def holds(self, at_us: Ints) -> NDArray[np.bool_]:
+        """Which buckets belong to it."""
+        inside: NDArray[np.bool_] = (at_us >= self.window.since_us) & (at_us < self.window.until_us)
+        return inside & ~np.isin(at_us // HOUR_US * HOUR_US, self.without_us) if self.without_us else inside
+
+
+def read(ask: Asker, pieces: Sequence[Piece], series: list[int], sketches: Sketches) -> Points:
+    """The buckets of some windows, up to this second, in one question.
 
     sketches: "none", "all", or "open": of those buckets alone whose p95 is not there already.
     """
-    limits = {"since": window.since, "until": window.until}
-    rows = (
-        ask.fetch("reads_points", resolution=resolution, series=series, sketches=sketches, **limits) if series else []
-    )
-    found = _columns(rows)
-    inside = (found.at_us >= window.since_us) & (found.at_us < window.until_us)
-    return found if inside.all() else found.take(inside)
+    rows = ask.fetch("reads_points", series=series, sketches=sketches, **asked(pieces)) if series and pieces else []
+    return received(rows, pieces)
 
 
-def edges(ask: Asker, resolution: str, series: list[int], hours: list[datetime], sketches: Sketches) -> Points:
-    """The buckets ("raw": the samples) of some hours."""
-    if resolution == RAW:
-        return _columns(ask.fetch("reads_edges_raw", series=series, hours=hours))
-    found = _columns(ask.fetch("reads_edges", resolution=resolution, series=series, hours=hours, sketches=sketches))
-    # What is packed comes in whole spans, so that hours may bring each other's buckets.
-    starts_us = np.array([as_us(hour) for hour in hours])
-    found = found.take(np.isin(found.at_us // HOUR_US * HOUR_US, starts_us))
-    if resolution != "5min":  # a span of minutes lies within an hour
-        return found
-    _, first = np.unique((found.series << _MINUTE_BITS) + found.at_us // MINUTE_US, return_index=True)
-    return found.take(np.sort(first))
+def asked(pieces: Sequence[Piece]) -> dict[str, object]:
+    """The parameters of a query for pieces."""
+    return {
+        "resolutions": [piece.resolution for piece in pieces],
+        "since": [piece.window.since for piece in pieces],
+        "until": [piece.window.until for piece in pieces],
+    }
+
+
+def raw(ask: Asker, series: list[int], hours: list[datetime]) -> Points:
+    """The samples of some hours, each as a bucket."""
+    return _joined([_points(row) for row in ask.fetch("reads_edges_raw", series=series, hours=hours)])
+
+
+def received(rows: Sequence[Any], pieces: Sequence[Piece]) -> Points:
+    """What read_points() gave, each row of its piece (from 1): packed buckets come in whole spans."""
+    found = []
+    for row in rows:
+        some = _points(row)
+        inside = pieces[row.piece - 1].holds(some.at_us)
+        found.append(some if inside.all() else some.take(inside))
+    return _joined(found)
+
+
+def _joined(some: list[Points]) -> Points:
+    return some[0] if len(some) == 1 else Points.concat([_NONE, *some])
 
 
 def words(sent: bytes) -> Ints:
@@ -137,27 +157,31 @@ def words(sent: bytes) -> Ints:
     return np.frombuffer(sent, ">i8").astype(np.int64).reshape(-1, WORDS)
 
 
-def _columns(rows: list[Any]) -> Points:
-    found = words(b"".join(row.points for row in rows))
-    held = np.fromiter((len(row.points) for row in rows), np.int64, len(rows)) // BYTES
-    lengths = [_lengths(row.sketch_length, count) for row, count in zip(rows, held, strict=True)]
-    bins = [arrays.joined_int64s(row.sketch, some) for row, some in zip(rows, lengths, strict=True) if row.sketch]
+def series_of(row: Any) -> Ints:
+    """int64[n]: the series of each bucket of a row."""
+    series = received_array(row.series, np.int32).astype(np.int64)
+    return series if row.bytes_each is None else np.repeat(series, received_array(row.bytes_each, np.int32) // BYTES)
+
+
+def _points(row: Any) -> Points:
+    found = words(row.points)
     figures = found.view(np.float64)
+    lengths = np.zeros(len(found), np.int64) if row.sketch_length is None else arrays.int64s(row.sketch_length)
     return Points(
-        np.repeat(np.fromiter((row.series_id for row in rows), np.int64, len(rows)), held),
+        series_of(row),
         found[:, 0] + arrays.POSTGRES_EPOCH_US,
         found[:, 1],
         figures[:, 2],
         figures[:, 3],
         figures[:, 4],
         figures[:, 5],
-        np.concatenate([*lengths, np.empty(0, np.int64)]),
-        np.concatenate([*bins, np.empty(0, np.int64)]),
+        lengths,
+        np.empty(0, np.int64) if row.sketch is None else arrays.joined_int64s(row.sketch, lengths),
     )
 
 
-def _lengths(sent: bytes | None, count: int) -> Ints:
-    return np.zeros(count, np.int64) if sent is None else arrays.int64s(sent)
+_EMPTY, _EMPTY_FIGURES = np.empty(0, np.int64), np.empty(0, np.float64)
+_NONE = Points(_EMPTY, _EMPTY, _EMPTY, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY, _EMPTY)
 
 
 def merge(points: Points, group: Ints, step_us: Ints) -> Merged:

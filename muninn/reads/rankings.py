@@ -5,7 +5,11 @@ Instants leave as epoch milliseconds (`_ms`); a figure that is not known is None
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from muninn.model import SeriesKey
 from muninn.reads.values import Trend
@@ -124,17 +128,29 @@ class LatestValue:
     state: Literal["ok", "silent"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Latest:
-    """Newest values of the series that sent something in the window; silent ones first, each part by key.
+    """Newest samples of the n series that sent something in the window; silent ones first, each part by key.
 
-    silent: how many there are; truncated: how many match in all, where that is more than are here.
+    at_ms: int64[n]. value: float64[n]. truncated: how many match in all, where that is more than n. silent: how many of
+    all that match are older than was asked for; they are the first ones.
     """
 
     metric: str
     unit: str
     since_ms: int
     until_ms: int
-    series: tuple[LatestValue, ...]
+    keys: tuple[SeriesKey, ...]
+    at_ms: NDArray[np.int64]
+    value: NDArray[np.float64]
     silent: int
     truncated: int | None
+
+    @cached_property
+    def series(self) -> tuple[LatestValue, ...]:
+        """One value a series, for who wants them one by one."""
+        columns = zip(self.keys, self.at_ms.tolist(), self.value.tolist(), strict=True)
+        return tuple(
+            LatestValue(key, at_ms, value, "silent" if place < self.silent else "ok")
+            for place, (key, at_ms, value) in enumerate(columns)
+        )

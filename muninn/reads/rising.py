@@ -22,7 +22,7 @@ from muninn.reads import arrays, tiers
 from muninn.reads.asking import Asker
 from muninn.reads.points import Floats, Ints
 from muninn.reads.series import choose
-from muninn.reads.steps import RAW, Kept, plan
+from muninn.reads.steps import RAW, Kept, pieces, plan
 from muninn.reads.trend import Question
 from muninn.reads.values import Trend, TrendSeries
 
@@ -103,27 +103,6 @@ def _with_rate(series: TrendSeries, risen: RisingSeries | None) -> TrendSeries:
         _, places, of_risen = np.intersect1d(series.at_ms, risen.at_ms, assume_unique=True, return_indices=True)
         rate[places] = risen.rate[of_risen]
     return replace(series, rate=rate)
-
-
-def pieces(window: Window, coarsest: str) -> list[tuple[str, Window]]:
-    """The window cut into whole buckets, none coarser than asked for, and samples at both ends; in order of time."""
-    levels = [(RAW, 1), *((each.name, each.width_us) for each in RESOLUTIONS)]
-    allowed = levels[: [name for name, _ in levels].index(coarsest) + 1]
-    return [piece for piece in _cut(window, allowed) if piece[1].length_us]
-
-
-def _cut(window: Window, levels: Sequence[tuple[str, int]]) -> Iterator[tuple[str, Window]]:
-    name, width_us = levels[-1]
-    since_us = -(-window.since_us // width_us) * width_us
-    until_us = window.until_us // width_us * width_us
-    if len(levels) == 1:
-        yield name, window
-    elif since_us >= until_us:
-        yield from _cut(window, levels[:-1])
-    else:
-        yield from _cut(Window(window.since_us, since_us), levels[:-1])
-        yield name, Window(since_us, until_us)
-        yield from _cut(Window(until_us, window.until_us), levels[:-1])
 
 
 def _readable(window: Window, now_us: int, kept: Kept) -> Window:

@@ -1,18 +1,25 @@
 """Which series a question is about: metric and label filter to series ids and keys.
 
-Belongs here: selection, its limit, and what to say of an unknown metric. Does not: their samples.
+Belongs here: selection, its limit, and what to say of an unknown metric. Does not: what their buckets mean (points).
 """
 
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
+import numpy as np
 import orjson
 
 from muninn.errors import Invalid
 from muninn.model import SeriesKey, Window
+from muninn.reads import arrays, points
 from muninn.reads.asking import Asker
+from muninn.reads.known import Ordered
+from muninn.reads.points import Piece, Points, Sketches
 from muninn.reads.values import UnknownMetric
+from muninn.store.arrays import received
 
 # What stands beside the labels and is filtered by the same way.
 RESERVED = ("source_agent_id", "instance_id")
@@ -47,39 +54,89 @@ def choose(
 
     Invalid where `max_series` is not from 1 to `at_most`; UnknownMetric where no series has that name.
     """
-    if not 1 <= max_series <= at_most:
-        raise Invalid(f"max_series must be from 1 to {at_most}", "max_series")
-    rows = ask.fetch(
-        "reads_series", metric=metric, since=window.since, max_series=max_series, **filters(metric, labels)
-    )
-    if not rows:
-        check_known(ask, metric)
-    keys = {row.series_id: SeriesKey.of(metric, row.tags, row.source_agent_id, row.instance_id) for row in rows}
-    return Chosen(keys, rows[0].matching if rows else 0)
+    wanted = Wanted((metric,), labels, window, max_series, at_most)
+    return choose_points(ask, wanted, (), "none")[0][metric]
 
 
-def choose_each(
-    ask: Asker, metrics: Sequence[str], labels: Mapping[str, str] | None, window: Window, max_series: int
-) -> dict[str, Chosen]:
-    """The series of several metrics at once, at most `max_series` of each; a metric that nobody sends has none."""
-    if not 1 <= max_series <= MAX_SERIES:
-        raise Invalid(f"max_series must be from 1 to {MAX_SERIES}", "max_series")
-    for metric in metrics:
+@dataclass(frozen=True)
+class Wanted:
+    """Series of some metrics that have sent something since the window began, at most `max_series` of each.
+
+    at_most: what `max_series` may be.
+    """
+
+    metrics: Sequence[str]
+    labels: Mapping[str, str] | None
+    window: Window
+    max_series: int
+    at_most: int = MAX_SERIES
+
+
+def choose_points(
+    ask: Asker, wanted: Wanted, pieces: Sequence[Piece], sketches: Sketches, most: int = MAX_MERGED
+) -> tuple[dict[str, Chosen], Points]:
+    """The chosen series of each metric, and their buckets: one question, or two where not all that match are wanted.
+
+    most: of more series than that no buckets are read. Invalid where `max_series` is out of bounds; UnknownMetric
+    where it is one metric, and no series has that name.
+    """
+    if not 1 <= wanted.max_series <= wanted.at_most:
+        raise Invalid(f"max_series must be from 1 to {wanted.at_most}", "max_series")
+    for metric in wanted.metrics:
         check_text(metric, "metric")
+    some = {"metrics": list(wanted.metrics), **filters("", wanted.labels)}
+    at_once = min(most, wanted.max_series)
+    head, *rows = ask.fetch(
+        "reads_chosen", alive_since=wanted.window.since, most=at_once, sketches=sketches, **some, **points.asked(pieces)
+    )
+    count = (len(head.series) - arrays.HEADER_BYTES) // 8
+    if count <= 0 and len(wanted.metrics) == 1:
+        check_known(ask, wanted.metrics[0])
+    chosen = _first_by_key(ask, wanted) if count > MAX_MERGED else _first_of(in_order(ask, head), wanted)
+    if count <= at_once:
+        return chosen, points.received(rows, pieces)
+    ids = [ident for each in chosen.values() for ident in each.keys]
+    return chosen, points.read(ask, pieces if len(ids) <= most else (), ids, sketches)
+
+
+def in_order(ask: Asker, row: Any) -> Ordered:
+    """The series whose ids are in a row, by metric and key."""
+
+    def find() -> Ordered:
+        sent = received(row.series, np.int32)
+        rows = ask.fetch("reads_series_in_order", series=sent)
+        ids = np.array([each.series_id for each in rows], np.int64)
+        keys = tuple(SeriesKey.of(each.metric_name, each.tags, each.source_agent_id, each.instance_id) for each in rows)
+        return Ordered(ids, np.searchsorted(sent, ids), keys)
+
+    return ask.known.of(row.edition, row.series, find)
+
+
+def _first_of(ordered: Ordered, wanted: Wanted) -> dict[str, Chosen]:
+    found = {}
+    for metric in wanted.metrics:
+        keys = ordered.each.get(metric, {})
+        some = keys if len(keys) <= wanted.max_series else dict(islice(keys.items(), wanted.max_series))
+        found[metric] = Chosen(some, len(keys))
+    return found
+
+
+def _first_by_key(ask: Asker, wanted: Wanted) -> dict[str, Chosen]:
+    """Where too many match to be sent: the server puts them in order."""
     rows = ask.fetch(
         "reads_series_of_metrics",
-        metrics=list(metrics),
-        since=window.since,
-        max_series=max_series,
-        **filters("", labels),
+        metrics=list(wanted.metrics),
+        since=wanted.window.since,
+        max_series=wanted.max_series,
+        **filters("", wanted.labels),
     )
-    keys: dict[str, dict[int, SeriesKey]] = {metric: {} for metric in metrics}
-    matching = dict.fromkeys(metrics, 0)
+    keys: dict[str, dict[int, SeriesKey]] = {metric: {} for metric in wanted.metrics}
+    matching = dict.fromkeys(wanted.metrics, 0)
     for row in rows:
         key = SeriesKey.of(row.metric_name, row.tags, row.source_agent_id, row.instance_id)
         keys[row.metric_name][row.series_id] = key
         matching[row.metric_name] = row.matching
-    return {metric: Chosen(keys[metric], matching[metric]) for metric in metrics}
+    return {metric: Chosen(keys[metric], matching[metric]) for metric in wanted.metrics}
 
 
 def filters(metric: str, labels: Mapping[str, str] | None) -> dict[str, str | None]:

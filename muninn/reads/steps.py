@@ -3,7 +3,7 @@
 Belongs here: the arithmetic of ranges, steps and the point budget. Does not: SQL, time texts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from muninn.clock import DAY_US, MINUTE_US, SECOND_US
@@ -92,6 +92,27 @@ def _coarsest_that_divides(step_us: int, since_us: int, now_us: int, kept: Kept)
     """Rollups merge exactly, so the widest buckets that make up a step give the same answer for less."""
     whole = [name for name, width in _WIDTHS_WITH_RAW if step_us % width == 0]
     return next((name for name in reversed(whole) if kept.reaches(name, since_us, now_us)), whole[-1])
+
+
+def pieces(window: Window, coarsest: str) -> list[tuple[str, Window]]:
+    """The window cut into whole buckets, none coarser than asked for, and samples at both ends; in order of time."""
+    levels = [(RAW, 1), *((each.name, each.width_us) for each in RESOLUTIONS)]
+    allowed = levels[: [name for name, _ in levels].index(coarsest) + 1]
+    return [piece for piece in _whole(window, allowed) if piece[1].length_us]
+
+
+def _whole(window: Window, levels: Sequence[tuple[str, int]]) -> Iterator[tuple[str, Window]]:
+    name, width_us = levels[-1]
+    since_us = -(-window.since_us // width_us) * width_us
+    until_us = window.until_us // width_us * width_us
+    if len(levels) == 1:
+        yield name, window
+    elif since_us >= until_us:
+        yield from _whole(window, levels[:-1])
+    else:
+        yield from _whole(Window(window.since_us, since_us), levels[:-1])
+        yield name, Window(since_us, until_us)
+        yield from _whole(Window(until_us, window.until_us), levels[:-1])
 
 
 _WIDTHS = {resolution.name: resolution.width_us for resolution in RESOLUTIONS}

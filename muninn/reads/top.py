@@ -14,9 +14,9 @@ from muninn.errors import Invalid
 from muninn.model import Window
 from muninn.reads import growth, spans
 from muninn.reads.asking import Asker
-from muninn.reads.points import Floats, Merged
+from muninn.reads.points import Floats, Merged, Sketches
 from muninn.reads.rankings import FIGURES, Figure, Ranked, Top
-from muninn.reads.series import MAX_MERGED, choose, grouped_by
+from muninn.reads.series import MAX_MERGED, Wanted, choose_points, grouped_by
 from muninn.reads.steps import Kept
 
 MAX_TOP = 1000
@@ -48,10 +48,16 @@ def top(ask: Asker, question: Question, now_us: int, kept: Kept) -> Top:
     if not 1 <= question.limit <= MAX_TOP:
         raise Invalid(f"limit: must be from 1 to {MAX_TOP}", "limit")
     window = question.window.aligned(MINUTE_US)
-    chosen = choose(ask, question.metric, question.labels, window, MAX_MERGED, at_most=MAX_MERGED)
-    groups = grouped_by(chosen, question.metric, question.by)
     bounds = (window.since_us, window.until_us)
-    merged = spans.read(ask, groups.of, bounds, now_us, kept, p95=figure == "p95")
+    planned = spans.plan(bounds, now_us, kept)
+    sketches: Sketches = "all" if figure == "p95" else "none"
+    most = spans.most_series(planned, bounds) if figure == "p95" else MAX_MERGED
+    wanted = Wanted((question.metric,), question.labels, window, MAX_MERGED, MAX_MERGED)
+    every, found = choose_points(ask, wanted, spans.pieces(planned, bounds), sketches, most)
+    chosen = every[question.metric]
+    spans.check_size(len(chosen.keys), planned, bounds, sketches)
+    groups = grouped_by(chosen, question.metric, question.by)
+    merged = spans.merged(found, groups.of, bounds)
     if figure == "rate":
         value = growth.rates(ask, groups.of, bounds, now_us, kept, len(groups.keys))[merged.group, 0]
     else:

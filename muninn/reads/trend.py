@@ -16,8 +16,8 @@ from muninn.clock import DAY_US
 from muninn.model import RESOLUTIONS, SeriesKey, Window
 from muninn.reads import arrays, points, spans, tiers, zones
 from muninn.reads.asking import Asker
-from muninn.reads.points import Merged
-from muninn.reads.series import MAX_MERGED, MAX_SERIES, Chosen, Groups, choose, choose_each, grouped_by
+from muninn.reads.points import Merged, Piece, Points
+from muninn.reads.series import MAX_MERGED, MAX_SERIES, Chosen, Groups, Wanted, choose_points, grouped_by
 from muninn.reads.steps import RAW, Kept, Plan, plan
 from muninn.reads.values import Trend, TrendSeries
 from muninn.reads.zones import Period
@@ -43,22 +43,25 @@ class Question:
 def trend(ask: Asker, question: Question, now_us: int, kept: Kept) -> Trend:
     """Answer it; UnknownMetric, Invalid, Unavailable."""
     planned = plan(question.window, question.step_us, question.max_points, now_us, kept, raw=question.by is None)
-    chosen = _chosen(ask, question, planned.window)
-    groups = grouped_by(chosen, question.metric, question.by)
     if planned.resolution == RAW:
-        series = _of_samples(ask, planned, groups, now_us)
+        chosen = _chosen(ask, question, planned.window)
+        series = _of_samples(ask, planned, grouped_by(chosen, question.metric, None), now_us)
     else:
-        series = _of_buckets(ask, planned, groups, question)
+        wanted = _wanted(question, (question.metric,), planned.window)
+        every, found = choose_points(ask, wanted, _pieces(planned), _sketches(planned, question))
+        chosen = every[question.metric]
+        series = _of_buckets(found, planned, grouped_by(chosen, question.metric, question.by), question)
     return _told(question, planned.window, planned.step_us, planned.resolution, series, chosen)
 
 
 def trends(ask: Asker, metrics: Sequence[str], question: Question, now_us: int, kept: Kept) -> list[Trend]:
-    """The same of several metrics, in two queries however many there are; a metric that nobody sends has no series."""
+    """The same of several metrics, in one query or two however many; one that nobody sends has no series."""
     planned = plan(question.window, question.step_us, question.max_points, now_us, kept, raw=False)
-    chosen = choose_each(ask, metrics, question.labels, planned.window, question.max_series)
+    wanted = _wanted(question, metrics, planned.window)
+    chosen, found = choose_points(ask, wanted, _pieces(planned), _sketches(planned, question))
     every = {ident: key for one in chosen.values() for ident, key in one.keys.items()}
     groups = Groups({ident: place for place, ident in enumerate(every)}, tuple(every.values()))
-    series = _of_buckets(ask, planned, groups, question)
+    series = _of_buckets(found, planned, groups, question)
     return [
         _told(
             replace(question, metric=metric),
@@ -85,11 +88,15 @@ def calendar(ask: Asker, question: Question, period: Period, tz: ZoneInfo, now_u
     return _told(question, window, _NOMINAL_US[period], source, series, chosen)
 
 
-def _chosen(ask: Asker, question: Question, window: Window) -> Chosen:
+def _wanted(question: Question, metrics: Sequence[str], window: Window) -> Wanted:
     merged = question.by is not None
     at_most = MAX_MERGED if merged else MAX_SERIES
-    max_series = at_most if merged else question.max_series
-    return choose(ask, question.metric, question.labels, window, max_series, at_most=at_most)
+    return Wanted(metrics, question.labels, window, at_most if merged else question.max_series, at_most)
+
+
+def _chosen(ask: Asker, question: Question, window: Window) -> Chosen:
+    wanted = _wanted(question, (question.metric,), window)
+    return choose_points(ask, wanted, (), "none")[0][question.metric]
 
 
 def _told(
@@ -127,11 +134,17 @@ def _sampled(key: SeriesKey, row: Any) -> TrendSeries:
     return TrendSeries(key, arrays.instants_us(row.at) // 1000, mean, low, high, arrays.float64s(row.p95_value), count)
 
 
-def _of_buckets(ask: Asker, planned: Plan, groups: Groups, question: Question) -> list[TrendSeries]:
+def _pieces(planned: Plan) -> tuple[Piece, ...]:
+    return (Piece(planned.resolution, planned.window),)
+
+
+def _sketches(planned: Plan, question: Question) -> points.Sketches:
     # A bucket that is a step of one series by itself has its p95 packed with it.
     own = question.by is None and planned.step_us == _WIDTHS_US[planned.resolution]
-    sketches: points.Sketches = "none" if not question.p95 else "open" if own else "all"
-    found = points.read(ask, planned.resolution, list(groups.of), planned.window, sketches)
+    return "none" if not question.p95 else "open" if own else "all"
+
+
+def _of_buckets(found: Points, planned: Plan, groups: Groups, question: Question) -> list[TrendSeries]:
     merged = points.merge(found, found.labelled(groups.of), found.at_us // planned.step_us * planned.step_us)
     return _cut(merged, groups, merged.at_us, question)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
+from select import POLLIN, poll
 from types import TracebackType
 from typing import Any
 
@@ -203,7 +204,7 @@ class Database:
             max_size=self._pool_size,
             open=True,
             configure=self._configure,
-            check=ConnectionPool.check_connection,  # a restarted server is met here, not in the middle of a query
+            check=_check,  # a restarted server is met here, not in the middle of a query
             timeout=self._connect_timeout_s,
             name=self._application_name,
         )
@@ -280,6 +281,14 @@ def engine_of(license: str | None, *, natively_partitioned: bool) -> str:
             " plain PostgreSQL. The community edition (timescaledb.license = 'timescale') has them"
         )
     return "postgres"
+
+
+def _check(connection: psycopg.Connection[Any]) -> None:
+    """OperationalError where the server is gone: it has then closed the connection, which needs no question to see."""
+    waiting = poll()
+    waiting.register(connection.fileno(), POLLIN)
+    if waiting.poll(0):
+        ConnectionPool.check_connection(connection)
 
 
 def _statement_timeout(seconds: float) -> sql.Composed:

@@ -83,93 +83,103 @@ begin
   end if;
 end $$;
 
--- The points of some series over a window of whole buckets, up to this second; several rows a series, each in order of
--- time, and none overlapping another. Above its watermark a resolution continues with finer buckets.
+-- The points of some series over a window of whole buckets, up to this second; several rows, none overlapping another,
+-- each in order of series and time. Above its watermark a resolution continues with finer buckets.
+-- series: an id for each point, or, where bytes_each is given, for each stretch of so many bytes of points.
 -- sketches: 'none': packed where possible, p95 of a bucket that is not packed is NaN. 'open': likewise, with the
 -- sketches of what is not packed. 'all': nothing packed, with all sketches.
 -- Each statement is planned once a session, for any window: partitions that a window does not need are left out when it
 -- runs, and all of them see one instant.
-create or replace function read_points(
+drop function if exists read_points(text, int4[], timestamptz, timestamptz, text);
+create function read_points(
   resolution text, ids int4[], since timestamptz, until timestamptz, sketches text
-) returns table (series_id int4, points bytea, sketch_length bytea, sketch bytea)
+) returns table (series bytea, bytes_each bytea, points bytea, sketch_length bytea, sketch bytea)
 language plpgsql stable parallel safe set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   none bool := sketches = 'none';
   start timestamptz := since;
   stop timestamptz;
-  marks timestamptz[] := (select array_agg(watermark order by width) from rollup_state);
   -- By level: 1 is a minute, 4 is a day. Beside 'none' only the asked level's own buckets may be packed: a step of
   -- several needs their sketches.
-  packed timestamptz[] := (
-    select array_agg(case when sketches <> 'all' and (none or state.resolution = read_points.resolution)
-                          then coalesce(packed_until, 'epoch') else 'epoch' end order by width)
-    from rollup_state state left join packed_state using (resolution));
-  level int := (select count(*) from rollup_state where width <=
-                 (select width from rollup_state state where state.resolution = read_points.resolution));
+  marks timestamptz[];
+  packed timestamptz[];
+  level int := array_position(array['1min', '5min', '1hour', '1day'], resolution);
 begin
+  select array_agg(watermark order by width),
+         array_agg(case when sketches <> 'all' and (none or state.resolution = read_points.resolution)
+                        then coalesce(packed_until, 'epoch') else 'epoch' end order by width)
+    into marks, packed
+    from rollup_state state left join packed_state using (resolution);
   if level = 4 and start < least(until, marks[4]) then
     stop := least(until, marks[4]);
     return query
-      select r.series_id,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
-             array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
-             string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
-      from rollup_1day r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
+      select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                        order by series_id, bucket),
+             array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+             string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+      from rollup_1day r where r.series_id = any(ids) and bucket >= start and bucket < stop;
     start := stop;
   end if;
   if level >= 3 and start < least(until, packed[3]) then
     stop := least(until, packed[3]);
     return query
-      select p.series_id, string_agg(p.points, '' order by p.since), null::bytea, null::bytea
-      from packed_1hour p where p.series_id = any(ids) and p.since > start - interval '24 hours' and p.since < stop
-      group by p.series_id;
+      select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+             array_send(array_agg(length(p.points) order by p.series_id, p.since)),
+             string_agg(p.points, '' order by p.series_id, p.since), null::bytea, null::bytea
+      from packed_1hour p where p.series_id = any(ids) and p.since > start - interval '24 hours' and p.since < stop;
     start := stop;
   end if;
   if level >= 3 and start < least(until, marks[3]) then
     stop := least(until, marks[3]);
     return query
-      select r.series_id,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
-             array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
-             string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
-      from rollup_1hour r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
+      select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                        order by series_id, bucket),
+             array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+             string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+      from rollup_1hour r where r.series_id = any(ids) and bucket >= start and bucket < stop;
     start := stop;
   end if;
   if level >= 2 and start < least(until, packed[2]) then
     stop := least(until, packed[2]);
     return query
-      select p.series_id, string_agg(p.points, '' order by p.since), null::bytea, null::bytea
-      from packed_5min p where p.series_id = any(ids) and p.since > start - interval '3 hours' and p.since < stop
-      group by p.series_id;
+      select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+             array_send(array_agg(length(p.points) order by p.series_id, p.since)),
+             string_agg(p.points, '' order by p.series_id, p.since), null::bytea, null::bytea
+      from packed_5min p where p.series_id = any(ids) and p.since > start - interval '3 hours' and p.since < stop;
     start := stop;
   end if;
   if level >= 2 and start < least(until, marks[2]) then
     stop := least(until, marks[2]);
     return query
-      select r.series_id,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
-             array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
-             string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
-      from rollup_5min r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
+      select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                        order by series_id, bucket),
+             array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+             string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+      from rollup_5min r where r.series_id = any(ids) and bucket >= start and bucket < stop;
     start := stop;
   end if;
   if start < least(until, packed[1]) then
     stop := least(until, packed[1]);
     return query
-      select p.series_id, string_agg(p.points, '' order by p.since), null::bytea, null::bytea
-      from packed_1min p where p.series_id = any(ids) and p.since > start - interval '15 minutes' and p.since < stop
-      group by p.series_id;
+      select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+             array_send(array_agg(length(p.points) order by p.series_id, p.since)),
+             string_agg(p.points, '' order by p.series_id, p.since), null::bytea, null::bytea
+      from packed_1min p where p.series_id = any(ids) and p.since > start - interval '15 minutes' and p.since < stop;
     start := stop;
   end if;
   if start < least(until, marks[1]) then
     stop := least(until, marks[1]);
     return query
-      select r.series_id,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
-             array_send(array_agg(cardinality(r.sketch)::int8 order by bucket) filter (where not none)),
-             string_agg(array_send(r.sketch), '' order by bucket) filter (where not none)
-      from rollup_1min r where r.series_id = any(ids) and bucket >= start and bucket < stop group by r.series_id;
+      select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                        order by series_id, bucket),
+             array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+             string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+      from rollup_1min r where r.series_id = any(ids) and bucket >= start and bucket < stop;
     start := stop;
   end if;
   if start < until then
@@ -184,11 +194,12 @@ begin
         from raw_samples raw where raw.series_id = any(ids) and at >= start and at < until
         group by 1, 2
       )
-      select live.series_id,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), '' order by bucket),
-             array_send(array_agg(cardinality(live.sketch)::int8 order by bucket) filter (where not none)),
-             string_agg(array_send(live.sketch), '' order by bucket) filter (where not none)
-      from live group by live.series_id;
+      select array_send(array_agg(series_id order by series_id, bucket)), null::bytea,
+             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                        order by series_id, bucket),
+             array_send(array_agg(cardinality(live.sketch)::int8 order by series_id, bucket) filter (where not none)),
+             string_agg(array_send(live.sketch), '' order by series_id, bucket) filter (where not none)
+      from live;
   end if;
 end $$;
 
@@ -207,7 +218,7 @@ begin
   if start < least(until, packed) then
     stop := least(until, packed);
     return query
-      select array_send(array_agg(p.series_id::int8)), array_send(array_agg(length(p.points)::int8)),
+      select array_send(array_agg(p.series_id)), array_send(array_agg(length(p.points))),
              string_agg(p.points, ''::bytea)
       from packed_1min p where p.since > start - interval '15 minutes' and p.since < stop;
     start := stop;
@@ -215,7 +226,7 @@ begin
   if start < least(until, mark) then
     stop := least(until, mark);
     return query
-      select array_send(array_agg(series_id::int8)), null::bytea,
+      select array_send(array_agg(series_id)), null::bytea,
              string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''::bytea)
       from rollup_1min where bucket >= start and bucket < stop;
     start := stop;
@@ -229,7 +240,7 @@ begin
                max(coalesce(max_value, value)) as max_value
         from raw_samples where at >= start and at < until group by 1, 2
       )
-      select array_send(array_agg(series_id::int8)), null::bytea,
+      select array_send(array_agg(series_id)), null::bytea,
              string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''::bytea)
       from live;
   end if;

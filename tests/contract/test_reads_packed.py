@@ -86,7 +86,7 @@ def check(store: stores.Postgres) -> None:
             step = [
                 points.merge(found, found.series, found.at_us // resolution.width_us * resolution.width_us)
                 for sketches in ("open", "all")
-                for found in [points.read(ask(store), resolution.name, series, window, sketches)]
+                for found in [points.read(ask(store), [points.Piece(resolution.name, window)], series, sketches)]
             ]
             for column in ("group", "at_us", "count", "low", "high"):
                 np.testing.assert_array_equal(getattr(step[0], column), getattr(step[1], column))

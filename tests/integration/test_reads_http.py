@@ -222,6 +222,14 @@ def test_the_latest_values_are_listed(get: Get) -> None:
     assert found["silent"] == 0
 
 
+def test_the_latest_values_of_several_metrics_are_one_answer(get: Get) -> None:
+    found = body(get("/api/v1/latest", metric=["cpu_busy_pct", "requests_total"]))
+    assert [one["metric"] for one in found["metrics"]] == ["cpu_busy_pct", "requests_total"]
+    assert found["metrics"][0] == body(get("/api/v1/latest", metric="cpu_busy_pct"))
+    assert get("/api/v1/trend", metric=["cpu_busy_pct", "requests_total"]).status_code == 400
+    assert get("/api/v1/latest", metric=["cpu_busy_pct"] * 101).status_code == 400
+
+
 def test_regressions_need_a_baseline(get: Get) -> None:
     found = body(get("/api/v1/regressions"))
     assert (found["judged"], found["unjudged"], found["series"]) == (0, 3, [])

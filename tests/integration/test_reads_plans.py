@@ -125,11 +125,15 @@ def statements_within(
             yield json.loads(plan)["Plan"]
 
 
+def points_of(resolution: str, since: datetime, sketches: str) -> dict[str, object]:
+    """The parameters of a question for points of three series up to the end."""
+    return {**COMMON, "resolutions": [resolution], "since": [since], "until": [UNTIL], "sketches": sketches}
+
+
 def read_by(connection: psycopg.Connection[Any], resolution: str, hours: float, sketches: str) -> set[tuple[str, str]]:
     """(kind of node, table without its day) of everything that a question for points reads."""
     since = datetime.fromtimestamp((UNTIL - timedelta(hours=hours)).timestamp() // 3600 * 3600, UTC)
-    params = {**COMMON, "resolution": resolution, "since": since, "until": UNTIL, "sketches": sketches}
-    plans = list(statements_within(connection, "reads_points", params))
+    plans = list(statements_within(connection, "reads_points", points_of(resolution, since, sketches)))
     return {(kind, re.sub(r"_\d{8}$", "", table)) for plan in plans for kind, table in scans(plan)}
 
 
@@ -168,16 +172,37 @@ def test_the_fleet_is_compared_by_what_is_packed_of_the_last_hour(loaded_day: ps
     assert "Seq Scan" not in {kind for kind, table in found if table not in _HELPERS}
 
 
+CHOSEN_TABLES = {"series", "latest_samples"}
+CHOSEN = {"metrics": ["metric_1"], "tags": "{}", "source_agent_id": None, "instance_id": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "tables"),
+    [
+        (
+            "reads_chosen",
+            {**points_of("1min", UNTIL - timedelta(hours=1), "none"), "alive_since": UNTIL, "most": 50},
+            {"series", "latest_samples", "packed_1min", "rollup_1min", "raw_samples"},
+        ),
+        ("reads_latest_values", {"since": UNTIL - timedelta(days=1), "until": UNTIL + timedelta(1)}, CHOSEN_TABLES),
+    ],
+)
+def test_series_are_chosen_and_read_in_one_question(
+    loaded_day: psycopg.Connection[Any], name: str, params: dict[str, object], tables: set[str]
+) -> None:
+    plans = list(statements_within(loaded_day, name, {**params, **CHOSEN}))
+    found = {(kind, re.sub(r"_\d{8}$", "", table)) for plan in plans for kind, table in scans(plan)}
+    assert {table for _, table in found} - _HELPERS - {"rollup_1min"} == tables - {"rollup_1min"}
+    large = {"packed_1min", "rollup_1min", "raw_samples"}
+    assert {kind for kind, table in found if table in large} & {"Seq Scan"} == set()
+
+
 def test_packed_points_are_planned_once_for_every_window(loaded_day: psycopg.Connection[Any]) -> None:
     """A generic plan leaves partitions out when it runs: with a year of them each question reads its own day's."""
     loaded_day.execute("select store_ensure_partitions('rollup_1min', %s, %s)", (UNTIL - timedelta(days=40), UNTIL))
     found = read_by(loaded_day, "1min", 3.0, "all")
     assert ("Index Scan", "rollup_1min") in found
-    plans = statements_within(
-        loaded_day,
-        "reads_points",
-        {**COMMON, "resolution": "1min", "since": UNTIL - timedelta(hours=3), "until": UNTIL, "sketches": "all"},
-    )
+    plans = statements_within(loaded_day, "reads_points", points_of("1min", UNTIL - timedelta(hours=3), "all"))
     read = {table for plan in plans for _, table in scans(plan) if table.startswith("rollup_1min")}
     assert read == {"rollup_1min_20261120"}
 

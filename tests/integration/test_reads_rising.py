@@ -14,7 +14,7 @@ from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from muninn.errors import Invalid
 from muninn.model import RESOLUTIONS, SampleBatch, SeriesKey, Window
 from muninn.reads import RisingSeries
-from muninn.reads.rising import pieces
+from muninn.reads.steps import pieces
 
 NOW_US = 1_800_000_000 * SECOND_US // DAY_US * DAY_US + 15 * HOUR_US + 40 * MINUTE_US + 17 * SECOND_US
 SINCE_US = NOW_US - 50 * HOUR_US
