@@ -3,6 +3,7 @@
 Belongs here: reading those records, and a window's samples from the files. Does not: making files (cold_export).
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,10 +114,25 @@ def located(folder: Path, file: File) -> Path:
     return path
 
 
-def read_day(folder: Path, day: Day, series: NDArray[np.int32] | None = None, window: Window | None = None) -> Columns:
-    """Samples of the day's files, of some series or a window only; Unavailable where a file can not be read."""
+def groups_of(source: Database | Transaction, series: Sequence[int]) -> set[str]:
+    """The metric groups whose files these series are in."""
+    return {row.metric_group for row in source.fetch("cold_groups_of", series=list(series))}
+
+
+def read_day(
+    folder: Path,
+    day: Day,
+    series: NDArray[np.int32] | None = None,
+    window: Window | None = None,
+    groups: Collection[str] | None = None,
+) -> Columns:
+    """Samples of the day's files, of some series or a window only; Unavailable where a file can not be read.
+
+    groups: those of the series; files of other metric groups are not opened.
+    """
+    files = [file for file in day.raw if groups is None or file.metric_group in groups]
     try:
-        parts = [cold_file.read(located(folder, file), series, window) for file in day.raw]
+        parts = [cold_file.read(located(folder, file), series, window) for file in files]
     except Invalid as error:
         raise Unavailable(str(error)) from error
     return cold_file.concat(parts).sorted()

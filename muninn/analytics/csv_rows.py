@@ -18,6 +18,7 @@ SERIES = {
     "tags": "json",
     "source_agent_id": "varchar",
     "instance_id": "varchar",
+    "metric_group": "varchar",
 }
 # In the order of sql/queries/store_copy_out_<resolution>.sql.
 ROLLUP = {

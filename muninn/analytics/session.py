@@ -50,6 +50,8 @@ def connect(
     """
     session = duckdb.connect(str(path) if path else ":memory:")
     session.execute("set timezone = 'UTC'")
+    # Files never change under their names: what is known of one holds for the next question.
+    session.execute("set parquet_metadata_cache = true")
     session.execute(_script("010_tables"))
     with tempfile.TemporaryDirectory() as temporary, database.snapshot() as transaction:
         filling = _Filling(session, transaction, window, Path(temporary), progress or _silent)
@@ -159,11 +161,14 @@ class _Filling:
 def _unite(session: duckdb.DuckDBPyConnection, tiers: _Tiers, *, whole: bool) -> None:
     """Make `raw_samples` and `rollup_<resolution>`: views over files and tables, or (whole) tables of all of it."""
     made = "table" if whole else "view"
-    sources = {"raw_samples": (RAW, "hot_samples", f'"at", series_id, {_VALUE} as value', '"at"')}
+    # A join over metric_group has DuckDB leave the files of other groups closed.
+    sample = f'"at", series_id, {_VALUE} as value, metric_group'
+    sources = {"raw_samples": (RAW, "hot_samples", sample, '"at"')}
     for each in RESOLUTIONS:
         sources[f"rollup_{each.name}"] = (each.name, f"hot_{each.name}", "* exclude (day, metric_group)", "bucket")
     for name, (content, hot, chosen, column) in sources.items():
-        united = f"from {hot}"
+        grouped = "hot_samples.*, metric_group from hot_samples join series using (series_id)"
+        united = f"select {grouped}" if content == RAW else f"from {hot}"
         if paths := tiers.paths(content):
             listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
             united += (

@@ -12,9 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from muninn.analytics.cold_file import Columns
 from muninn.clock import HOUR_US
 from muninn.model import Window
-from muninn.reads import arrays
+from muninn.numerics import sketch
+from muninn.reads import arrays, tiers
 from muninn.reads.asking import Asker
 from muninn.reads.quantiles import grouped
 from muninn.store.arrays import received as received_array
@@ -134,8 +136,11 @@ def asked(pieces: Sequence[Piece]) -> dict[str, object]:
 
 
 def raw(ask: Asker, series: list[int], hours: list[datetime]) -> Points:
-    """The samples of some hours, each as a bucket."""
-    return _joined([_points(row) for row in ask.fetch("reads_edges_raw", series=series, hours=hours)])
+    """The samples of some hours, each as a bucket, in whichever tier they are."""
+    cold, hot = tiers.hours(ask, series, hours)
+    rows = ask.fetch("reads_edges_raw", series=series, hours=hot) if hot else []
+    found = _joined([_points(row) for row in rows])
+    return found if cold is None else Points.concat([found, of_samples(cold)])
 
 
 def received(rows: Sequence[Any], pieces: Sequence[Piece]) -> Points:
@@ -150,6 +155,22 @@ def received(rows: Sequence[Any], pieces: Sequence[Piece]) -> Points:
 
 def _joined(some: list[Points]) -> Points:
     return some[0] if len(some) == 1 else Points.concat([_NONE, *some])
+
+
+def of_samples(found: Columns) -> Points:
+    """Each sample as a bucket, with its sketch."""
+    count, lengths = np.ones(len(found), np.int64), np.ones(len(found), np.int64)
+    low, high = found.value.copy(), found.value.copy()
+    bins = (sketch.key_of(found.value) << 32) + 1
+    if (some := found.distributions) is not None:
+        count[some.rows], low[some.rows], high[some.rows] = some.count, some.low, some.high
+        lengths[some.rows] = some.lengths
+        of_one, bins = bins, np.empty(int(lengths.sum()), np.int64)
+        many = np.repeat(np.isin(np.arange(len(found)), some.rows), lengths)
+        bins[many], bins[~many] = some.bins, np.delete(of_one, some.rows)
+    unknown = np.full(len(found), np.nan)
+    series = found.series_id.astype(np.int64)
+    return Points(series, found.at_us, count, found.value * count, low, high, unknown, lengths, bins)
 
 
 def words(sent: bytes) -> Ints:

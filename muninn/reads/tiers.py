@@ -6,6 +6,7 @@ in the database.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from muninn.analytics import cold_file, cold_records
 from muninn.analytics.cold_export import columns_of
 from muninn.analytics.cold_file import Columns
-from muninn.clock import DAY_US
+from muninn.clock import DAY_US, HOUR_US
 from muninn.model import Window
+from muninn.model.window import as_us
 from muninn.numerics import sketch
 from muninn.reads.asking import Asker
 
@@ -32,19 +34,37 @@ def samples(ask: Asker, series: Sequence[int], window: Window, now_us: int) -> C
     folder = ask.cold_folder
     if folder is None or not series or window.since_us >= now_us // DAY_US * DAY_US:
         return None
-    whole = window.aligned(DAY_US)
-    if not ask.fetch("cold_moved_days", since_us=window.since_us, until_us=window.until_us):
-        return None
+    return _united(ask, folder, series, window) if _moved_days(ask, window) else None
+
+
+def hours(ask: Asker, series: Sequence[int], starts: Sequence[datetime]) -> tuple[Columns | None, list[datetime]]:
+    """The samples of those of some hours whose days left the database, of both tiers; and the other hours."""
+    folder = ask.cold_folder
+    if folder is None or not series or not starts:
+        return None, list(starts)
+    moved = _moved_days(ask, Window(as_us(min(starts)), as_us(max(starts)) + HOUR_US))
+    cold = [start for start in starts if as_us(start) // DAY_US * DAY_US in moved]
+    if not cold:
+        return None, list(starts)
+    of_each = [_united(ask, folder, series, Window(as_us(start), as_us(start) + HOUR_US)) for start in cold]
+    return cold_file.concat(of_each), [start for start in starts if start not in cold]
+
+
+def _moved_days(ask: Asker, window: Window) -> set[int]:
+    found = ask.fetch("cold_moved_days", since_us=window.since_us, until_us=window.until_us)
+    return {row.day_us for row in found}
+
+
+def _united(ask: Asker, folder: Path, series: Sequence[int], window: Window) -> Columns:
+    """What the files of moved days say, and over it what the database has; only files that may hold it are opened."""
     wanted = np.array(sorted(series), np.int32)
     with ask.database.snapshot() as transaction:
-        days = [day for day in cold_records.days(transaction, whole) if day.moved_us is not None]
+        found = cold_records.days(transaction, window.aligned(DAY_US))
+        groups = cold_records.groups_of(transaction, series)
         rows = transaction.fetch("reads_samples", series=list(series), since=window.since, until=window.until)
-    cold = [_of_day(folder, day, wanted, window) for day in days]
+    days = [day for day in found if day.moved_us is not None]
+    cold = [cold_records.read_day(folder, day, wanted, window, groups) for day in days]
     return cold_file.overlaid(cold_file.concat(cold), cold_file.concat(list(columns_of(iter(rows)))))
-
-
-def _of_day(folder: Path, day: cold_records.Day, wanted: NDArray[np.int32], window: Window) -> Columns:
-    return cold_records.read_day(folder, day, wanted, window)
 
 
 def by_series(found: Columns) -> Iterator[tuple[int, Ints, Floats]]:
@@ -56,7 +76,7 @@ def by_series(found: Columns) -> Iterator[tuple[int, Ints, Floats]]:
 def parts(found: Columns) -> Iterator[tuple[int, Columns]]:
     """The samples of each series in order."""
     starts = np.flatnonzero(np.diff(found.series_id, prepend=-1))
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(found)], strict=True):
+    for start, end in zip(starts.tolist(), np.append(starts[1:], len(found))[: len(starts)].tolist(), strict=True):
         yield int(found.series_id[start]), found.take(np.arange(start, end))
 
 

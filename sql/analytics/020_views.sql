@@ -1,7 +1,7 @@
 -- The names and columns of PostgreSQL; `sketch` and `counter` are for the macros.
 create view performance_metrics as
 select "at" as timestamp, metric_name, value as metric_value, tags, source_agent_id, instance_id
-from raw_samples join series using (series_id);
+from raw_samples join series using (series_id, metric_group);
 
 create view metrics_1min as
 select bucket, metric_name, tags, source_agent_id, instance_id,

@@ -97,6 +97,27 @@ def test_a_question_about_a_day_reads_the_rows_of_that_day(tier: Cold, view: str
     assert ((2, 8) if view == "performance_metrics" else (1, 4)) in scanned
 
 
+def opened(session: duckdb.DuckDBPyConnection, text: str) -> set[tuple[str, str]]:
+    """(content, metric group) of every file that a statement opens."""
+    session.execute("call enable_logging('FileSystem')")
+    session.execute("call truncate_duckdb_logs()")
+    session.execute(text).fetchall()
+    found = session.execute("select path from duckdb_logs_parsed('FileSystem') where op = 'OPEN'").fetchall()
+    session.execute("call disable_logging()")
+    parts = [path.split("/") for (path,) in found if path.endswith(".parquet")]
+    return {(content, group.removeprefix("metric_group=")) for *_, content, _, group, _ in parts}
+
+
+def test_a_question_about_a_metric_opens_no_file_of_another_group(tier: Cold) -> None:
+    tier.night()
+    with connect(tier.store.database, WINDOW, folder=tier.settings.cold_folder) as session:
+        asked = "select sum(metric_value) from performance_metrics where metric_name = 'memory_used_bytes'"
+        first = ("raw", "cpu")  # the first file of all tells the columns
+        assert opened(session, asked) - {first} == {("raw", "memory")}
+        assert opened(session, "select sum(metric_value) from performance_metrics") == {first, ("raw", "memory")}
+        assert opened(session, "select sum(sum_value) from metrics_1hour") == {("1hour", "all")}
+
+
 def test_growth_of_counters_is_exact_over_resets_buckets_and_tiers(tier: Cold) -> None:
     start = TODAY - 6 * DAY_US + 2 * HOUR_US
     # Resets inside a bucket, between buckets, and between days in different tiers.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import made_distributions
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import stores
 from cold import CPU, TODAY, Cold, Rows
@@ -12,6 +13,7 @@ from cold import CPU, TODAY, Cold, Rows
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from muninn.errors import Unavailable
 from muninn.model import SeriesKey, Window
+from muninn.model.window import as_datetime
 from muninn.reads import Reads, Trend
 from muninn.rollups import refresh
 
@@ -82,6 +84,15 @@ def test_thirty_days_have_no_seam_and_are_the_same_before_and_after_days_leave(t
     assert np.allclose(series.avg, [np.mean(expected[at]) for at in sorted(expected)])
 
 
+def test_a_window_of_a_day_in_files_without_samples_has_none(tier: Cold) -> None:
+    tier.night()
+    asking, noon = reads(tier), TODAY - 10 * DAY_US + 12 * HOUR_US
+    window = Window(noon, noon + 10 * MINUTE_US)
+    for found in (asking.trend("cpu_busy_pct", window), asking.recent("cpu_busy_pct", None, window)):
+        assert found.series == ()
+    assert asking.rising("cpu_busy_pct", window).series == ()
+
+
 def test_late_samples_of_a_day_in_files_are_seen_at_once(tier: Cold) -> None:
     tier.night()
     day = TODAY - 20 * DAY_US
@@ -120,3 +131,32 @@ def test_distributions_count_as_their_values_in_files_too(tier: Cold) -> None:
     tier.refresh()  # puts rows back: they and those of the files are the same samples
     (series,) = asking.trend("latency_ms", window, 30 * SECOND_US).series
     assert series.count.sum() == 20 * 40 + 4
+
+
+def test_a_question_opens_the_files_of_its_days_and_metrics_alone(tier: Cold, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [(SeriesKey.of(metric, {"host": "a"}), at, value) for metric in ("memory_used_bytes", "requests_total")
+              for _, at, value in samples()]  # fmt: skip
+    tier.load(others)
+    tier.refresh()
+    tier.night()
+    opened: list[str] = []
+
+    class Counted(pq.ParquetFile):
+        def __init__(self, path: Path):
+            opened.append(str(path.relative_to(tier.settings.cold_folder)))
+            super().__init__(path)
+
+    monkeypatch.setattr(pq, "ParquetFile", Counted)
+    asking, day = reads(tier), TODAY - 10 * DAY_US
+    assert asking.trend("cpu_busy_pct", Window(day, day + 10 * MINUTE_US), 20 * SECOND_US).series
+    (only,) = opened
+    assert only.split("/")[1:4] == ["raw", f"day={as_datetime(day):%Y-%m-%d}", "metric_group=cpu"]
+    opened.clear()
+    asking.recent("memory_used_bytes", None, Window(day - 10 * MINUTE_US, day + 10 * MINUTE_US))
+    assert sorted(path.split("/")[2:4] for path in opened) == [
+        [f"day={as_datetime(each):%Y-%m-%d}", "metric_group=memory"] for each in (day - DAY_US, day)
+    ]
+    opened.clear()
+    asking.trend("cpu_busy_pct", Window(day, TODAY), HOUR_US)
+    asking.recent("cpu_busy_pct", None, Window(TODAY, TODAY + 10 * MINUTE_US))
+    assert opened == [], "rollups and today are in the database"
