@@ -107,11 +107,13 @@ def assert_growth(asking: Reads) -> None:
         assert series.increase.sum() == pytest.approx(grown, rel=1e-12)
 
 
-def assert_spans(ask: Asker) -> None:
+def assert_spans(tier: Cold) -> None:
     """Spans that begin and end amid minutes: their edges are samples, from files and from rows."""
     bounds = [SINCE, AMID_COLD, TODAY - 5 * DAY_US, AMID_HOT, UNTIL]
-    ident = ask.fetch("reads_series", metric="cpu_busy_pct", since=Window(SINCE, UNTIL).since, max_series=1, tags="{}",
-                      source_agent_id=None, instance_id=None)[0].series_id  # fmt: skip
+    (ident,) = tier.store.connection.execute(
+        "select series_id from series where metric_name = 'cpu_busy_pct'"
+    ).fetchone()
+    ask = Asker(tier.store.database, Meter(), tier.store.clock, tier.settings.cold_folder)
     merged = spans.read(ask, {ident: 0}, bounds, TODAY + 12 * HOUR_US, Kept(), p95=True)
     assert merged.at_us.tolist() == [0, 1, 2, 3]
     for place, (since_us, until_us) in enumerate(itertools.pairwise(bounds)):
@@ -145,7 +147,6 @@ def assert_samples(asking: Reads) -> None:
 def test_thirty_days_over_all_tiers_are_one_series(tier: Cold) -> None:
     database, folder = tier.store.database, tier.settings.cold_folder
     asking = Reads(database, clock=tier.store.clock, cold_folder=folder)
-    ask = Asker(database, Meter(), tier.store.clock, folder)
     before = tier.in_database()
     for moved in (False, True):
         if moved:
@@ -153,6 +154,6 @@ def test_thirty_days_over_all_tiers_are_one_series(tier: Cold) -> None:
             assert tier.in_database() == before - 2 * len(SAMPLES.filter(pl.col("at") < MOVED_BEFORE))
         assert_trend(asking)
         assert_growth(asking)
-        assert_spans(ask)
+        assert_spans(tier)
         assert_local_days(asking)
         assert_samples(asking)
