@@ -55,13 +55,14 @@ class Points:
     @classmethod
     def concat(cls, some: Sequence["Points"]) -> "Points":
         """All of them, one after the other."""
-        return cls(*(np.concatenate([getattr(each, field.name) for each in some]) for field in fields(cls)))
+        return cls(*(np.concatenate([getattr(each, name) for each in some]) for name in _COLUMNS))
 
     def labelled(self, groups: Mapping[int, int]) -> Ints:
         """int64[n]: the group of each bucket's series."""
-        ids = np.array(sorted(groups), np.int64)
-        numbers = np.array([groups[int(ident)] for ident in ids], np.int64)
-        return numbers[np.searchsorted(ids, self.series)] if len(ids) else np.empty(0, np.int64)
+        ids = np.fromiter(groups.keys(), np.int64, len(groups))
+        numbers = np.fromiter(groups.values(), np.int64, len(groups))
+        order = np.argsort(ids)
+        return numbers[order][np.searchsorted(ids, self.series, sorter=order)] if len(ids) else ids
 
     def take(self, order: NDArray[np.intp] | NDArray[np.bool_]) -> "Points":
         """The buckets at these places."""
@@ -148,7 +149,7 @@ def received(rows: Sequence[Any], pieces: Sequence[Piece]) -> Points:
     found = []
     for row in rows:
         some = _points(row)
-        inside = pieces[row.piece - 1].holds(some.at_us)
+        inside = pieces[row.piece - 1].holds(some.at_us) & (some.at_us >= row.from_us)
         found.append(some if inside.all() else some.take(inside))
     return _joined(found)
 
@@ -201,6 +202,7 @@ def _points(row: Any) -> Points:
     )
 
 
+_COLUMNS = tuple(field.name for field in fields(Points))
 _EMPTY, _EMPTY_FIGURES = np.empty(0, np.int64), np.empty(0, np.float64)
 _NONE = Points(_EMPTY, _EMPTY, _EMPTY, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY, _EMPTY)
 
@@ -208,12 +210,17 @@ _NONE = Points(_EMPTY, _EMPTY, _EMPTY, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FI
 def merge(points: Points, group: Ints, step_us: Ints) -> Merged:
     """The buckets merged by group and step (int64[n] each); p95 is right where one bucket or sketches make a step."""
     place = np.lexsort((step_us, group))
-    if not (place[1:] > place[:-1]).all():
+    if (place[1:] < place[:-1]).any():
         points, group, step_us = points.take(place), group[place], step_us[place]
     if not len(points):
-        none, nothing = np.empty(0, np.int64), np.empty(0, np.float64)
-        return Merged(none, none, none, nothing, nothing, nothing, nothing)
-    starts = np.flatnonzero((np.diff(group, prepend=group[0] - 1) != 0) | (np.diff(step_us, prepend=step_us[0]) != 0))
+        return Merged(_EMPTY, _EMPTY, _EMPTY, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES)
+    begins = np.empty(len(group), np.bool_)
+    begins[0] = True
+    np.not_equal(group[1:], group[:-1], out=begins[1:])
+    begins[1:] |= step_us[1:] != step_us[:-1]
+    if begins.all() and not len(points.bins):  # each bucket is a step by itself, with what it needs
+        return Merged(group, step_us, points.count, points.total, points.low, points.high, points.p95)
+    starts = np.flatnonzero(begins)
     merged = Merged(
         group[starts],
         step_us[starts],

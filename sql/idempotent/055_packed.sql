@@ -1,4 +1,4 @@
--- Packed buckets: made of rollup rows once a span is refreshed whole, made anew when a late sample changes them, read
+-- Packed buckets: made of rollup rows once they are refreshed, made anew when a late sample changes them, read
 -- by read_points() together with what is not packed yet.
 
 -- One bucket as eight-byte words, big-endian: bucket (microseconds since 2000), sample_count, sum_value, min_value,
@@ -10,33 +10,43 @@ language sql immutable parallel safe as
 $$ select timestamptz_send(bucket) || int8send(sample_count) || float8send(sum_value) || float8send(min_value)
           || float8send(max_value) || float8send(p95) $$;
 
--- Make the packed rows of one resolution over whole spans anew, of some series or (null) of all.
-create or replace procedure packed_fill(resolution text, since timestamptz, until timestamptz, series_ids int4[])
+-- Pack the buckets of one resolution over a window, of some series or (null) of all: what a row holds already stands
+-- before them.
+create or replace procedure packed_add(resolution text, since timestamptz, until timestamptz, series_ids int4[])
 language plpgsql set work_mem = '64MB' as $$
 declare
-  span interval := (select state.span from packed_state state where state.resolution = packed_fill.resolution);
+  span interval := (select state.span from packed_state state where state.resolution = packed_add.resolution);
   -- So that sorting stays in memory however long the window is.
   slice interval := greatest(span, interval '1 hour');
   start timestamptz := since;
   mine text := case when series_ids is null then '' else ' and series_id = any($3)' end;
 begin
-  execute format('delete from %I where since >= $1 and since < $2', 'packed_' || resolution) || mine
-    using since, until, series_ids;
   while start < until loop
     execute format($sql$
-      insert into %I (since, series_id, points)
+      insert into %I as packed (since, series_id, points)
       select date_bin(%L, bucket, 'epoch'::timestamptz), series_id,
              string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value,
                                      sketch_quantile(sketch, 0.95, min_value, max_value)), '' order by bucket)
-      from %I where bucket >= $1 and bucket < $2 %s group by 1, 2$sql$,
+      from %I where bucket >= $1 and bucket < $2 %s group by 1, 2
+      on conflict (series_id, since) do update set points = packed.points || excluded.points$sql$,
       'packed_' || resolution, span, 'rollup_' || resolution, mine)
       using start, least(start + slice, until), series_ids;
     start := start + slice;
   end loop;
 end $$;
 
--- Pack every span that ends at or before its watermark; nothing is done before a span is whole. A table without rows
--- has nothing to pack before its watermark.
+-- Make the packed rows of one resolution anew, from the beginning of a span on.
+create or replace procedure packed_fill(resolution text, since timestamptz, until timestamptz, series_ids int4[])
+language plpgsql as $$
+begin
+  execute format('delete from %I where since >= $1 and since < $2', 'packed_' || resolution)
+    || case when series_ids is null then '' else ' and series_id = any($3)' end
+    using since, until, series_ids;
+  call packed_add(resolution, since, until, series_ids);
+end $$;
+
+-- Pack what ends at or before its watermark, a step at a time. A table without rows has nothing to pack before its
+-- watermark.
 create or replace procedure packed_extend()
 language plpgsql as $$
 declare
@@ -44,16 +54,16 @@ declare
   start timestamptz;
 begin
   for one in
-    select state.resolution, packed_until, date_bin(span, watermark, 'epoch'::timestamptz) as target, span
+    select state.resolution, packed_until, date_bin(step, watermark, 'epoch'::timestamptz) as target, span
     from packed_state state join rollup_state using (resolution)
-    where packed_until < date_bin(span, watermark, 'epoch'::timestamptz)
+    where packed_until < date_bin(step, watermark, 'epoch'::timestamptz)
   loop
     start := one.packed_until;
     if start = 'epoch' then
       execute format('select date_bin(%L, min(bucket), ''epoch''::timestamptz) from %I',
                      one.span, 'rollup_' || one.resolution) into start;
     end if;
-    call packed_fill(one.resolution, coalesce(start, one.target), one.target, null);
+    call packed_add(one.resolution, coalesce(start, one.target), one.target, null);
     update packed_state set packed_until = one.target where resolution = one.resolution;
   end loop;
 end $$;
@@ -83,8 +93,9 @@ begin
   end if;
 end $$;
 
--- The points of some series over a window of whole buckets, up to this second; several rows, none overlapping another,
--- each in order of series and time. Above its watermark a resolution continues with finer buckets.
+-- The points of some series over a window of whole buckets, up to this second; several rows, each in order of series and
+-- time. Above its watermark a resolution continues with finer buckets. Packed buckets come in whole spans: what begins
+-- before `from_us` or outside the window does not count.
 -- series: an id for each point, or, where bytes_each is given, for each stretch of so many bytes of points.
 -- sketches: 'none': packed where possible, p95 of a bucket that is not packed is NaN. 'open': likewise, with the
 -- sketches of what is not packed. 'all': nothing packed, with all sketches.
@@ -93,7 +104,7 @@ end $$;
 drop function if exists read_points(text, int4[], timestamptz, timestamptz, text);
 create function read_points(
   resolution text, ids int4[], since timestamptz, until timestamptz, sketches text
-) returns table (series bytea, bytes_each bytea, points bytea, sketch_length bytea, sketch bytea)
+) returns table (from_us int8, series bytea, bytes_each bytea, points bytea, sketch_length bytea, sketch bytea)
 language plpgsql stable parallel safe set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
@@ -114,7 +125,7 @@ begin
   if level = 4 and start < least(until, marks[4]) then
     stop := least(until, marks[4]);
     return query
-      select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+      select epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
              string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
                         order by series_id, bucket),
              array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
@@ -125,7 +136,7 @@ begin
   if level >= 3 and start < least(until, packed[3]) then
     stop := least(until, packed[3]);
     return query
-      select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+      select epoch_us(start), array_send(array_agg(p.series_id order by p.series_id, p.since)),
              array_send(array_agg(length(p.points) order by p.series_id, p.since)),
              string_agg(p.points, '' order by p.series_id, p.since), null::bytea, null::bytea
       from packed_1hour p where p.series_id = any(ids) and p.since > start - interval '24 hours' and p.since < stop;
@@ -134,7 +145,7 @@ begin
   if level >= 3 and start < least(until, marks[3]) then
     stop := least(until, marks[3]);
     return query
-      select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+      select epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
              string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
                         order by series_id, bucket),
              array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
@@ -145,7 +156,7 @@ begin
   if level >= 2 and start < least(until, packed[2]) then
     stop := least(until, packed[2]);
     return query
-      select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+      select epoch_us(start), array_send(array_agg(p.series_id order by p.series_id, p.since)),
              array_send(array_agg(length(p.points) order by p.series_id, p.since)),
              string_agg(p.points, '' order by p.series_id, p.since), null::bytea, null::bytea
       from packed_5min p where p.series_id = any(ids) and p.since > start - interval '3 hours' and p.since < stop;
@@ -154,7 +165,7 @@ begin
   if level >= 2 and start < least(until, marks[2]) then
     stop := least(until, marks[2]);
     return query
-      select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+      select epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
              string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
                         order by series_id, bucket),
              array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
@@ -165,7 +176,7 @@ begin
   if start < least(until, packed[1]) then
     stop := least(until, packed[1]);
     return query
-      select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+      select epoch_us(start), array_send(array_agg(p.series_id order by p.series_id, p.since)),
              array_send(array_agg(length(p.points) order by p.series_id, p.since)),
              string_agg(p.points, '' order by p.series_id, p.since), null::bytea, null::bytea
       from packed_1min p where p.series_id = any(ids) and p.since > start - interval '15 minutes' and p.since < stop;
@@ -174,7 +185,7 @@ begin
   if start < least(until, marks[1]) then
     stop := least(until, marks[1]);
     return query
-      select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+      select epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
              string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
                         order by series_id, bucket),
              array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
@@ -194,7 +205,7 @@ begin
         from raw_samples raw where raw.series_id = any(ids) and at >= start and at < until
         group by 1, 2
       )
-      select array_send(array_agg(series_id order by series_id, bucket)), null::bytea,
+      select epoch_us(start), array_send(array_agg(series_id order by series_id, bucket)), null::bytea,
              string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
                         order by series_id, bucket),
              array_send(array_agg(cardinality(live.sketch)::int8 order by series_id, bucket) filter (where not none)),

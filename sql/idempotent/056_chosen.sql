@@ -11,10 +11,13 @@ language sql stable parallel safe as $$ select pg_relation_filenode('series'::re
 -- The first row has piece 0: in `series` the ids of all that match, in order, one more than most_chosen() at the most.
 -- Then, where there are no more than `most`, their points over each piece (from 1), a resolution and a window, as
 -- read_points() gives them.
-create or replace function read_chosen(
+drop function if exists read_chosen(text[], jsonb, text, text, timestamptz, int, text[], timestamptz[], timestamptz[], text);
+create function read_chosen(
   metrics text[], labels jsonb, agent text, instance text, alive_since timestamptz, most int,
   resolutions text[], sinces timestamptz[], untils timestamptz[], sketches text
-) returns table (piece int4, edition int8, series bytea, bytes_each bytea, points bytea, sketch_length bytea, sketch bytea)
+) returns table (
+  piece int4, edition int8, from_us int8, series bytea, bytes_each bytea, points bytea, sketch_length bytea, sketch bytea
+)
 language plpgsql stable parallel safe set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
@@ -26,7 +29,7 @@ declare
     order by s.series_id
     limit most_chosen() + 1);
 begin
-  return query select 0, series_edition(), array_send(ids), null::bytea, null::bytea, null::bytea, null::bytea;
+  return query select 0, series_edition(), null::int8, array_send(ids), null::bytea, null::bytea, null::bytea, null::bytea;
   if cardinality(ids) between 1 and most then
     for place in 1 .. cardinality(resolutions) loop
       return query

@@ -5,11 +5,15 @@
 create table packed_state (
   resolution text primary key,
   span interval not null,
+  step interval not null,
   packed_until timestamptz not null default 'epoch'
 );
+comment on column packed_state.span is 'how much one row holds once it is whole';
+comment on column packed_state.step is 'how much is added to it at once';
 comment on column packed_state.packed_until is 'what begins before it is packed, as far as there are rows';
 -- A row stays below 2 kB, where PostgreSQL would begin to compress it.
-insert into packed_state (resolution, span) values ('1min', '15 minutes'), ('5min', '3 hours'), ('1hour', '24 hours');
+insert into packed_state (resolution, span, step) values
+  ('1min', '15 minutes', '15 minutes'), ('5min', '3 hours', '30 minutes'), ('1hour', '24 hours', '1 hour');
 
 create table packed_1min (
   since timestamptz not null,
