@@ -3,11 +3,12 @@
 Belongs here: asking and shaping. Does not: Dagster events (raw, rollups), verdicts (checks).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from muninn.clock import DAY_US, HOUR_US
 from muninn.model import Window
+from muninn.model.window import as_datetime
 from muninn.store.database import Database
 from muninn.store.partitions import RAW, list_partitions
 
@@ -61,6 +62,32 @@ class LateRefresh:
     series_count: int
     loaded_us: int
     refreshed_us: int
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why partitions are recorded, in words; `late`: the refreshes of late samples that it was, if it was those."""
+
+    text: str
+    late: Sequence[LateRefresh] = ()
+
+    @property
+    def samples(self) -> int:
+        """Late samples that were folded in."""
+        return sum(each.sample_count for each in self.late)
+
+    @property
+    def series(self) -> int:
+        """Of how many series, in the refresh that had most."""
+        return max((each.series_count for each in self.late), default=0)
+
+
+def caused_by(refreshes: Sequence[LateRefresh]) -> Cause:
+    """The cause that some refreshes of late samples (at least one) are."""
+    since, hours = as_datetime(min(each.loaded_us for each in refreshes)), {each.hour_us for each in refreshes}
+    cause = Cause("", refreshes)
+    where = f"in {len(hours)} hours" if len(hours) > 1 else f"of {cause.series:,} series"
+    return Cause(f"{cause.samples:,} late samples {where}, loaded from {since:%Y-%m-%d %H:%M:%S} on", refreshes)
 
 
 def progress(database: Database) -> Progress:

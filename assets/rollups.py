@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.lineage import Counts
+from assets.lineage import Cause, Counts
 from assets.partitions import DAILY, HOURLY, day_key, hour_key, window_of
 from assets.raw import raw_samples
 from assets.resources import MuninnResource
 from muninn.analytics.cold_thaw import ColdThaw
+from muninn.clock import SECOND_US
 from muninn.model import RESOLUTIONS, Resolution
 from muninn.model.window import as_datetime
 from muninn.rollups.refresh import RefreshResult, refresh_window, state
@@ -83,19 +84,34 @@ def _rebuilt(result: RefreshResult, resolution: Resolution, watermark_us: int) -
     }
 
 
-def closed_event(resolution: Resolution, counts: Counts, cause: str) -> dg.AssetMaterialization:
-    """The refresher has these buckets of one hour or day: how many, and why now."""
+def closed_event(resolution: Resolution, counts: Counts, cause: Cause) -> dg.AssetMaterialization:
+    """The refresher has these buckets of one hour or day: how many, and why now.
+
+    late_rows: of the partition so far; cause_samples and cause_series: of this time, in figures that Dagster plots.
+    """
     key = day_key(counts.since_us) if resolution is DAY else hour_key(counts.since_us)
     rows = counts.rows.get(resolution.name, 0)
     return dg.AssetMaterialization(
         dg.AssetKey(resolution.view),
         partition=key,
-        description=f"{rows:,} rows: {cause}",
+        description=f"{rows:,} rows: {cause.text}",
         metadata={
-            "cause": dg.MetadataValue.text(cause),
+            "cause": dg.MetadataValue.text(cause.text),
+            **_of_late(cause),
             "rows": dg.MetadataValue.int(rows),
             "dagster/partition_row_count": dg.MetadataValue.int(rows),
             "samples": dg.MetadataValue.int(counts.samples.get(resolution.name, 0)),
             "late_rows": dg.MetadataValue.int(counts.late_refreshed),
         },
     )
+
+
+def _of_late(cause: Cause) -> dict[str, dg.MetadataValue]:
+    if not cause.late:
+        return {}
+    return {
+        "cause_samples": dg.MetadataValue.int(cause.samples),
+        "cause_series": dg.MetadataValue.int(cause.series),
+        "loaded_from": dg.MetadataValue.timestamp(min(each.loaded_us for each in cause.late) / SECOND_US),
+        "refreshed_at": dg.MetadataValue.timestamp(max(each.refreshed_us for each in cause.late) / SECOND_US),
+    }

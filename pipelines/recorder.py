@@ -5,7 +5,7 @@ Belongs here: which events are due, from what the database says. Does not: when 
 
 import dagster as dg
 
-from assets.lineage import Counts, counts, raw_facts
+from assets.lineage import Cause, Counts, counts, raw_facts
 from assets.partitions import day_key, hour_key
 from assets.raw import raw_event, raw_samples
 from assets.rollups import DAY, HOURS, closed_event
@@ -39,7 +39,7 @@ class Recorder:
             self._looked[hour_us] = counts(self._database, Window(hour_us, hour_us + HOUR_US), HOUR_US)[0]
         return self._looked[hour_us]
 
-    def hour(self, hour_us: int, cause: str, *, again: bool = False) -> bool:
+    def hour(self, hour_us: int, cause: Cause, *, again: bool = False) -> bool:
         """Record a closed hour where it is not recorded, its rollups `again` in any case; True if it was due."""
         key, before = hour_key(hour_us), len(self.events)
         if key not in self._known[_RAW]:
@@ -51,7 +51,7 @@ class Recorder:
                 self.events.append(closed_event(resolution, self.look(hour_us), cause))
         return len(self.events) > before
 
-    def day(self, day_us: int, cause: str, *, again: bool = False) -> bool:
+    def day(self, day_us: int, cause: Cause, *, again: bool = False) -> bool:
         """Record a closed day's rollups where they are not recorded, or `again` in any case; True if it was due."""
         if not again and day_key(day_us) in self._known[DAY.view]:
             return False

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from assets.lineage import LateRefresh, Progress, first_hour_us, late_refreshes, progress
+from assets.lineage import Cause, LateRefresh, Progress, caused_by, first_hour_us, late_refreshes, progress
 from assets.partitions import FIRST_US, day_key, hour_key, start_earlier
 from assets.resources import MuninnResource
 from muninn.clock import DAY_US, HOUR_US, Clock
@@ -47,13 +47,12 @@ def closed_hours(context: dg.SensorEvaluationContext, muninn: MuninnResource) ->
         while next_us < reached.hours_until_us and len(hours_us) < MAX_HOURS_PER_TICK:
             if hours_us and muninn.clock.monotonic() > deadline_s:
                 break
-            if recorder.hour(next_us, "the hour has closed"):
+            if recorder.hour(next_us, Cause("the hour has closed")):
                 hours_us.append(next_us)
             next_us += HOUR_US
         ended = _days(range(started_us, next_us, HOUR_US), reached)
-        days_us = [
-            day_us for day_us in ended if day_us + DAY_US <= next_us and recorder.day(day_us, "the day has closed")
-        ]
+        closed, of_day = [day_us for day_us in ended if day_us + DAY_US <= next_us], Cause("the day has closed")
+        days_us = [day_us for day_us in closed if recorder.day(day_us, of_day)]
     cursor = json.dumps({"first_us": FIRST_US, "next_us": next_us})
     if not recorder.events:
         return dg.SensorResult(skip_reason="all hours that have closed are recorded", cursor=cursor)
@@ -102,14 +101,14 @@ def late_samples(context: dg.SensorEvaluationContext, muninn: MuninnResource) ->
         hours_us = sorted({each.hour_us for each in touched})
         days_us = _days(hours_us, reached)
         for hour_us in hours_us:
-            recorder.hour(hour_us, _cause([each for each in touched if each.hour_us == hour_us]), again=True)
+            recorder.hour(hour_us, caused_by([each for each in touched if each.hour_us == hour_us]), again=True)
         for day_us in days_us:
             of_day = [each for each in touched if each.hour_us // DAY_US * DAY_US == day_us]
-            recorder.day(day_us, _cause(of_day), again=True)
+            recorder.day(day_us, caused_by(of_day), again=True)
     if not touched:
         return dg.SensorResult(skip_reason="the late samples lie in hours that are not recorded", cursor=str(seen))
     return dg.SensorResult(
-        run_requests=_verification(hours_us, days_us, f"late|{seen}", _cause(touched)),
+        run_requests=_verification(hours_us, days_us, f"late|{seen}", caused_by(touched).text),
         asset_events=recorder.events,
         cursor=str(seen),
     )
@@ -138,13 +137,6 @@ def _days(hours_us: Sequence[int], reached: Progress) -> list[int]:
     """The closed days that hold these hours."""
     days = sorted({hour_us // DAY_US * DAY_US for hour_us in hours_us})
     return [day_us for day_us in days if day_us + DAY_US <= reached.days_until_us]
-
-
-def _cause(refreshes: Sequence[LateRefresh]) -> str:
-    samples, hours = sum(each.sample_count for each in refreshes), len({each.hour_us for each in refreshes})
-    since = as_datetime(min(each.loaded_us for each in refreshes))
-    where = f"in {hours} hours" if hours > 1 else f"of {max(each.series_count for each in refreshes):,} series"
-    return f"{samples:,} late samples {where}, loaded from {since:%Y-%m-%d %H:%M:%S} on"
 
 
 def _verification(hours_us: Sequence[int], days_us: Sequence[int], key: str, cause: str) -> list[dg.RunRequest]:

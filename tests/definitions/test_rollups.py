@@ -175,13 +175,27 @@ def test_late_samples_are_recorded_with_their_cause_and_verified(world: World) -
         closed, late = world.events(view)["2025-02-03-22:00"]
         assert closed["cause"] == "the hour has closed"
         assert late["cause"].startswith("18 late samples of 3 series, loaded from ")
-        assert late["late_rows"] == 18
+        assert late["late_rows"] == late["cause_samples"] == 18
+        assert late["cause_series"] == 3
+        assert late["loaded_from"] <= late["refreshed_at"]
+        assert "cause_samples" not in closed
         assert late["samples"] == closed["samples"] + 18
         assert len(world.events(view)["2025-02-03-23:00"]) == 1
     assert [each["samples"] for each in world.events("metrics_1day")["2025-02-03"]] == [2160, 2178]
     assert len(world.events("raw_samples")["2025-02-03-22:00"]) == 1
+    assert [each.get("cause_samples") for each in world.events("metrics_1day")["2025-02-03"]] == [None, 18]
+
+    # Later ones are a cause of their own; what the partition had before stays counted.
+    world.clock.advance(600)
+    world.load(regular(hour("2025-02-03-22:00") + 9 * MINUTE_US + 1, 20, series=2))
+    world.refresh()
+    ticked = world.tick("late_samples", ticked.cursor)
+    for view in HOURLY_VIEWS:
+        again = world.events(view)["2025-02-03-22:00"][-1]
+        assert (again["cause_samples"], again["cause_series"], again["late_rows"]) == (4, 2, 22)
+        assert again["samples"] == 1080 + 22
     hours, days = ticked.run_requests
-    assert hours.tags["muninn/cause"].startswith("18 late samples")
+    assert hours.tags["muninn/cause"].startswith("4 late samples of 2 series")
     assert verdict(world.do(hours), "metrics_1min")[0]
     assert verdict(world.do(days), "metrics_1day")[0]
     assert isinstance(world.tick("late_samples", ticked.cursor), dg.SkipReason)
