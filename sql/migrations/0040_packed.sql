@@ -21,6 +21,7 @@ create table packed_1min (
   points bytea not null,
   primary key (series_id, since)
 );
-create index packed_1min_since on packed_1min (since);
+-- For a window of all series: a btree would be taken for questions about a few of them as well, and find them all.
+create index packed_1min_since on packed_1min using brin (since) with (pages_per_range = 16, autosummarize = on);
 create table packed_5min (like packed_1min including indexes);
 create table packed_1hour (like packed_1min including indexes);

@@ -88,6 +88,14 @@ def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from scans(below)
 
 
+def nodes(plan: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
+    """The nodes of a plan that read a table."""
+    if plan.get("Relation Name") == table:
+        yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below, table)
+
+
 def explain(connection: psycopg.Connection[Any], name: str) -> dict[str, Any]:
     text = f"explain (analyze, format json) {query_text(name)}"
     row = connection.execute(text.encode(), {**COMMON, **PARAMETERS[name]}).fetchone()
@@ -139,6 +147,13 @@ def read_by(connection: psycopg.Connection[Any], resolution: str, hours: float, 
 
 _HELPERS = {"rollup_state", "packed_state"}
 _HOURS = {"1min": 3.0, "5min": 12.0, "1hour": 23.0, "1day": 23.0}
+
+
+def test_packed_hours_of_few_series_come_by_series_and_not_by_time(loaded_day: psycopg.Connection[Any]) -> None:
+    """A plan for any window thinks it narrow, and would read the hours of all series for those of three."""
+    plans = statements_within(loaded_day, "reads_points", points_of("1hour", UNTIL - timedelta(hours=20), "none"))
+    found = {(node.get("Index Name"), node["Node Type"]) for plan in plans for node in nodes(plan, "packed_1hour")}
+    assert {index for index, _ in found} == {"packed_1hour_pkey"}
 
 
 @pytest.mark.parametrize("resolution", _WIDTHS)
