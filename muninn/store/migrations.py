@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muninn.errors import Misconfigured
+from muninn.store import definitions
 from muninn.store.database import SQL, Database, Transaction
+from muninn.store.definitions import UNCHANGED, Changed
 
 _MIGRATION = re.compile(r"(?P<number>\d{4})_(?P<name>\w+)(\.(?P<engine>\w+))?\.sql")
 _IDEMPOTENT = re.compile(r"\w+(\.(?P<engine>\w+))?\.sql")
@@ -35,20 +37,23 @@ class Script:
 class Planned:
     """What `migrate` would do: names of the migrations it would apply, and of the views and functions it would renew.
 
-    engine: whose files they are.
+    engine: whose files they are. changed: continuous aggregates of another definition, which are made anew, or why not.
     """
 
     engine: str
     pending: tuple[str, ...]
     renewed: tuple[str, ...]
+    changed: Changed = UNCHANGED
 
 
 @dataclass(frozen=True)
 class Migrated:
-    """What `migrate` did: names of the migrations applied now, and whether views and functions were renewed."""
+    """What `migrate` did: names of the migrations applied now, whether views and functions were renewed, and the
+    continuous aggregates that were made anew: a refresh computes them."""
 
     applied: tuple[str, ...]
     renewed: bool
+    rebuilt: tuple[str, ...] = ()
 
 
 def scripts(folder: Path, pattern: re.Pattern[str], engine: str) -> list[Script]:
@@ -62,7 +67,8 @@ def scripts(folder: Path, pattern: re.Pattern[str], engine: str) -> list[Script]
 def migrate(database: Database, folder: Path = SQL) -> Migrated:
     """Bring the schema up to this code, in one transaction; nothing happens where it is there already.
 
-    Misconfigured when an applied migration was changed since, or the database is newer than this code.
+    Misconfigured when an applied migration was changed since, the database is newer than this code, or aggregates
+    would have to be computed from samples that are gone.
     """
     engine = layout(database, folder)
     migrations = scripts(folder / "migrations", _MIGRATION, engine)
@@ -74,8 +80,13 @@ def migrate(database: Database, folder: Path = SQL) -> Migrated:
         for script in pending:
             transaction.script(script.text)
             transaction.execute("store_record_migration", name=script.name, sha256=script.sha256)
-        renewed = _renew(transaction, idempotent, force=bool(pending))
-    return Migrated(tuple(script.name for script in pending), renewed)
+        defined = definitions.hashes(script.text for script in idempotent)
+        changed = definitions.changed(transaction, defined)
+        definitions.drop(transaction, changed, folder)
+        renewed = _renew(transaction, idempotent, force=bool(pending or changed.names))
+        if renewed:
+            definitions.record(transaction, defined)
+    return Migrated(tuple(script.name for script in pending), renewed, changed.names)
 
 
 def plan(database: Database, folder: Path = SQL) -> Planned:
@@ -88,7 +99,9 @@ def plan(database: Database, folder: Path = SQL) -> Planned:
         applied = {row.name: row.sha256 for row in transaction.fetch("store_applied_migrations")} if there else {}
         pending = pending_of(migrations, applied)
         renewed = idempotent if pending or not _is_current(transaction, idempotent) else []
-    return Planned(engine, tuple(each.name for each in pending), tuple(each.name for each in renewed))
+        defined = definitions.hashes(script.text for script in idempotent)
+        changed = definitions.changed(transaction, defined) if there else UNCHANGED
+    return Planned(engine, tuple(each.name for each in pending), tuple(each.name for each in renewed), changed)
 
 
 def pending_of(migrations: list[Script], applied: dict[str, str]) -> list[Script]:

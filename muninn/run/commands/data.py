@@ -30,11 +30,17 @@ def migrate(plan: Annotated[bool, typer.Option("--plan", help="only say what wou
             print(_what_would_run(migrations.plan(database)))
             return
         done = migrations.migrate(database)
-    print("\n".join(f"applied {name}" for name in done.applied) or "The schema is up to date.")
+    lines = [f"applied {name}" for name in done.applied]
+    lines += [f"made {name} anew: the refresher computes it from samples" for name in done.rebuilt]
+    print("\n".join(lines) or "The schema is up to date.")
 
 
 def _what_would_run(planned: "Planned") -> str:
     lines = [f"would apply {name}" for name in planned.pending] + [f"would renew {name}" for name in planned.renewed]
+    if planned.changed.refusal:
+        lines.append(f"would be refused: {planned.changed.refusal}")
+    else:
+        lines += [f"would compute {name} anew from samples: its definition changed" for name in planned.changed.names]
     return "\n".join([f"engine: {planned.engine}", *(lines or ["The schema is up to date."])])
 
 

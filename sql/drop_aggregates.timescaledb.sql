@@ -1,0 +1,13 @@
+-- Before continuous aggregates are made anew: without them every view reads samples, until a refresh has closed
+-- everything again. While no refresh and no load runs.
+select pg_advisory_xact_lock(8480, 3);
+select pg_advisory_xact_lock(8480, 1);
+drop materialized view if exists rollup_1day cascade;
+drop materialized view if exists rollup_1hour cascade;
+drop materialized view if exists rollup_5min cascade;
+drop materialized view if exists rollup_1min cascade;
+truncate packed_1min, packed_5min, packed_1hour;
+update packed_state set packed_until = 'epoch';
+update rollup_state set watermark = 'epoch', refreshed_at = null;
+-- Copies of rollups in the cold tier's files are of the former definition.
+insert into cold_changes (day) select day from cold_days;

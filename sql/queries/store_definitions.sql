@@ -1,0 +1,2 @@
+-- What each continuous aggregate was made with.
+select name, sha256 from schema_aggregates

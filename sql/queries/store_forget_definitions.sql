@@ -1,0 +1,2 @@
+-- Before the definitions of now are recorded.
+delete from schema_aggregates
