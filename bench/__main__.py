@@ -14,6 +14,7 @@ RESULTS = Path(__file__).parent / "results"
 NAMES = (
     "stack",
     "ingest",
+    "scale",
     "buffer",
     "fanout",
     "queries",

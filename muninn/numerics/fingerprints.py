@@ -18,8 +18,8 @@ from muninn.model.series_set import FINGERPRINT, Fingerprints
 
 MISSING = -1
 _FIRST_SLOTS, _FIRST_KEYS = 1 << 12, 1 << 10
-# Slots a table has for each entry at the least: probes stay short.
-_ROOM = 2
+# So full a table may be: probes stay short.
+_FULL = 0.7
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -70,7 +70,7 @@ class FingerprintTable:
             grown[: self._count] = self._halves[: self._count]
             self._halves = grown
         slots = len(self._slots)
-        while count * _ROOM > slots:
+        while count > slots * _FULL:
             slots *= 2
         if slots > len(self._slots):
             self._slots = np.zeros(0, np.uint64)  # the old ones go before the new ones come

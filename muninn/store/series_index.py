@@ -17,7 +17,7 @@ from muninn.numerics.fingerprints import FingerprintTable
 from muninn.store import arrays
 from muninn.store.database import Database
 
-# About 90 bytes each with what is known of their newest samples; beyond it the memory starts anew.
+# about 80 bytes each with what is known of their newest samples; beyond it the memory starts anew.
 MAX_CACHED = 2_000_000
 # The id of a key that PostgreSQL can not hold.
 UNKEEPABLE = -1

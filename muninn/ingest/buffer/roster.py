@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from muninn.clock import Clock, SystemClock
 from muninn.errors import MuninnError
-from muninn.model.series_set import FINGERPRINT, Fingerprints
+from muninn.model.series_set import Fingerprints
 from muninn.numerics.fingerprints import FingerprintTable
 from muninn.numerics.lots import by_lot
 
@@ -24,10 +24,21 @@ log = logging.getLogger(__name__)
 
 # fingerprints V16[k] -> bool[k], whether the store has the series; MuninnError while it is away.
 Registered = Callable[[Fingerprints], NDArray[np.bool_]]
-MAX_SERIES = 2 << 20
+MAX_SERIES = 5 << 18
 _ASK_AT_ONCE = 20_000
 _MAX_ASKED = 1 << 20
 _EVERY_S = 0.5
+# What the store does not have yet will be there when the entry is loaded: it is asked about again after 1 s, 2 s, 4 s …
+_MOST_TRIES = 6
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """fingerprints: to be asked about in the `due`-th refresh, for the `tries`-th time."""
+
+    fingerprints: Fingerprints
+    due: int
+    tries: int = 1
 
 
 @dataclass
@@ -43,7 +54,8 @@ class Roster:
     epoch: str = "0"
     _known: FingerprintTable = field(default_factory=FingerprintTable)
     _asked: FingerprintTable = field(default_factory=FingerprintTable)
-    _waiting: list[Fingerprints] = field(default_factory=list)
+    _waiting: list[_Question] = field(default_factory=list)
+    _refreshes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __len__(self) -> int:
@@ -68,22 +80,30 @@ class Roster:
 
     def refresh(self) -> int:
         """Ask the store about series that went with their names; how many it knows now. MuninnError if it is away."""
+        with self._lock:
+            self._refreshes += 1
+            due = [question for question in self._waiting if question.due <= self._refreshes]
+            self._waiting = [question for question in self._waiting if question.due > self._refreshes]
+            self._asked.clear()
+            for question in self._waiting:
+                self._asked.add(question.fingerprints)
+            epoch = self.epoch
+        return sum(
+            self._ask_store(each.fingerprints[start : start + _ASK_AT_ONCE], each.tries, epoch)
+            for each in due
+            for start in range(0, len(each.fingerprints), _ASK_AT_ONCE)
+        )
+
+    def _ask_store(self, fingerprints: Fingerprints, tries: int, epoch: str) -> int:
         if self.registered is None:
             return 0
+        known = self.registered(fingerprints)
         with self._lock:
-            wanted = np.concatenate([np.empty(0, FINGERPRINT), *self._waiting])
-            epoch = self.epoch
-            self._waiting.clear()
-            self._asked.clear()
-        found = 0
-        for start in range(0, len(wanted), _ASK_AT_ONCE):
-            some = wanted[start : start + _ASK_AT_ONCE]
-            there = some[self.registered(some)]
-            found += len(there)
-            with self._lock:
-                if epoch == self.epoch:
-                    self._remember(there)
-        return found
+            if epoch == self.epoch:
+                self._remember(fingerprints[known])
+                if tries < _MOST_TRIES and not known.all():
+                    self._ask(fingerprints[~known], tries + 1)
+        return int(known.sum())
 
     def run(self, stop: threading.Event, clock: Clock | None = None) -> None:
         """Refresh twice a second until `stop`."""
@@ -94,11 +114,11 @@ class Roster:
             except MuninnError as error:
                 log.debug("names go along: %s", error)
 
-    def _ask(self, fingerprints: Fingerprints) -> None:
+    def _ask(self, fingerprints: Fingerprints, tries: int = 1) -> None:
         new = fingerprints[self._asked.find(fingerprints) < 0]
-        if len(self._asked) + len(new) <= _MAX_ASKED:
+        if len(new) and len(self._asked) + len(new) <= _MAX_ASKED:
             self._asked.add(new)
-            self._waiting.append(new)
+            self._waiting.append(_Question(new, self._refreshes + (1 if tries == 1 else 1 << (tries - 1)), tries))
 
     def _remember(self, fingerprints: Fingerprints) -> None:
         count = len(self._known)

@@ -20,7 +20,7 @@ from muninn.numerics.lots import by_lot
 
 Parse = Callable[[bytes], SeriesKey | str]
 # About 80 bytes each, however long the label sets are; beyond it a quarter of them is forgotten, by lot.
-MAX_LABEL_SETS = 2 << 20
+MAX_LABEL_SETS = 5 << 18
 # Of how many bytes of names the last are kept: those are wanted again until the store knows the series.
 _NAMES_BYTES = 8 << 20
 # So many impossible label sets are remembered with their reasons.

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 # fingerprints V16[k] -> bool[k], whether the store has the series; MuninnError while it is away.
 Registered = Callable[[Fingerprints], NDArray[np.bool_]]
-MAX_SERIES = 2 << 20
+MAX_SERIES = 5 << 18
 _MAX_ABSENT = 100_000
 _ABSENT_S, _AWAY_S = 60.0, 5.0
 _ASK_AT_ONCE = 20_000
@@ -179,6 +179,10 @@ class Gate:
 
     def _find(self, fingerprints: Fingerprints) -> tuple[NDArray[np.int32], int]:
         with self._lock:
+            if any(usage.crowded for usage in self._usage.values()):
+                for usage in self._usage.values():
+                    usage.forget()
+                self._clear()
             numbers = self._table.find(fingerprints)
             # One that is renamed takes two places.
             if len(self._table) + 2 * int((numbers < 0).sum()) > self._max_series:

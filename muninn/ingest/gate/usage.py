@@ -15,6 +15,10 @@ from muninn.model import SeriesKey
 HOUR_MINUTES = 60
 # What is remembered to name the culprit: of so many metrics or sources, so many values of a label.
 _MAX_WATCHED, _MAX_LABELS, _MAX_VALUES = 200, 64, 4096
+# And so many in all: then the search for culprits begins anew.
+_MAX_KEPT = 200_000
+# Names beyond this are a blow-up of names: what is counted here begins anew.
+_MAX_NAMES = 100_000
 _THEN_EVERY = 16
 # A group with fewer new series than this has no culprit.
 _WORTH_WATCHING = 20
@@ -33,10 +37,26 @@ class Usage:
     _told: int = 0
     _watched: Counter[int] = field(default_factory=Counter)
     _values: dict[int, dict[str, set[int]]] = field(default_factory=dict)
+    _kept: int = 0
 
     def code(self, name: str) -> int:
         """The number of a metric or source."""
         return self._codes.setdefault(name, len(self._codes))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are more names than should be remembered: forget, and judge every series anew."""
+        return len(self._codes) > _MAX_NAMES
+
+    def forget(self) -> None:
+        """Forget all names, their numbers and counts; what the store said holds on."""
+        for held in (self._codes, self._active, self._new, self._minutes, self._since, self._watched):
+            held.clear()
+        self._forget_values()
+
+    def _forget_values(self) -> None:
+        self._values.clear()
+        self._kept = 0
 
     def active(self, name: str) -> int:
         """Series that sent something within the last hour, as far as this process has seen."""
@@ -86,8 +106,8 @@ class Usage:
         if values is None:
             if self.new(name) < _WORTH_WATCHING:
                 return
-            if len(self._values) >= _MAX_WATCHED:
-                self._values.clear()
+            if len(self._values) >= _MAX_WATCHED or self._kept >= _MAX_KEPT:
+                self._forget_values()
             values = self._values.setdefault(code, {})
         for label, value in parts_of(key):
             seen = values.get(label)
@@ -95,8 +115,10 @@ class Usage:
                 if len(values) >= _MAX_LABELS:
                     continue
                 seen = values.setdefault(label, set())
-            if len(seen) < _MAX_VALUES:
+            if len(seen) < _MAX_VALUES and self._kept < _MAX_KEPT:
+                before = len(seen)
                 seen.add(hash(value))
+                self._kept += len(seen) - before
 
     def culprit(self, name: str) -> tuple[str, int]:
         """The label with the most values among the new series, and how many; ("", 0) where none stands out."""

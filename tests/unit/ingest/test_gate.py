@@ -201,6 +201,23 @@ def test_it_stays_within_its_bounds_and_right_when_it_is_full() -> None:
             assert len(house.gate._others) <= 100
 
 
+def test_a_flood_of_names_is_bounded_and_limits_hold_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("muninn.ingest.gate.usage._MAX_NAMES", 50)
+    monkeypatch.setattr("muninn.ingest.gate.usage._MAX_KEPT", 100)
+    house = House(Limits(source=Bounds(None, 500)))
+    let_in = 0
+    for turn in range(40):
+        found = house.send(series(number, f"metric_{turn}_{number}") for number in range(20))
+        let_in += len(found.batch)
+        house.stored |= {key.digest for key in found.batch.keys}
+        house.gate.take_over({"source": {"a": let_in}})
+        usage = house.gate._usage["metric"]
+        assert len(usage._codes) <= 50 + 20
+        assert usage._kept == sum(len(seen) for labels in usage._values.values() for seen in labels.values()) <= 100
+    assert let_in == 500
+    assert house.send(series(number, f"metric_0_{number}") for number in range(20)).rejected == 0
+
+
 def test_what_was_silent_for_an_hour_is_forgotten_first() -> None:
     house = House()
     house.gate._max_series = 100

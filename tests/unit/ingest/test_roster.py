@@ -44,6 +44,27 @@ def test_a_name_is_wanted_until_the_store_has_confirmed_its_series() -> None:
     assert wanting(roster, 1, 2, 3) == [False, False, True]
 
 
+def test_the_store_is_asked_again_about_what_was_still_to_be_loaded_though_nobody_sends_it_again() -> None:
+    store = Store()
+    roster = Roster(store.registered)
+    wanting(roster, 1, 2)
+    assert roster.refresh() == 0
+    wanting(roster, 2, 3)
+    store.known |= {some(1)[0].item(), some(2)[0].item()}
+    assert sum(roster.refresh() for _ in range(3)) == 2
+    assert wanting(roster, 1, 2, 3) == [False, False, True]
+    for _ in range(200):
+        roster.refresh()
+    asked = len(store.asked)
+    assert asked < 20, "less and less often"
+    for _ in range(200):
+        roster.refresh()
+    assert len(store.asked) == asked, "and then no more"
+    wanting(roster, 3)
+    roster.refresh()
+    assert len(store.asked) == asked + 1, "until it is sent again"
+
+
 def test_without_a_store_every_name_goes_along() -> None:
     roster = Roster()
     assert roster.wanting(some(1)) == (None, "0")
