@@ -43,7 +43,7 @@ from muninn.reads.memo import Memo, Patience
 from muninn.reads.rankings import Compared, Latest, Regressions, Top
 from muninn.reads.rising import Rising
 from muninn.reads.steps import Kept
-from muninn.reads.values import MetricInfo, Overview, PipelineState, Recent, Trend
+from muninn.reads.values import Health, MetricInfo, Overview, PipelineState, Recent, Trend
 from muninn.settings import Settings
 from muninn.store.database import Database
 
@@ -265,13 +265,20 @@ class Reads:
             if kept is None:
                 raise
             found, age_s = kept
-            seen = health.judge(self.clock.now_us(), self._heartbeats(), None, self._switched_off)
-            found = replace(found, health=seen)
+            found = replace(found, health=self.health())
         return replace(found, age_s=age_s)
 
     def pipeline(self, now_us: int | None = None) -> PipelineState:
         """Ingest, buffer, loader lag, rollups, partitions and programs, as they are now."""
         return pipeline.pipeline(self._ask, self._heartbeats(), self.clock.now_us() if now_us is None else now_us)
+
+    def health(self) -> Health:
+        """Every part as far as the programs tell, without asking the store: it counts as away."""
+        return health.judge(self.clock.now_us(), self._heartbeats(), None, self._switched_off)
+
+    def lag_s(self) -> float | None:
+        """How long samples wait in the buffer, as the programs tell; None where none does."""
+        return self._heartbeats().lag_s
 
     def incidents(self, window: Window, state: IncidentState = "all", most: int = 200) -> list[IncidentInfo]:
         """Incidents that were open at some time in the window, the newest first, at most so many."""

@@ -78,8 +78,7 @@ def _program(name: str, instances: Sequence[ProgramState]) -> PartHealth:
 
 
 def _buffer(heartbeats: Heartbeats) -> PartHealth:
-    # The buffer's lag grows while nobody loads; the loader's own tells of the last load only.
-    lag_s = max(heartbeats.worst("muninn_buffer_lag_s") or 0.0, heartbeats.worst("muninn_loader_lag_s") or 0.0)
+    lag_s = heartbeats.lag_s or 0.0
     reasons = (f"samples take {lag_s:.0f} s to get into the store",)
     return _by_limits("buffer", lag_s, reasons)
 

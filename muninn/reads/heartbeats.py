@@ -32,6 +32,13 @@ class Heartbeats:
         """(labels, value) of a figure, of every program that publishes it."""
         return [(labels, value) for entry in self.entries for name, labels, value in entry.metrics if name == metric]
 
+    @property
+    def lag_s(self) -> float | None:
+        """How long samples take from the buffer into the store; None where no program tells."""
+        # The buffer's lag grows while nobody loads; the loader's own tells of the last load only.
+        told = self.worst("muninn_buffer_lag_s"), self.worst("muninn_loader_lag_s")
+        return max((lag for lag in told if lag is not None), default=None)
+
     def programs(self, now_us: int) -> tuple[ProgramState, ...]:
         """Who runs, by program and instance."""
         return tuple(

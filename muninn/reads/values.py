@@ -227,3 +227,8 @@ class PipelineState:
     buffer_lag_s: float | None = None
     # False where the engine makes a partition when its first row comes.
     partitions_made_ahead: bool = True
+
+    @property
+    def waiting_s(self) -> float | None:
+        """How long samples take from the buffer into the store; None where no program tells."""
+        return max((lag for lag in (self.buffer_lag_s, self.loader_lag_s) if lag is not None), default=None)

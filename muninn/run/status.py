@@ -93,21 +93,24 @@ def _ask(part: Part, state: State, now_s: float) -> PartStatus:
     return health.part(part.name, processes, answers, now_s, address=part.address, does=part.does)
 
 
-def _figures(chosen: settings.Settings) -> tuple[tuple[PartHealth, ...], PipelineState | None]:
-    """What the reads say of lag and freshness; nothing where the store does not answer."""
+def _figures(chosen: settings.Settings) -> tuple[tuple[PartHealth, ...], Mapping[str, float]]:
+    """What the reads say of each part, and by how many seconds it is behind; without the store, what programs tell."""
     try:
         with reads.connect(chosen) as asked:
-            return asked.overview().health.parts, asked.pipeline()
+            try:
+                return asked.overview().health.parts, _lags(asked.pipeline())
+            except MuninnError as error:
+                others = tuple(part for part in asked.health().parts if part.part != "store")
+                return (PartHealth("store", "down", (str(error),)), *others), _waiting(asked.lag_s())
     except MuninnError as error:
-        return (PartHealth("store", "down", (str(error),)),), None
+        return (PartHealth("store", "down", (str(error),)),), {}
 
 
 def _with_figures(
-    found: list[PartStatus], opinions: tuple[PartHealth, ...], pipeline: PipelineState | None
+    found: list[PartStatus], opinions: tuple[PartHealth, ...], lags: Mapping[str, float]
 ) -> list[PartStatus]:
     """The programs with a second opinion and their lag, then the parts that are no programs."""
     second = {opinion.part: opinion for opinion in opinions}
-    lags = _lags(pipeline)
     programs = []
     for part in found:
         if (opinion := second.pop(part.name, None)) is not None:
@@ -120,13 +123,16 @@ def _with_figures(
     return [*programs, *others]
 
 
-def _lags(pipeline: PipelineState | None) -> dict[str, float]:
+def _lags(pipeline: PipelineState) -> dict[str, float]:
     """Seconds by which a part is behind: the buffer's oldest entry, the finest rollup, the newest sample."""
-    if pipeline is None:
-        return {}
-    found: dict[str, float | None] = {"loader": pipeline.loader_lag_s, "buffer": pipeline.loader_lag_s}
+    found: dict[str, float | None] = {**_waiting(pipeline.waiting_s)}
     if pipeline.resolutions:
         found["refresher"] = pipeline.resolutions[0].behind_s
     if pipeline.newest_sample_ms is not None:
         found["store"] = max(0.0, (pipeline.at_ms - pipeline.newest_sample_ms) / 1000)
     return {name: round(lag_s, 3) for name, lag_s in found.items() if lag_s is not None}
+
+
+def _waiting(lag_s: float | None) -> dict[str, float]:
+    """What is behind while samples wait in the buffer."""
+    return {} if lag_s is None else {"loader": round(lag_s, 3), "buffer": round(lag_s, 3)}
