@@ -42,9 +42,11 @@ KEPT = "MUNINN_BENCH_KEPT"
 
 @dataclass(frozen=True)
 class Workload:
-    """`days` up to END_US. Series number host * 10 + metric; a value is its tenths over ten."""
+    """`days` up to `end_us`. Series number host * 10 + metric; a value is its tenths over ten."""
 
     days: float = 7.0
+    end_us: int = END_US
+    hosts: int = HOSTS
 
     @cached_property
     def steps(self) -> int:
@@ -54,14 +56,14 @@ class Workload:
     @cached_property
     def start_us(self) -> int:
         """The first sample's instant."""
-        return END_US - self.steps * STEP_US
+        return self.end_us - self.steps * STEP_US
 
     @cached_property
     def keys(self) -> tuple[SeriesKey, ...]:
         """Of all series."""
         return tuple(
             SeriesKey.of(metric, {"host": f"host-{host:03d}", "region": REGIONS[host % len(REGIONS)]}, "bench", "")
-            for host in range(HOSTS)
+            for host in range(self.hosts)
             for metric in METRICS
         )
 
@@ -151,7 +153,7 @@ def fill(url: str, workload: Workload) -> Filled:
 
 def _load(database: Database, workload: Workload) -> dict[str, float]:
     """Load hour by hour, as a loader does; a thread refreshes what is loaded, as the refresher does."""
-    writer = StoreWriter(database, clock=ManualClock(END_US))
+    writer = StoreWriter(database, clock=ManualClock(workload.end_us))
     refresh.refresh_fresh(database, workload.start_us, 0.0)
     rows, load_s, refresh_s = 0, 0.0, 0.0
     with ThreadPoolExecutor(1) as refresher:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import stores
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stores import NOW_US, SETTLE_S, entry
 
@@ -141,6 +141,9 @@ def check_tables(store: stores.Postgres, held: Samples) -> None:
 def test_every_resolution_equals_the_oracle_whatever_the_order(store: stores.Postgres) -> None:
     @settings(max_examples=40, deadline=None)
     @given(steps)
+    # A constant series, a single sample, and a series of zeros, with a late one among each.
+    @example([[(0, n * 13 * SECOND_US, 7.3) for n in range(300)], [(1, HOUR_US, -1e-6)], None, [(0, DAY_US, 7.3)]])
+    @example([[(2, n * 60 * SECOND_US, 0.0) for n in range(90)], None, 60, [(2, 7 * SECOND_US + HOUR_US, 0.0)]])
     def property(actions: list[Load | int | None]) -> None:
         store.empty()
         held = run(store, actions)

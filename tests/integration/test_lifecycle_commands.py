@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pytest
 from terminal import on_terminal, piped
@@ -92,6 +93,12 @@ def test_a_history_is_imported_exported_verified_and_dropped(csv: Path, postgres
     asked = piped("sql", "select count(*) as n from performance_metrics", "--since=-20d", "--format=csv",
                   folder=tmp_path, **environ)  # fmt: skip
     assert asked.stdout == f"n\n{rows}\n"
+
+    code, shown = on_terminal("analytics", "export", "all.duckdb", "--since=-20d", folder=tmp_path, **environ)
+    assert code == 0, shown
+    assert re.search(r"reading .*6/6 ", shown)
+    with duckdb.connect(str(tmp_path / "all.duckdb"), read_only=True) as other:
+        assert other.sql("select count(*) from performance_metrics").fetchall() == [(rows,)]
 
     code, shown = on_terminal("lifecycle", "verify", folder=tmp_path, **environ)
     assert code == 0, shown

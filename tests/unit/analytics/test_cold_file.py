@@ -83,6 +83,37 @@ def test_decimal_readings_take_less_than_a_byte_a_sample(tmp_path: Path) -> None
     assert write(tmp_path / "day.parquet", columns) / len(value) <= 0.8
 
 
+# What a sample takes as a row of PostgreSQL, its share of the BRIN index included, is 52 bytes.
+ROW_BYTES = 52
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_most"),
+    [
+        ("three decimals", ROW_BYTES / 10),
+        ("a counter", ROW_BYTES / 10),
+        ("bytes", ROW_BYTES / 10),
+        ("a constant", 0.1),
+        # 64 bits of which none can be foretold: no encoding makes less of them, and ours makes no more.
+        ("any doubles", 8.1),
+    ],
+)
+def test_a_day_takes_a_tenth_of_its_rows_and_what_can_not_be_packed_no_more_than_itself(
+    tmp_path: Path, kind: str, at_most: float
+) -> None:
+    rng, shape = np.random.default_rng(1), (20, 8640)
+    value = {
+        "three decimals": np.round(50 + np.cumsum(rng.normal(0, 0.5, shape), axis=1), 3),
+        "a counter": np.cumsum(rng.integers(0, 1000, shape), axis=1).astype(float),
+        "bytes": rng.integers(0, 1 << 34, shape).astype(float),
+        "a constant": np.full(shape, 3.25),
+        "any doubles": rng.integers(1 << 52, 2047 << 52, shape).view(np.float64),
+    }[kind]
+    at = np.tile(1_700_000_000_000_000 + np.arange(shape[1], dtype=np.int64) * 10_000_000, shape[0])
+    columns = Columns(np.repeat(np.arange(shape[0], dtype=np.int32), shape[1]), at, value.ravel())
+    assert write(tmp_path / "day.parquet", columns) / value.size <= at_most
+
+
 def test_an_unfinished_file_never_bears_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise OSError("disk full")
