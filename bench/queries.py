@@ -6,6 +6,8 @@ that waits for the server. Every answer is compared with numpy's over the sample
 MUNINN_BENCH_DAYS: of samples (7). MUNINN_BENCH_KEPT: a folder where the filled database stays for the next run.
 MUNINN_BENCH_URL: an empty database of a server to use instead of the embedded one.
 MUNINN_BENCH_PEERS: a folder with victoria-metrics or prometheus, to be asked the same (bench/peers.py).
+MUNINN_BENCH_TIMESCALE_URL or MUNINN_TEST_TIMESCALE_URL: a TimescaleDB server that is filled with the same and asked the
+same, with all of it compressed (bench/timescale.py); it takes twice as long.
 """
 
 import contextlib
@@ -21,7 +23,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import psycopg
 
-from bench import cpu, peers
+from bench import cpu, peers, timescale
 from bench.ingest import copy_limit
 from muninn.clock import HOUR_US, MINUTE_US, ManualClock, SystemClock
 from muninn.meter import Meter
@@ -55,15 +57,36 @@ def run() -> dict[str, object]:
         figures: dict[str, object] = {"series": len(workload.keys), **filled.figures}
         figures["loading"] = loading(url, workload)
         figures["bytes a sample"] = sizes(filled)
-        spawned = get_context("spawn")
-        begin = spawned.Barrier(CLIENTS)
-        with ProcessPoolExecutor(CLIENTS, spawned, _connect, (url, begin)) as clients:
-            figures["questions, ms"] = {
-                question.name: timed(url, place, question, workload, clients)
-                for place, question in enumerate(QUESTIONS)
-            }
+        figures["questions, ms"] = asked = questions(url, workload)
     figures |= peers.run(workload)
-    return figures
+    return figures | on_timescale(workload, asked)
+
+
+def questions(url: str, workload: cpu.Workload) -> dict[str, dict[str, float]]:
+    """Figures of each question at this store."""
+    spawned = get_context("spawn")
+    begin = spawned.Barrier(CLIENTS)
+    with ProcessPoolExecutor(CLIENTS, spawned, _connect, (url, begin)) as clients:
+        return {
+            question.name: timed(url, place, question, workload, clients) for place, question in enumerate(QUESTIONS)
+        }
+
+
+def on_timescale(workload: cpu.Workload, on_postgres: dict[str, dict[str, float]]) -> dict[str, object]:
+    """The same on TimescaleDB, where a server is given, and how many times as long it takes; nothing without one."""
+    if not timescale.URL:
+        return {}
+    with timescale.database() as url, psycopg.connect(url, autocommit=True) as connection:
+        with Database(url) as database:
+            migrate(database)
+        timescale.quiet(connection)
+        filled = cpu.fill(url, workload)
+        for procedure in ("policy_compression", "columnstore_pack"):
+            timescale.run_jobs(connection, procedure)
+        connection.execute("vacuum (analyze)")
+        asked = questions(url, workload)
+    times = {name: round(each["reads p50"] / on_postgres[name]["reads p50"], 2) for name, each in asked.items()}
+    return {"timescaledb": {**filled.figures, "questions, ms": asked, "p50 by PostgreSQL's": times}}
 
 
 def loading(url: str, workload: cpu.Workload, hours: int = 2) -> dict[str, float]:
@@ -103,7 +126,7 @@ def sizes(filled: cpu.Filled) -> dict[str, float]:
 
 def timed(
     url: str, place: int, question: Question, workload: cpu.Workload, clients: ProcessPoolExecutor
-) -> dict[str, object]:
+) -> dict[str, float]:
     """Check the answer, then time it with one client and with eight processes at once."""
     with reads(url) as (ask, meter):
         question.check(question.ask(ask), workload)
