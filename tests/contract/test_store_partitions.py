@@ -1,5 +1,6 @@
 """Partitions: made ahead and on the fly, listed, dropped by each table's own horizon."""
 
+import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,7 @@ import stores
 from stores import NOW_US, entry
 
 from muninn.clock import DAY_US, MINUTE_US, SECOND_US
+from muninn.errors import Unavailable
 from muninn.model import RESOLUTIONS, SeriesKey, Window
 from muninn.rollups import refresh
 from muninn.store import partitions
@@ -70,13 +72,16 @@ def test_a_load_makes_the_partitions_that_it_needs(store: stores.Postgres) -> No
 
 
 def test_many_loads_that_need_the_same_partition_make_it_once(store: stores.Postgres) -> None:
+    def load(number: int) -> None:
+        rows = [(KEY, TODAY - day * DAY_US + number, 1.0) for day in range(20)]
+        for _ in range(20):
+            # Where the server packs one of these days just then, one of the two has to begin again, as loaders do.
+            with contextlib.suppress(Unavailable):
+                store.load([entry(rows, f"{number}-0")])
+                return
+
     with ThreadPoolExecutor(8) as threads:
-        list(
-            threads.map(
-                lambda n: store.load([entry([(KEY, TODAY - day * DAY_US + n, 1.0) for day in range(20)], f"{n}-0")]),
-                range(8),
-            )
-        )
+        list(threads.map(load, range(8)))
     assert days_of(store, "raw_samples") == list(range(-19, 1))
     assert len(store.raw()) == 160
 
