@@ -18,6 +18,7 @@ from muninn.reads.asking import Asker
 from muninn.reads.points import Floats, Ints
 from muninn.reads.rankings import Latest
 from muninn.reads.series import MAX_MERGED, check_known, check_text, filters, in_order
+from muninn.store.arrays import text_literal
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def latest(ask: Asker, question: Question) -> list[Latest]:
         check_text(metric, "metric")
     row = ask.fetch(
         "reads_latest_values",
-        metrics=list(question.metrics),
+        metrics=text_literal(question.metrics),
         since=question.window.since,
         until=question.window.until,
         **filters("", question.labels),

@@ -19,6 +19,7 @@ from muninn.numerics import sketch
 from muninn.reads import arrays, tiers
 from muninn.reads.asking import Asker
 from muninn.reads.quantiles import grouped
+from muninn.store.arrays import instants_literal, text_literal
 from muninn.store.arrays import received as received_array
 
 P95 = 0.95
@@ -123,16 +124,18 @@ def read(ask: Asker, pieces: Sequence[Piece], series: list[int], sketches: Sketc
 
     sketches: "none", "all", or "open": of those buckets alone whose p95 is not there already.
     """
-    rows = ask.fetch("reads_points", series=series, sketches=sketches, **asked(pieces)) if series and pieces else []
-    return received(rows, pieces)
+    if not series or not pieces:
+        return _NONE
+    ids = np.array(series, np.int32)
+    return received(ask.fetch("reads_points", series=ids, sketches=sketches, **asked(pieces)), pieces)
 
 
 def asked(pieces: Sequence[Piece]) -> dict[str, object]:
     """The parameters of a query for pieces."""
     return {
-        "resolutions": [piece.resolution for piece in pieces],
-        "since": [piece.window.since for piece in pieces],
-        "until": [piece.window.until for piece in pieces],
+        "resolutions": text_literal(piece.resolution for piece in pieces),
+        "since": instants_literal(piece.window.since for piece in pieces),
+        "until": instants_literal(piece.window.until for piece in pieces),
     }
 
 

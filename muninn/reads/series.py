@@ -19,7 +19,7 @@ from muninn.reads.asking import Asker
 from muninn.reads.known import Ordered
 from muninn.reads.points import Piece, Points, Sketches
 from muninn.reads.values import UnknownMetric
-from muninn.store.arrays import received
+from muninn.store.arrays import received, text_literal
 
 # What stands beside the labels and is filtered by the same way.
 RESERVED = ("source_agent_id", "instance_id")
@@ -84,7 +84,7 @@ def choose_points(
         raise Invalid(f"max_series must be from 1 to {wanted.at_most}", "max_series")
     for metric in wanted.metrics:
         check_text(metric, "metric")
-    some = {"metrics": list(wanted.metrics), **filters("", wanted.labels)}
+    some = {"metrics": text_literal(wanted.metrics), **filters("", wanted.labels)}
     at_once = min(most, wanted.max_series)
     head, *rows = ask.fetch(
         "reads_chosen", alive_since=wanted.window.since, most=at_once, sketches=sketches, **some, **points.asked(pieces)

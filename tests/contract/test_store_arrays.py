@@ -1,5 +1,7 @@
 """numpy arrays in PostgreSQL's binary format, both ways."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import psycopg
 import pytest
@@ -49,3 +51,15 @@ def test_the_server_reads_and_writes_them(postgres_url: str) -> None:
         [],
     )
     assert arrays.received(row[5], np.int64).tolist() == [2**62, -5]
+
+
+def test_the_server_reads_literals_as_they_were_meant(postgres_url: str) -> None:
+    texts = ["plain", "", "NULL", 'a "quoted" one', "back\\slash", "{brace,comma}", "  space ", "snow\u2603man", "'"]
+    at = [datetime(2026, 11, 5, 10, 17, 31, 5, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)]
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("set timezone = 'UTC'")
+        row = connection.execute(
+            "select %(texts)s::text[], %(at)s::timestamptz[], %(none)s::text[]",
+            {"texts": arrays.text_literal(texts), "at": arrays.instants_literal(at), "none": arrays.text_literal([])},
+        ).fetchone()
+    assert row == (texts, at, [])
