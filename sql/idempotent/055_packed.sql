@@ -214,6 +214,16 @@ begin
   end if;
 end $$;
 
+-- Of how many series points are read at once over a window: with all their sketches, of as many as make about a megabyte.
+-- A row of many megabytes costs more to hand on than to make.
+create or replace function points_slice(resolution text, since timestamptz, until timestamptz, sketches text) returns int
+language sql stable parallel safe as $$
+  select case when sketches = 'all'
+              then greatest(1, 2000 * extract(epoch from width) / greatest(1, extract(epoch from until - since)))::int
+              else 2147483647 end
+  from rollup_state state where state.resolution = points_slice.resolution
+$$;
+
 -- The minutes of all series as points, in no order: what is compared across the fleet. series: an id for each point,
 -- or, where bytes_each is given, for each stretch of so many bytes of points.
 create or replace function read_minutes(since timestamptz, until timestamptz)
