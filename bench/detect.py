@@ -71,7 +71,7 @@ def benchmark(scorer: ModuleType, folder: Path) -> dict[str, object]:
     muninn = detect(corpus)
     rows = {
         "Muninn": muninn,
-        "Muninn, as cautious as it runs": detect(corpus, dataclasses.replace(TUNING, young_days=Tuning().young_days)),
+        "Muninn, as cautious as it runs": detect(corpus, Tuning()),
         "rolling robust z, by hour of day": by_file(corpus, robust_z_by_hour),
         "z > 3 over a week": by_file(corpus, z_over_a_week),
     }

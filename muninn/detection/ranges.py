@@ -20,6 +20,8 @@ from muninn.detection.views import CEILING, FLOOR, SEASONAL, TWINS, Bools, Sight
 
 _SEASONAL = np.zeros((len(VIEWS), 1), bool)
 _SEASONAL[list(SEASONAL)] = True
+_EXTREMES = np.zeros((len(VIEWS), 1), bool)
+_EXTREMES[[FLOOR, CEILING]] = True
 _FEWEST_ROWS = 10.0
 
 
@@ -77,7 +79,8 @@ def _bars(rows: Rows, tuning: Tuning) -> Floats:
     """float64[views, m]: the bar of each view."""
     fast = np.maximum(1.0, tuning.fast_s / np.maximum(1.0, rows.step_s)) ** tuning.fast_power
     days = np.maximum(0.5, (rows.at_us - rows.first_us) / DAY_US)
-    return bar(rows, tuning) * np.where(_SEASONAL, fast * (1.0 + tuning.young_days / days), fast)
+    young = np.where(_SEASONAL, tuning.young_days, np.where(_EXTREMES, tuning.young_extremes_days, 0.0))
+    return bar(rows, tuning) * fast * (1.0 + young / days)
 
 
 def learn(rows: Rows, sight: Sight, alarmed: Bools, excused: Bools, tuning: Tuning) -> None:
