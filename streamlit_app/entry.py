@@ -57,6 +57,12 @@ def may_change() -> bool:
     return token_id == 0 or (token_id is not None and _known_roll().holds(token_id, "admin"))
 
 
+def who() -> str:
+    """Who looks: the name of the token that the viewer came in with; "dashboard" where none is asked for."""
+    token_id = None if _trusted() else _viewer()
+    return (token_id and _known_roll().name_of(token_id)) or "dashboard"
+
+
 def ticket() -> str:
     """What the viewer's browser shows to the sidecar; empty where that asks for nothing."""
     if _trusted():

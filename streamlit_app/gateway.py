@@ -6,8 +6,9 @@ Belongs here: asking the gateway, its errors as ours. Does not: which buttons th
 from typing import Any
 
 import httpx
+import streamlit as st
 
-from muninn.errors import Invalid, Rejected, Unavailable
+from muninn.errors import Invalid, MuninnError, Rejected, Unavailable
 from muninn.sources.client import trusting
 from streamlit_app import entry, shell
 
@@ -38,6 +39,16 @@ def ask(method: str, path: str, body: object = None) -> Any:
     if answer.status_code >= 500:
         raise Unavailable(detail)
     raise Invalid(detail)
+
+
+def change(method: str, path: str, body: object = None) -> None:
+    """Change something and show the page anew; trouble is said in place."""
+    try:
+        ask(method, path, body)
+    except MuninnError as error:
+        shell.say_trouble(error)
+    else:
+        st.rerun()
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -21,6 +21,7 @@ from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.operations.alerts.alertmanager import AlertmanagerApi
 from muninn.operations.alerts.api import AlertApi
 from muninn.operations.alerts.incident_api import IncidentApi
+from muninn.operations.alerts.maintenance_api import MaintenanceApi
 from muninn.reads.facade import Reads
 from muninn.settings import load
 from muninn.store.alerts import AlertStore
@@ -76,7 +77,12 @@ def api(url: str, home: Path) -> Iterator[int]:
     with Database(url, pool_size=4) as database:
         given = load({"MUNINN_HOME": str(home), "MUNINN_DATABASE_URL": url}), database, Reads(database), SystemClock()
         app = Starlette(
-            routes=[*AlertApi(*given).routes(), *IncidentApi(*given[2:]).routes(), *AlertmanagerApi(*given).routes()]
+            routes=[
+                *AlertApi(*given).routes(),
+                *IncidentApi(*given[2:]).routes(),
+                *MaintenanceApi(given[0], database, given[3]).routes(),
+                *AlertmanagerApi(*given).routes(),
+            ]
         )
         server = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="error", lifespan="off"))
         thread = threading.Thread(target=server.run)

@@ -96,11 +96,20 @@ def load(files: Sequence[tuple[str, str]]) -> Book:
 
 def rule_of(given: object, where: str = "rule") -> Rule:
     """One rule from plain values, as the API takes it; Invalid names the field."""
+    return _checked(Rule, where, given)
+
+
+def maintenance_of(given: object, where: str = "window") -> Maintenance:
+    """One maintenance window from plain values, as the API takes it; Invalid names the field."""
+    return _checked(Maintenance, where, given)
+
+
+def _checked(kind: type[P], where: str, given: object) -> P:
     faults: list[Fault] = []
-    rule = _one(Rule, where, _label(0, "", given), given, faults)
-    if rule is None:
-        raise Invalid("; ".join(f"{fault.field or 'rule'}: {fault.problem}" for fault in faults), faults[0].field)
-    return rule
+    made = _one(kind, where, _label(0, "", given), given, faults)
+    if made is None:
+        raise Invalid("; ".join(f"{fault.field or where}: {fault.problem}" for fault in faults), faults[0].field)
+    return made
 
 
 def _last_of_each(found: Iterable[tuple[str, Rule]]) -> dict[str, tuple[str, Rule]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -15,13 +15,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from muninn.alerting.alert import Alert
 from muninn.alerting.matchers import Matchers
 from muninn.alerting.rules import Match, Part
-from muninn.alerting.spans import Seconds
+from muninn.alerting.spans import Seconds, text
 from muninn.clock import SECOND_US
 from muninn.model.window import as_datetime, as_us
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONGEST_S = 7 * 86_400.0
+_LOOK_AHEAD_DAYS = 370
 
 
 def _zone(name: str) -> str:
@@ -80,10 +81,32 @@ class Maintenance(Part):
                 ends.append(begins_us + round(self.duration_s * SECOND_US))
         return max(ends, default=None)
 
+    def begins_us(self, now_us: int) -> int | None:
+        """When it begins next after `now`, within about a year; None where it does not."""
+        zone = ZoneInfo(self.timezone)
+        today = as_datetime(now_us).astimezone(zone).date()
+        first = today if self.since is None else max(today, self.since)
+        for day in (first + timedelta(days=ahead) for ahead in range(_LOOK_AHEAD_DAYS)):
+            begins_us = as_us(datetime.combine(day, self.at, zone))
+            if self._is_on(day) and begins_us > now_us:
+                return begins_us
+        return None
+
+    def plain(self) -> dict[str, Any]:
+        """The window as a rules file has it, without what is left at its default."""
+        found = self.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+        return {**found, "duration": text(self.duration_s)}
+
     def _is_on(self, day: date) -> bool:
         if (self.since is not None and day < self.since) or (self.until is not None and day >= self.until):
             return False
         return not self.days or DAYS[day.weekday()] in self.days
+
+
+def in_force(files: Sequence[Maintenance], made: Sequence[Maintenance]) -> list[Maintenance]:
+    """Those of files and those made through the API, which win over a file's of the same name."""
+    names = {each.name for each in made}
+    return [*(each for each in files if each.name not in names), *made]
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,11 @@ class Roll:
         token = self._by_id.get(token_id)
         return token is not None and self._lives(token) and token.may(scope)
 
+    def name_of(self, token_id: int) -> str:
+        """The name of the token of this id; empty where there is none."""
+        token = self._by_id.get(token_id)
+        return token.name if token is not None else ""
+
     def may(self, scope: Scope) -> bool:
         """Whether any token has this scope, or may do everything."""
         return any(token.may(scope) and self._lives(token) for token in self._by_id.values())

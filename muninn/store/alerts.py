@@ -16,13 +16,13 @@ from muninn.alerting.dispatch import Notification, Told
 from muninn.alerting.evaluate import Change
 from muninn.alerting.matchers import Matchers, alertmanager_matcher, to_alertmanager
 from muninn.alerting.outbox import Outcome, Waiting
-from muninn.alerting.silence import Muted, Silence
+from muninn.alerting.silence import Maintenance, Muted, Silence
 from muninn.alerting.standing import Cause, Standing
 from muninn.errors import Invalid, Unavailable
 from muninn.model import SeriesKey, Window
 from muninn.model.scores import ScoreHandle
 from muninn.model.window import as_datetime
-from muninn.store import alert_lead, score_history
+from muninn.store import alert_lead, maintenance, score_history
 from muninn.store.database import Database, Transaction
 
 
@@ -147,6 +147,10 @@ class AlertStore:
     def silences(self, since_us: int) -> list[Silence]:
         """Silences that end after an instant."""
         return [silence_of(row) for row in self._database.fetch("silence_list", since=as_datetime(since_us))]
+
+    def maintenance(self) -> list[Maintenance]:
+        """Maintenance windows made through the API."""
+        return [kept.window for kept in maintenance.listed(self._database)]
 
     def save_silence(self, silence: Silence) -> str:
         """Keep a silence, under its id or a new one, which is returned; Invalid where the id is none."""

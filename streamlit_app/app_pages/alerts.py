@@ -10,11 +10,10 @@ import streamlit as st
 
 from muninn.alerting.rules import SEVERITIES
 from muninn.clock import DAY_US
-from muninn.errors import MuninnError
 from muninn.model import Window
 from muninn.reads.alerts import AlertRow
-from streamlit_app import gateway, shell
-from streamlit_app.app_pages import alert_rules
+from streamlit_app import entry, gateway, shell
+from streamlit_app.app_pages import alert_rules, alert_silences
 from streamlit_app.widgets import alerts, formats
 from streamlit_app.widgets.charts import CONFIG
 from streamlit_app.widgets.words import escaped
@@ -23,7 +22,6 @@ REFRESH_S = 5
 MAX_CARDS = 40
 RANGES = {"24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
 VIEWS = ("Firing", "Silenced", "History", "Rules", "Silences", "Notify log")
-SILENCE_SPANS = ("1h", "2h", "8h", "1d", "7d")
 BADGES = {"critical": "red", "warning": "orange", "info": "blue", "sent": "green", "waiting": "orange", "failed": "red"}
 ORDER: dict[str, int] = {name: place for place, name in enumerate(SEVERITIES)}
 _TABLE_HEIGHT = 320
@@ -40,7 +38,7 @@ def render() -> None:
         "Silenced": lambda: shell.auto_refresh(silenced, REFRESH_S),
         "History": history,
         "Rules": alert_rules.render,
-        "Silences": silences,
+        "Silences": alert_silences.render,
         "Notify log": lambda: shell.auto_refresh(log, REFRESH_S),
     }
     bodies.get(view or "", lambda: shell.auto_refresh(firing, REFRESH_S))()
@@ -123,11 +121,11 @@ def _buttons(alert: AlertRow) -> None:
     with st.container(horizontal=True, gap="small"):
         on = not alert.acknowledged_ms
         if st.button("Acknowledge" if on else "Take back", key=f"ack-{ident}", icon=":material/visibility:"):
-            _do("POST", f"/api/v1/alerts/{ident}/acknowledge", {"on": on, "by": "dashboard"})
+            gateway.change("POST", f"/api/v1/alerts/{ident}/acknowledge", {"on": on, "by": entry.who()})
         if not alert.muted_by and st.button("Silence 2 h", key=f"mute-{ident}", icon=":material/volume_off:"):
             labels = {name: value for name, value in alert.labels.items() if value and name != "severity"}
-            body = {"match": labels, "until": "+2h", "by": "dashboard", "comment": alert.summary}
-            _do("POST", "/api/v1/silences", body)
+            body = {"match": labels, "until": "+2h", "by": entry.who(), "comment": alert.summary}
+            gateway.change("POST", "/api/v1/silences", body)
         if alert.fired_ms:
             _judge(alert)
         if query := alerts.explore_query(alert):
@@ -149,17 +147,7 @@ def _judge(alert: AlertRow) -> None:
     )
     if chosen != given:
         useful = None if chosen is None else chosen == "useful"
-        _do("POST", f"/api/v1/alerts/{alert.alert_id}/feedback", {"useful": useful, "by": "dashboard"})
-
-
-def _do(method: str, path: str, body: object = None) -> None:
-    """Change something and show the page anew; trouble is said in place."""
-    try:
-        gateway.ask(method, path, body)
-    except MuninnError as error:
-        shell.say_trouble(error)
-    else:
-        st.rerun()
+        gateway.change("POST", f"/api/v1/alerts/{alert.alert_id}/feedback", {"useful": useful, "by": entry.who()})
 
 
 def history() -> None:
@@ -196,47 +184,6 @@ def history() -> None:
         if rows and rows[0] < len(found):
             with st.container(border=True, gap="xxsmall"):
                 _card(found[rows[0]], now_us)
-
-
-def silences() -> None:
-    """Silences: make one, end one."""
-    zone, now_us = shell.viewer_zone(), shell.now_us()
-    found = shell.answer_or_wait(lambda ask: ask.silences())
-    with shell.panel("Silences", help="Alerts that match are kept and shown, and told to nobody."):
-        if not found:
-            st.caption("None holds.")
-        else:
-            st.dataframe(alerts.silence_table(found, zone, now_us), hide_index=True)
-            names = {
-                each.silence_id: f"{each.matchers} until {formats.clock_time(each.ends_us, zone)}" for each in found
-            }
-            with st.container(horizontal=True, vertical_alignment="bottom"):
-                ident = st.selectbox("End", list(names), format_func=lambda each: names[each], key="end-which")
-                if st.button("End it now", key="end", icon=":material/volume_up:"):
-                    _do("DELETE", f"/api/v1/silences/{ident}")
-    with shell.panel("Make one"), st.form("silence", border=False):
-        text = st.text_input(
-            "Alerts that match",
-            key="silence-match",
-            placeholder="host=web1, rule=~disk_.*",
-            help="label=value, label!=value, label=~pattern, label!~pattern; comma-separated, all must match",
-        )
-        with st.container(horizontal=True):
-            span = st.selectbox("For", SILENCE_SPANS, index=1, key="silence-span")
-            comment = st.text_input("Why", key="silence-why")
-        if st.form_submit_button("Silence", type="primary", icon=":material/volume_off:"):
-            body = {"match": parse_match(text), "until": f"+{span}", "by": "dashboard", "comment": comment}
-            _do("POST", "/api/v1/silences", body)
-
-
-def parse_match(text: str) -> dict[str, str]:
-    """`host=web1, rule=~disk_.*` as the API takes it."""
-    found = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        cut = next((place for place, char in enumerate(part) if char in "=!"), len(part))
-        name, value = part[:cut].strip(), part[cut:].strip()
-        found[name] = value if value.startswith(("=~", "!")) else value.removeprefix("=").strip().strip('"')
-    return found
 
 
 def log() -> None:

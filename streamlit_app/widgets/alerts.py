@@ -3,8 +3,9 @@
 Belongs here: values -> what is shown. Does not: reading, Streamlit.
 """
 
-from collections.abc import Sequence
-from datetime import tzinfo
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -73,6 +74,16 @@ def history_table(found: Sequence[AlertRow], tz: tzinfo, now_us: int) -> pl.Data
     )
 
 
+def parse_match(text: str) -> dict[str, str]:
+    """What people type, `host=web1, rule=~disk_.*`, as the API takes it."""
+    found = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        cut = next((place for place, char in enumerate(part) if char in "=!"), len(part))
+        name, value = part[:cut].strip(), part[cut:].strip()
+        found[name] = value if value.startswith(("=~", "!")) else value.removeprefix("=").strip().strip('"')
+    return found
+
+
 def silence_table(found: Sequence[Silence], tz: tzinfo, now_us: int) -> pl.DataFrame:
     """Silences that hold or will."""
     return pl.DataFrame(
@@ -85,6 +96,35 @@ def silence_table(found: Sequence[Silence], tz: tzinfo, now_us: int) -> pl.DataF
             "Why": [each.comment for each in found],
         }
     )
+
+
+def window_table(found: Sequence[Mapping[str, Any]], tz: tzinfo) -> pl.DataFrame:
+    """Maintenance windows as the API tells of them."""
+    return pl.DataFrame(
+        {
+            "Name": [each["name"] for each in found],
+            "State": [_window_state(each, tz) for each in found],
+            "Of": [", ".join(f"{name}={value}" for name, value in each.get("match", {}).items()) for each in found],
+            "When": [_recurrence(each) for each in found],
+            "By": [each.get("by") or each["source"] for each in found],
+        }
+    )
+
+
+def _window_state(window: Mapping[str, Any], tz: tzinfo) -> str:
+    for name, words in (("ends_at", "holds until"), ("begins_at", "from")):
+        if window.get(name):
+            at_us = round(datetime.fromisoformat(window[name]).timestamp() * 1e6)
+            return f"{words} {formats.clock_time(at_us, tz)}"
+    return str(window["state"])
+
+
+def _recurrence(window: Mapping[str, Any]) -> str:
+    """`every day 02:00 for 90m`, in the zone that it is in."""
+    days = ", ".join(window.get("days") or []) or "every day"
+    span = [f"{word} {window[name]}" for name, word in (("since", "from"), ("until", "until")) if window.get(name)]
+    zone = window.get("timezone", "UTC")
+    return " ".join([days, f"{window['at'][:5]} {zone} for {window['duration']}", *span])
 
 
 def notification_table(found: Sequence[NotificationRow], tz: tzinfo) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from muninn.clock import SystemClock
 from muninn.store.alerts import AlertStore
 from muninn.store.database import Database
 from streamlit_app import shell
-from streamlit_app.app_pages.alerts import parse_match
+from streamlit_app.widgets.alerts import parse_match
 
 APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
 
@@ -91,6 +91,26 @@ def test_silences_are_made_and_ended(world: Any, open_view: Callable[..., AppTes
     app.text_input(key="silence-match").set_value("")
     next(button for button in app.button if button.label == "Silence").click().run()
     assert "match:" in texts(app)
+
+
+def test_maintenance_windows_are_made_and_deleted(world: Any, open_view: Callable[..., AppTest]) -> None:
+    app = open_view(*world, "Silences")
+    app.text_input(key="window-name").set_value("nightly backup")
+    app.text_input(key="window-match").set_value("host=db1")
+    app.text_input(key="window-zone").set_value("Europe/Berlin")
+    app.pills(key="window-days").set_value(["sat", "sun"])
+    next(button for button in app.button if button.label == "Save the window").click().run()
+    assert not app.exception
+    shown = next(frame.value for frame in app.dataframe if "When" in frame.value.columns)
+    assert shown["When"].tolist() == ["sat, sun 02:00 Europe/Berlin for 1h"]
+    assert shown["By"].tolist() == ["dashboard"]
+    assert shown["State"].tolist()[0].split()[0] in ("from", "holds")
+    app.text_input(key="window-zone").set_value("Mars")
+    next(button for button in app.button if button.label == "Save the window").click().run()
+    assert "time zone" in texts(app)
+    app.button(key="window-end").click().run()
+    assert not [frame for frame in app.dataframe if "When" in frame.value.columns]
+    assert "There is none." in texts(app)
 
 
 def test_history_and_log(world: Any, open_view: Callable[..., AppTest]) -> None:

@@ -117,6 +117,42 @@ def test_incidents_are_listed_opened_and_marked(api: Api, postgres_url: str) -> 
     assert api.client.get("/api/v1/incidents/nonsense").json()["parameter"] == "incident_id"
 
 
+def test_maintenance_windows_of_files_and_of_people(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir(exist_ok=True)
+    (tmp_path / "rules" / "own.yaml").write_text(
+        "maintenance:\n  - {name: backup, match: {host: db1}, at: '02:00', duration: 90m, days: [sat, sun]}\n"
+    )
+    (found,) = api.get("/api/v1/maintenance")["maintenance"]
+    assert (found["name"], found["source"], found["duration"], found["days"]) == (
+        "backup",
+        "file",
+        "90m",
+        ["sat", "sun"],
+    )
+    body = {"name": "patch", "match": {"host": "=~web.*"}, "at": "00:00", "duration": "1d", "timezone": "Europe/Berlin"}
+    made = api.post("/api/v1/maintenance", {**body, "by": "ada"})
+    assert (made["state"], made["source"]) == ("holds", "API")
+    assert made["ends_at"] > made["begins_at"] if made["begins_at"] else made["ends_at"]
+    (known,) = AlertStore(api.database).maintenance()
+    assert known.matchers.holds({"host": "web3"})
+    api.post("/api/v1/maintenance", {**body, "duration": "2h", "days": ["mon"], "by": "bob"})
+    listed = {each["name"]: each for each in api.get("/api/v1/maintenance")["maintenance"]}
+    assert (listed["patch"]["by"], listed["patch"]["duration"], len(listed)) == ("bob", "2h", 2)
+    # One of a file is hidden by one made here, and comes back.
+    api.post("/api/v1/maintenance", {"name": "backup", "match": {"host": "db2"}, "at": "03:00", "duration": "1h"})
+    assert len(api.get("/api/v1/maintenance")["maintenance"]) == 2
+    for name in ("patch", "backup"):
+        assert api.client.delete(f"/api/v1/maintenance/{name}").status_code == 200
+    assert api.client.delete("/api/v1/maintenance/backup").status_code == 404
+    assert [each["source"] for each in api.get("/api/v1/maintenance")["maintenance"]] == ["file"]
+    past = [each for each in api.get("/api/v1/maintenance", ended="true")["maintenance"] if each["state"] == "ended"]
+    assert sorted((each["name"], each["by"]) for each in past) == [("backup", ""), ("patch", "ada"), ("patch", "bob")]
+    assert next(each["ended_by"] for each in past if each["by"] == "ada") == "bob"
+    wrong = api.post("/api/v1/maintenance", {**body, "timezone": "Mars/Olympus"}, 400)
+    assert "time zone" in wrong["detail"]
+    assert api.post("/api/v1/maintenance", {**body, "dura": 1}, 400)["parameter"] == "dura"
+
+
 def test_noise_suggests_a_change(api: Api) -> None:
     api.post("/api/v1/alert-rules", RULE)
     for number in range(4):

@@ -16,7 +16,7 @@ from muninn.alerting.engine import Engine
 from muninn.alerting.evaluate import Change
 from muninn.alerting.inhibit import inhibited
 from muninn.alerting.long import Buckets, Need, key_of, needs
-from muninn.alerting.silence import Muted, Silence, silenced
+from muninn.alerting.silence import Maintenance, Muted, Silence, in_force, silenced
 from muninn.alerting.standing import INCIDENT
 from muninn.clock import DAY_US, HOUR_US, SECOND_US, Clock
 from muninn.errors import Misconfigured, MuninnError
@@ -83,6 +83,7 @@ class Alerter:
         self._outside: dict[str, Alert] = {}
         self._told: dict[tuple[str, str], Told] = {}
         self._silences: list[Silence] = []
+        self._windows: list[Maintenance] = []
         self._counts: dict[str, Evaluated] = {}
         self._due_at: dict[str, float] = {}
         self._seeded: set[str] = set()
@@ -167,7 +168,7 @@ class Alerter:
 
     def _take_from(self, store: AlertStore) -> None:
         now_us = self._clock.now_us()
-        self._silences = store.silences(now_us)
+        self._silences, self._windows = store.silences(now_us), store.maintenance()
         outside = store.outside()
         for alert in outside:
             self._engine.acknowledge(alert.alert_id, alert.acknowledged_us, alert.acknowledged_by)
@@ -271,7 +272,7 @@ class Alerter:
             self._meter.count("muninn_alert_changes_total", what=change.what, rule=change.alert.rule)
         book, alerts = self._rules.book, self.alerts
         before = self.muted
-        self.muted = silenced(alerts, self._silences, book.maintenance, now_us)
+        self.muted = silenced(alerts, self._silences, in_force(book.maintenance, self._windows), now_us)
         heads = inhibited(alerts, book.inhibitions)
         held = {who: Muted("inhibition", head) for who, head in heads.items()}
         self.muted = {**_still_held(alerts, before), **held, **self.muted}

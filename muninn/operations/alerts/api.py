@@ -78,7 +78,7 @@ class AlertApi:
         """{"by": NAME, "on": true}: someone looks after it, which ends repetition and escalation."""
         on = body.get("on", True)
         at_us = self._clock.now_us() if on else None
-        if not self._store.acknowledge(request.path_params["id"], at_us, _by(request, body) if on else ""):
+        if not self._store.acknowledge(request.path_params["id"], at_us, made_by(request, body) if on else ""):
             raise NotFound("there is no open alert with this id")
         return {"acknowledged": bool(on)}
 
@@ -88,7 +88,7 @@ class AlertApi:
         if useful is not None and not isinstance(useful, bool):
             raise Invalid("useful: true, false, or null for no opinion", "useful")
         note = text_of(body, "note")
-        if not self._store.feedback(request.path_params["id"], useful, _by(request, body), note):
+        if not self._store.feedback(request.path_params["id"], useful, made_by(request, body), note):
             raise NotFound("there is no alert with this id that fired")
         return {"useful": useful}
 
@@ -116,7 +116,7 @@ class AlertApi:
     def save_rule(self, request: Request, body: Body) -> Any:
         """A rule, as a rules file has it; it replaces one of the same name."""
         rule = rule_of(body)
-        self._store.save_rule(rule.name, body, _by(request, {}))
+        self._store.save_rule(rule.name, body, made_by(request, {}))
         return {"name": rule.name, "source": API}
 
     def delete_rule(self, request: Request, _: Body) -> Any:
@@ -150,7 +150,7 @@ class AlertApi:
 
     def save_silence(self, request: Request, body: Body) -> Any:
         """{"match": {...}, "until": "+2h", "since": "now", "comment": TEXT, "id": to change one}."""
-        silence = silence_from(body, self._clock.now_us(), _by(request, body))
+        silence = silence_from(body, self._clock.now_us(), made_by(request, body))
         return {"id": self._store.save_silence(silence)}
 
     def end_silence(self, request: Request, _: Body) -> Any:
@@ -236,10 +236,12 @@ def silence_json(silence: Silence) -> Body:
     }
 
 
-def _by(request: Request, body: Body) -> str:
-    """Who asks: the token's name where there is one, else who they say they are."""
-    caller = caller_of(request)
-    return caller.token.name if caller is not None else text_of(body, "by")
+def made_by(request: Request, body: Body) -> str:
+    """Who asks: who they say they are, and the token's name where there is one: the dashboards ask for others."""
+    caller, said = caller_of(request), text_of(body, "by")
+    if caller is None:
+        return said
+    return f"{said} via {caller.token.name}" if said not in ("", caller.token.name) else caller.token.name
 
 
 def text_of(body: Body, name: str) -> str:

@@ -16,6 +16,7 @@ from muninn.operations import access, http, listening
 from muninn.operations.alerts import alertmanager
 from muninn.operations.alerts.api import AlertApi
 from muninn.operations.alerts.incident_api import IncidentApi
+from muninn.operations.alerts.maintenance_api import MaintenanceApi
 from muninn.reads import http as reads_http
 from muninn.run.programs import Context
 
@@ -74,5 +75,10 @@ def main(context: Context) -> None:
 def _alert_routes(context: Context, asked: reads.Reads) -> list[Route]:
     database = context.database()
     given = context.settings, database, asked, context.clock
-    incidents = IncidentApi(asked, context.clock).routes()
-    return [*AlertApi(*given).routes(), *incidents, *alertmanager.AlertmanagerApi(*given).routes()]
+    more = IncidentApi(asked, context.clock), MaintenanceApi(context.settings, database, context.clock)
+    return [
+        *AlertApi(*given).routes(),
+        *more[0].routes(),
+        *more[1].routes(),
+        *alertmanager.AlertmanagerApi(*given).routes(),
+    ]

@@ -9,14 +9,16 @@ import numpy as np
 
 from muninn import settings
 from muninn.alerting.alert import Alert
+from muninn.alerting.book import maintenance_of
 from muninn.alerting.outbox import Outcome, Result
-from muninn.alerting.silence import Silence
+from muninn.alerting.silence import Maintenance, Silence
 from muninn.alerting.standing import Cause, Standing
 from muninn.clock import SECOND_US, ManualClock
 from muninn.errors import Unavailable
 from muninn.meter import Meter
 from muninn.model import SampleBatch, SeriesKey, Window
 from muninn.model.scores import ScoreBatch, ScoreHandle
+from muninn.model.window import as_datetime
 from muninn.operations.alerts.alerter import Alerter, History, Inputs
 from muninn.operations.alerts.feeds import PART_UP, Parts, seconds_behind
 from muninn.operations.alerts.journal import Journal
@@ -50,6 +52,7 @@ class Store:
         self.muted: dict[str, Any] = {}
         self.standing: list[Standing] = []
         self.scores: list[str] = []
+        self.windows: list[Maintenance] = []
 
     def _ask(self, what: str) -> None:
         if self.away:
@@ -72,6 +75,9 @@ class Store:
 
     def silences(self, since_us: int) -> list[Silence]:
         return []
+
+    def maintenance(self) -> list[Maintenance]:
+        return self.windows
 
     def outside(self) -> list[Alert]:
         return []
@@ -286,6 +292,21 @@ def test_with_the_rule_on_incidents_switched_off_scores_are_told(tmp_path: Path)
     rig.turn(1, score=0.95)
     rig.settle(lambda: bool(rig.sent))
     assert [what for what, _ in rig.sent] == ["new odd"]
+    rig.outbox.stop()
+
+
+def test_a_window_made_through_the_api_holds_back_what_it_matches(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Store())
+    rig.turn(1)
+    begins = as_datetime(rig.clock.now_us()).strftime("%H:%M")
+    rig.store.windows = [maintenance_of({"name": "patch", "match": {"host": "a"}, "at": begins, "duration": "2m"})]
+    rig.turn(9)
+    rig.turn(9)
+    assert [(why.by, why.which) for why in rig.store.muted.values()] == [("maintenance", "patch")]
+    rig.clock.advance(150)
+    rig.turn(9)
+    rig.settle(lambda: len(rig.sent) == 1)
+    assert rig.sent[0][0] == "new high"
     rig.outbox.stop()
 
 

@@ -1,0 +1,109 @@
+"""The view of silences on the Alerts page: silences with an end, and maintenance windows that come again.
+
+Belongs here: this view. Does not: the other views (alerts), what a window is (muninn.alerting).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import streamlit as st
+
+from muninn.alerting.silence import DAYS
+from muninn.errors import MuninnError
+from streamlit_app import entry, gateway, shell
+from streamlit_app.widgets import alerts, formats
+
+SILENCE_SPANS = ("1h", "2h", "8h", "1d", "7d")
+WINDOW_SPANS = ("30m", "1h", "2h", "4h", "8h", "12h", "1d")
+_MATCH_HELP = "label=value, label!=value, label=~pattern, label!~pattern; comma-separated, all must match"
+
+
+def render() -> None:
+    """The view."""
+    with st.grid(2, min_column_width=440, gap="small"):
+        _silences()
+        _make_silence()
+        _windows()
+        _make_window()
+
+
+def _silences() -> None:
+    zone, now_us = shell.viewer_zone(), shell.now_us()
+    with shell.panel("Silences", help="Alerts that match are kept and shown, and told to nobody."):
+        found = shell.current_reads().silences()
+        if not found:
+            st.caption("None holds.")
+            return
+        st.dataframe(alerts.silence_table(found, zone, now_us), hide_index=True)
+        names = {each.silence_id: f"{each.matchers} until {formats.clock_time(each.ends_us, zone)}" for each in found}
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            ident = st.selectbox("End", list(names), format_func=lambda each: names[each], key="end-which")
+            if st.button("End it now", key="end", icon=":material/volume_up:"):
+                gateway.change("DELETE", f"/api/v1/silences/{ident}")
+
+
+def _make_silence() -> None:
+    with shell.panel("Make a silence"), st.form("silence", border=False):
+        text = st.text_input(
+            "Alerts that match", key="silence-match", placeholder="host=web1, rule=~disk_.*", help=_MATCH_HELP
+        )
+        with st.container(horizontal=True):
+            span = st.selectbox("For", SILENCE_SPANS, index=1, key="silence-span")
+            comment = st.text_input("Why", key="silence-why")
+        if st.form_submit_button("Silence", type="primary", icon=":material/volume_off:"):
+            body = {"match": alerts.parse_match(text), "until": f"+{span}", "by": entry.who(), "comment": comment}
+            gateway.change("POST", "/api/v1/silences", body)
+
+
+def _windows() -> None:
+    with shell.panel(
+        "Maintenance windows", help="They come again by the clock; one in a rules file is changed in that file."
+    ):
+        try:
+            found: Sequence[dict[str, Any]] = gateway.ask("GET", "/api/v1/maintenance")["maintenance"]
+        except MuninnError as error:
+            shell.say_trouble(error)
+            return
+        if not found:
+            st.caption("There is none.")
+            return
+        st.dataframe(
+            alerts.window_table(found, shell.viewer_zone()),
+            hide_index=True,
+            column_config={"Of": st.column_config.TextColumn(width="medium")},
+        )
+        own = [each["name"] for each in found if each["source"] == "API"]
+        if own:
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                name = st.selectbox("Delete", own, key="window-which")
+                if st.button("Delete it", key="window-end", icon=":material/delete:"):
+                    gateway.change("DELETE", f"/api/v1/maintenance/{quote(name, safe='')}?by={quote(entry.who())}")
+
+
+def _make_window() -> None:
+    with shell.panel("Make a maintenance window"), st.form("window", border=False):
+        with st.container(horizontal=True):
+            name = st.text_input("Name", key="window-name", placeholder="nightly backup")
+            text = st.text_input("Alerts that match", key="window-match", placeholder="host=db1", help=_MATCH_HELP)
+        with st.container(horizontal=True):
+            at = st.time_input("Begins at", value="02:00", key="window-at")
+            span = st.selectbox("For", WINDOW_SPANS, index=1, key="window-span")
+            zone = st.text_input("Time zone", value=st.context.timezone or "UTC", key="window-zone")
+        days = st.pills("On these days (none: every day)", DAYS, selection_mode="multi", key="window-days")
+        with st.container(horizontal=True):
+            since = st.date_input("First day", value=None, key="window-since", help="Empty: from today on.")
+            until = st.date_input("Not any more on", value=None, key="window-until", help="Empty: for ever.")
+        if st.form_submit_button("Save the window", type="primary", icon=":material/event_repeat:"):
+            body = {
+                "name": name.strip(),
+                "match": alerts.parse_match(text),
+                "at": f"{at:%H:%M}",
+                "duration": span,
+                "timezone": zone.strip(),
+                "days": list(days),
+                "by": entry.who(),
+                **({"since": since.isoformat()} if since else {}),
+                **({"until": until.isoformat()} if until else {}),
+            }
+            gateway.change("POST", "/api/v1/maintenance", body)
