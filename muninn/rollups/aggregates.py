@@ -46,8 +46,7 @@ class Aggregates:
 
     def _thaw_for(self, session: Session, window: Window, only: Resolution | None = None) -> None:
         watermark_us = int(session.fetch("rollup_state")[0].watermark_us)
-        horizons = {row.table_name: row.horizon_us for row in session.fetch("store_horizons")}
-        steps = plan.chained(plan.steps(window, watermark_us, horizons))
+        steps = plan.steps(session, window, watermark_us, chained=True)
         bring_back(session, [step for step in steps if only in (None, step.resolution)], self._thaw)
 
     @contextmanager

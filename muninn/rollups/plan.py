@@ -1,16 +1,17 @@
-"""Which buckets to rebuild, from what, in which pieces. Pure: watermarks and horizons are arguments.
+"""Which buckets to rebuild, from what, in which pieces.
 
-Belongs here: splitting windows by day, joining late minutes, choosing each level's source. Does not: running it.
+Belongs here: splitting windows by day, joining late minutes, asking for each level's steps. Does not: running them.
 """
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from muninn.clock import DAY_US, MINUTE_US
 from muninn.model import RESOLUTIONS, Resolution, Window
+from muninn.store.database import Database, Transaction
 
 RAW = "raw_samples"
+_NAMED = {resolution.name: resolution for resolution in RESOLUTIONS}
 
 
 @dataclass(frozen=True)
@@ -45,35 +46,16 @@ def late_windows(minutes_us: Sequence[int], join_us: int) -> list[Window]:
     return windows
 
 
-def steps(window: Window, watermark_us: int, horizons_us: Mapping[str, int], *, fresh: bool = False) -> list[Step]:
-    """How to rebuild every level over a window within one day, finest first.
-
-    fresh: the window is what the watermark moves over, so that only buckets which end in it are due, and
-    `watermark_us` is where it moves to. Otherwise every bucket that touches the window is due. No step
-    reaches a bucket that ends after the watermark, nor one whose raw rows or whose own level was dropped.
-    """
-    day_us = window.since_us // DAY_US * DAY_US
-    if horizons_us[RAW] > day_us:
-        return []
-    found = []
-    source = RAW
-    for resolution in RESOLUTIONS:
-        table = f"rollup_{resolution.name}"
-        if horizons_us[table] > day_us:
-            continue
-        width_us = resolution.width_us
-        around = window.aligned(width_us)
-        until_us = min(around.until_us, watermark_us // width_us * width_us)
-        if fresh:
-            until_us = min(until_us, window.until_us // width_us * width_us)
-        if until_us > around.since_us:
-            found.append(Step(resolution, source, Window(around.since_us, until_us)))
-        source = table
-    return found
-
-
-def chained(found: Sequence[Step]) -> list[Step]:
-    """The steps up to the first whose source is not the next finer level, which continuous aggregates can not do."""
-    finer = [RAW, *(f"rollup_{resolution.name}" for resolution in RESOLUTIONS)]
-    expected = dict(zip(RESOLUTIONS, finer, strict=False))
-    return list(itertools.takewhile(lambda step: step.source == expected[step.resolution], found))
+def steps(
+    source: Database | Transaction, window: Window, watermark_us: int, *, fresh: bool = False, chained: bool = False
+) -> list[Step]:
+    """How to rebuild every level over a window within one day, finest first: sql/idempotent/065_steps.sql."""
+    rows = source.fetch(
+        "rollup_steps",
+        since_us=window.since_us,
+        until_us=window.until_us,
+        watermark_us=watermark_us,
+        fresh=fresh,
+        chained=chained,
+    )
+    return [Step(_NAMED[row.resolution], row.source, Window(row.since_us, row.until_us)) for row in rows]

@@ -4,7 +4,7 @@ Belongs here: one piece closed, one late window, one window again. Does not: whi
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from muninn.clock import MINUTE_US
@@ -29,28 +29,26 @@ class Tables:
 
     def close(self, piece: Window) -> Counter[str]:
         with self._database.transaction(statement_timeout_s=_REBUILD_TIMEOUT_S) as transaction:
-            watermark_us, horizons = _locked_state(transaction)
-            if watermark_us >= piece.until_us:  # another refresh was faster
+            if _locked_watermark(transaction) >= piece.until_us:  # another refresh was faster
                 return Counter()
             transaction.execute("rollup_forget_late", since_us=piece.since_us, until_us=piece.until_us)
-            rows = _rebuild(transaction, plan.steps(piece, piece.until_us, horizons, fresh=True), None)
+            rows = _rebuild(transaction, plan.steps(transaction, piece, piece.until_us, fresh=True), None)
             transaction.execute("rollup_advance", watermark_us=piece.until_us)
             transaction.execute("rollup_pack")
         return rows
 
     def take_late(self, window: Window) -> tuple[int, Counter[str]]:
         with self._with_raw(window) as transaction:
-            watermark_us, horizons = _locked_state(transaction)
+            watermark_us = _locked_watermark(transaction)
             taken = transaction.fetch("rollup_take_late", since_us=window.since_us, until_us=window.until_us)[0]
             if not taken.buckets:
                 return 0, Counter()
             series_ids = taken.series_ids if len(taken.series_ids) <= _MAX_LATE_SERIES else None
-            return taken.buckets, _rebuild(transaction, plan.steps(window, watermark_us, horizons), series_ids)
+            return taken.buckets, _rebuild(transaction, plan.steps(transaction, window, watermark_us), series_ids)
 
     def rebuild(self, piece: Window, only: Resolution | None) -> Counter[str]:
         with self._with_raw(piece, only) as transaction:
-            watermark_us, horizons = _locked_state(transaction)
-            steps = plan.steps(piece, watermark_us, horizons)
+            steps = plan.steps(transaction, piece, _locked_watermark(transaction))
             if only is None:
                 transaction.execute("rollup_forget_late", since_us=piece.since_us, until_us=piece.until_us)
             return _rebuild(transaction, [step for step in steps if only in (None, step.resolution)], None)
@@ -60,22 +58,20 @@ class Tables:
         """A transaction in which no raw row is missing that this window, or one level of it, is computed from."""
         with self._database.session(statement_timeout_s=_REBUILD_TIMEOUT_S) as session:
             session.fetch("store_hold_refresh_lock")
-            watermark_us, horizons = _state(session)
-            steps = plan.steps(window, watermark_us, horizons)
+            steps = plan.steps(session, window, _watermark(session))
             bring_back(session, [step for step in steps if only in (None, step.resolution)], self._thaw)
             with session.transaction() as transaction:
                 yield transaction
 
 
-def _locked_state(transaction: Transaction) -> tuple[int, Mapping[str, int]]:
-    """(watermark, horizons), which nobody else moves until this transaction ends."""
+def _locked_watermark(transaction: Transaction) -> int:
+    """The watermark: it and the horizons are moved by nobody else until this transaction ends."""
     transaction.execute("store_refresh_lock")
-    return _state(transaction)
+    return _watermark(transaction)
 
 
-def _state(transaction: Transaction) -> tuple[int, Mapping[str, int]]:
-    watermark_us = transaction.fetch("rollup_state")[0].watermark_us
-    return watermark_us, {row.table_name: row.horizon_us for row in transaction.fetch("store_horizons")}
+def _watermark(transaction: Transaction) -> int:
+    return int(transaction.fetch("rollup_state")[0].watermark_us)
 
 
 def _rebuild(transaction: Transaction, steps: Sequence[plan.Step], series_ids: list[int] | None) -> Counter[str]:

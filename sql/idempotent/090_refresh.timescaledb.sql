@@ -10,36 +10,6 @@
 -- Every computation is forced: it does not ask TimescaleDB what has changed, so a damaged bucket is repaired, and the
 -- one stretch per transaction that TimescaleDB notes as changed costs nothing.
 
--- What to compute of a window within one day, finest first: plan.chained(plan.steps()) of muninn.rollups. No step
--- reaches below the horizon of what it is computed from: the buckets there would be deleted.
-create or replace function rollup_steps(since timestamptz, until timestamptz, watermark timestamptz, fresh bool)
-returns table (resolution text, first timestamptz, past timestamptz)
-language plpgsql stable as $$
-declare
-  day timestamptz := date_bin('24 hours', since, 'epoch');
-  level record;
-begin
-  for level in
-    select state.resolution, state.width, greatest(kept.horizon, raw.horizon) as horizon
-    from rollup_state state
-    join retention_state kept on kept.table_name = 'rollup_' || state.resolution
-    join retention_state raw on raw.table_name = 'raw_samples'
-    order by state.width
-  loop
-    exit when level.horizon > day;
-    resolution := level.resolution;
-    first := date_bin(level.width, since, 'epoch');
-    past := least(date_bin(level.width, until - interval '1 microsecond', 'epoch') + level.width,
-                  date_bin(level.width, watermark, 'epoch'));
-    if fresh then
-      past := least(past, date_bin(level.width, until, 'epoch'));
-    end if;
-    if past > first then
-      return next;
-    end if;
-  end loop;
-end $$;
-
 -- Compute the steps of a window; adds the rows of each to `written`, by resolution.
 create or replace procedure rollup_compute(
   since timestamptz, until timestamptz, watermark timestamptz, fresh bool, only_resolution text, inout written jsonb
@@ -48,7 +18,7 @@ language plpgsql as $$
 declare
   -- Taken before: a refresh commits, which no open cursor outlives.
   steps jsonb := (
-    select coalesce(jsonb_agg(step), '[]') from rollup_steps(since, until, watermark, fresh) step
+    select coalesce(jsonb_agg(step), '[]') from rollup_steps(since, until, watermark, fresh, true) step
     where step.resolution = coalesce(only_resolution, step.resolution));
   level text;
   first timestamptz;
@@ -112,7 +82,7 @@ declare
 begin
   commit;
   call rollup_compute(since, until, reached, false, only_resolution, written);
-  for step in select * from rollup_steps(since, until, reached, false) loop
+  for step in select * from rollup_steps(since, until, reached, false, true) loop
     if step.resolution = coalesce(only_resolution, step.resolution) then
       call packed_renew(step.resolution, step.first, step.past, null);
     end if;
