@@ -139,7 +139,7 @@ class GatewayClient:
 
     def _deliver(self, batch: SampleBatch) -> None:
         """Send until there is an answer that is final."""
-        arrow = len(batch) >= self._arrow_rows and batch.distributions is None
+        arrow = len(batch) >= self._arrow_rows
         kind, body = (ARROW_TYPE, to_arrow(batch)) if arrow else (JSON_TYPE, to_json(batch))
         key, backoff_s = uuid.uuid4().hex, _FIRST_BACKOFF_S
         told = False

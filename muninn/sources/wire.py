@@ -3,6 +3,8 @@
 Belongs here: encoding. Does not: sending.
 """
 
+from typing import Any
+
 import numpy as np
 import orjson
 
@@ -51,6 +53,24 @@ def _add(samples: list[dict[str, object]], some: Distributions) -> None:
         }
 
 
+def _distributions(batch: SampleBatch, some: Distributions) -> Any:
+    """The column of that name; null where a sample is a plain one."""
+    import pyarrow as pa
+
+    lengths, total = np.zeros(len(batch), np.int32), np.zeros(len(batch))
+    lengths[some.rows] = some.lengths
+    total[some.rows] = batch.value[some.rows] * some.count
+    figures = {"sum": total, "min": np.zeros(len(batch)), "max": np.zeros(len(batch))}
+    figures["min"][some.rows], figures["max"][some.rows] = some.low, some.high
+    plain = np.ones(len(batch), np.bool_)
+    plain[some.rows] = False
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    lists = {"values": sketch.value_of(some.bins >> 32), "counts": some.bins & 0xFFFF_FFFF}
+    made = [pa.ListArray.from_arrays(offsets, pa.array(flat)) for flat in lists.values()]
+    made += [pa.array(figure) for figure in figures.values()]
+    return pa.StructArray.from_arrays(made, [*lists, *figures], mask=pa.array(plain))
+
+
 def to_arrow(batch: SampleBatch) -> bytes:
     """An Arrow IPC stream; text as dictionaries, so that it costs four bytes a sample and column."""
     import pyarrow as pa  # takes memory: only those who send large batches load it
@@ -62,8 +82,10 @@ def to_arrow(batch: SampleBatch) -> bytes:
             of_key.take(pa.array(batch.key_index)), pa.array(list(distinct), pa.string())
         )
 
+    columns = {} if batch.distributions is None else {"distribution": _distributions(batch, batch.distributions)}
     table = pa.table(
         {
+            **columns,
             "metric": text([key.metric for key in batch.keys]),
             "timestamp": pa.array(batch.at_us).cast(pa.timestamp("us", "UTC")),
             "value": pa.array(batch.value),

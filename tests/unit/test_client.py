@@ -211,3 +211,23 @@ def test_a_closed_client_takes_nothing(door: Door, connect: Callable[..., Client
 def test_an_address_that_is_none() -> None:
     with pytest.raises(Misconfigured, match="http://host:port"):
         Client("gateway:8480")
+
+
+def test_many_values_go_as_one_sample(door: Door) -> None:
+    with Client(door.url) as client:
+        client.add("plain", 5.0)
+        client.add_distribution("response_ms", [10.0, 20.0, 60.0], counts=[2, 1, 1])
+        client.add_distribution("response_ms", [7.0], {"host": "b"})
+        for values, counts in (([], None), ([float("nan")], None), ([1.0], [0]), ([1.0], [1, 2]), ([1.0], [1.5])):
+            with pytest.raises(ValueError, match="must be"):
+                client.add_distribution("response_ms", values, counts=counts)
+        assert client.flush()
+    assert sorted(door.values()) == [5.0, 7.0, 25.0]
+    (handle,) = door.broker.follow("0-0", 0)
+    some = handle.batch.distributions
+    assert some is not None
+    assert sorted(zip(some.count.tolist(), some.low.tolist(), some.high.tolist(), strict=True)) == [
+        (1, 7.0, 7.0),
+        (4, 10.0, 60.0),
+    ]
+    assert set(door.kinds) == {"application/vnd.apache.arrow.stream"}

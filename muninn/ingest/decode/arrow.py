@@ -2,8 +2,8 @@
 
 Columns: `metric` (text), `timestamp` (timestamp, naive taken as UTC; numbers: epoch milliseconds; text: RFC 3339),
 `value` (numbers), and optional `labels` (map of text, struct of text, or text that holds a JSON object),
-`label.NAME` (text: one label each), `source_agent_id`, `instance_id` (text or whole numbers). Text may be
-dictionary-encoded; other columns are ignored.
+`label.NAME` (text: one label each), `source_agent_id`, `instance_id` (text or whole numbers), `distribution` in the
+place of `value` (arrow_distributions). Text may be dictionary-encoded; other columns are ignored.
 
 Belongs here: the Arrow format. Does not: HTTP, what is acceptable (validate).
 """
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from muninn.errors import Invalid
 from muninn.ingest.decode import codes
 from muninn.ingest.decode.arrow_bounds import MAGIC, check_file, check_stream
+from muninn.ingest.decode.arrow_distributions import COLUMN
+from muninn.ingest.decode.arrow_distributions import parse as parse_distributions
 from muninn.ingest.decode.codes import Coded
 from muninn.ingest.decode.instants import MAX_MS, Instants, from_ms, from_rfc3339
 from muninn.ingest.decode.keys import KeyTable, resolve
@@ -75,8 +77,17 @@ def decode_table(
     screening = Screening(samples.num_rows)
     key_index, keys = resolve(*_series(samples, screening), table or KeyTable(), screening)
     at_us = _instants(_column(samples, "timestamp"), screening, text)
-    value = _values(_column(samples, "value"), screening, text)
-    return screening.decoded(SampleBatch(at_us, value, key_index, keys), rules, now_us, first_index)
+    column = _optional(samples, COLUMN)
+    found = None if column is None or pa.types.is_null(column.type) else parse_distributions(column, screening)
+    if found is None:
+        value = _values(_column(samples, "value"), screening, text)
+        return screening.decoded(SampleBatch(at_us, value, key_index, keys), rules, now_us, first_index)
+    single = _optional(samples, "value")
+    value = np.zeros(samples.num_rows) if single is None else _values(single, screening, text, found.there)
+    screening.refuse((single is None) & ~found.there, lambda _: "value: missing, and no distribution")
+    value = np.where(found.there, found.mean, value)
+    batch = SampleBatch(at_us, value, key_index, keys, found.some)
+    return screening.decoded(batch, rules, now_us, first_index)
 
 
 def _brief(error: Exception) -> str:
@@ -211,9 +222,12 @@ def _written_instants(column: pa.ChunkedArray) -> Instants:
     return np.where(numeric, from_digits, at_us), np.where(numeric, digits_ok, ok)
 
 
-def _values(column: pa.ChunkedArray, screening: Screening, text: bool) -> NDArray[np.float64]:
+def _values(
+    column: pa.ChunkedArray, screening: Screening, text: bool, replaced: NDArray[np.bool_] | bool = False
+) -> NDArray[np.float64]:
+    """replaced: which samples need none."""
     kind = column.type
-    missing = column.is_null().to_numpy()
+    missing = column.is_null().to_numpy() & ~np.asarray(replaced)
     screening.refuse(missing, lambda _: "value: missing")
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _doubles(column)
