@@ -29,6 +29,16 @@ def load_incidents(url: str) -> None:
         stored.save(database, [opened, over])
 
 
+def load_another(url: str, ident: int) -> None:
+    """One more that has just begun, of memory."""
+    now_us = SystemClock().now_us()
+    key = SeriesKey.of("memory_used_pct", {"host": "alpha"}, "host-collector", "alpha")
+    begun = Incident(uuid.UUID(int=ident), now_us - MINUTE_US, joined_us=now_us)
+    begun.members = {key: member(key, now_us, 97.0, 40.0, {"value": 0.9})}
+    with Database(url, pool_size=1) as database:
+        stored.save(database, [begun])
+
+
 def member(key: SeriesKey, now_us: int, value: float, expected: float, shares: dict[str, float]) -> Member:
     """A series that was off for ten minutes up to `now_us`."""
     since_us = now_us - 10 * MINUTE_US

@@ -32,9 +32,15 @@ def render() -> None:
     if not shell.answer_or_wait(lambda ask: ask.catalogue()):
         shell.say_no_data()
         shell.stop_and_try_again()
+    # What was chosen on the page stays chosen: widgets are known by their keys.
+    shell.auto_refresh(lambda: _body(RANGES[chosen or FIRST_RANGE]), REFRESH_S)
+
+
+def _body(span_us: int) -> None:
+    """All below the head, as of now."""
     now_us = shell.now_us()
-    window = Window(now_us - RANGES[chosen or FIRST_RANGE], now_us)
-    found = shell.answer_or_wait(lambda ask: ask.incidents(window, most=MOST))
+    window = Window(now_us - span_us, now_us)
+    found = shell.current_reads().incidents(window, most=MOST)
     _figures(found)
     if not found:
         st.info(
@@ -42,7 +48,6 @@ def render() -> None:
             "`muninn status` tells whether the detector runs, `muninn inject` makes a fault to look at.",
             icon=":material/check_circle:",
         )
-        shell.run_again_later()
         return
     with shell.panel("Time line", help="From start to end; what is open reaches to the right edge."):
         figure = incidents.timeline_figure(found, TimeAxis(window, shell.viewer_zone()))
@@ -81,7 +86,7 @@ def _one(found: list[IncidentInfo]) -> None:
         key="incident",
         bind="query-params",
     )
-    detail = shell.answer_or_wait(lambda ask: ask.incident(ident))
+    detail = shell.current_reads().incident(ident)
     with st.grid(2, min_column_width=440, gap="small"):
         with shell.panel("What was seen, and what was expected"):
             _series(detail)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from known import load_known
-from known_incidents import OPEN, OVER, load_incidents
+from known_incidents import OPEN, OVER, load_another, load_incidents
 from playwright.sync_api import Page, expect
 from servers import Postgres
 from streamlit.testing.v1 import AppTest
@@ -29,6 +29,15 @@ def incidents_url(postgres_server: Postgres, migrated_template: str) -> Iterator
     load_incidents(url)
     yield url
     postgres_server.drop("known_incidents")
+
+
+@pytest.fixture
+def changing_url(postgres_server: Postgres, migrated_template: str) -> Iterator[str]:
+    url = postgres_server.create("changing_incidents", migrated_template)
+    load_known(url)
+    load_incidents(url)
+    yield url
+    postgres_server.drop("changing_incidents")
 
 
 @pytest.fixture
@@ -113,3 +122,22 @@ def test_it_is_drawn_in_both_themes_and_widths(
     assert page.locator("[data-testid=stException]").count() == 0
     page.set_viewport_size({"width": 800, "height": 900})
     page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollWidth <= 800", timeout=DRAWN_MS)
+
+
+@pytest.mark.browser
+def test_it_goes_on_by_itself_and_what_was_chosen_stays(
+    streamlit_server: Callable[[dict[str, str]], str], changing_url: str, open_page: Callable[..., Page]
+) -> None:
+    address = streamlit_server({"MUNINN_DATABASE_URL": changing_url, "MUNINN_DAGSTER_PORT": "1"})
+    page = open_page(f"{address}/anomalies")
+    box = page.get_by_test_id("stSelectbox").filter(has_text="Incident").get_by_role("combobox")
+    box.click(timeout=DRAWN_MS)
+    page.get_by_role("option").nth(1).click()
+    expect(page.get_by_text("A source sends nothing any more").first).to_be_visible(timeout=DRAWN_MS)
+    counted = page.get_by_test_id("stMetric").filter(has_text="In this time")
+    expect(counted).to_contain_text("2", timeout=DRAWN_MS)
+    page.get_by_placeholder("what it was").fill("half a word")
+    load_another(changing_url, 9)
+    expect(counted).to_contain_text("3", timeout=DRAWN_MS)
+    expect(page.get_by_text("A source sends nothing any more").first).to_be_visible()
+    expect(page.get_by_placeholder("what it was")).to_have_value("half a word")
