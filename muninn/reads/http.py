@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import orjson
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -60,7 +61,9 @@ def to_json(answer: Any) -> bytes:
     return orjson.dumps(answer, _plain, orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
-def _plain(value: Any) -> dict[str, Any]:
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):  # a view with gaps: orjson leaves it to us
+        return np.ascontiguousarray(value)
     if not is_dataclass(value):
         raise TypeError(type(value))
     found = {field.name: getattr(value, field.name) for field in fields(value)}

@@ -118,8 +118,9 @@ def test_the_example_of_the_docs_runs(door: tuple[str, Callable[[], dict[SeriesK
     command = [sys.executable, "-c", example, url]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert "sent=2, refused=0, dropped=0, waiting=0" in done.stdout
+    assert "sent=3, refused=0, dropped=0, waiting=0" in done.stdout
     assert kept() == {
         SeriesKey.of("orders_per_s", {"shop": "berlin"}, "huginn-7", "web-1"): [12.5],
         SeriesKey.of("queue_depth", {"shop": "berlin", "queue": "mail"}, "huginn-7", "web-1"): [3.0],
+        SeriesKey.of("response_ms", {"shop": "berlin"}, "huginn-7", "web-1"): [(40 * 12.5 + 7 * 13 + 250) / 48],
     }
