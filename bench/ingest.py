@@ -7,7 +7,6 @@ same run. Other work on the machine slows both: read the share, and CPU seconds.
 Belongs here: figures. Does not: starting programs (path), bodies (traffic), the picture (flame).
 """
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +57,7 @@ def _traffic() -> dict[str, tuple[Sequence[Request], Sequence[Request]]]:
 
 
 def whole_path(
-    started: Path_, first: Sequence[Request], requests: Sequence[Request], limit: float = math.nan
+    started: Path_, first: Sequence[Request], requests: Sequence[Request], limit: float | None = None
 ) -> Figures:
     """Samples a second until all are answered and until all are rows, and what a million of them cost.
 
@@ -86,7 +85,7 @@ def whole_path(
         "bytes a sample on the wire": sum(len(request.body) for request in requests) / samples,
         "answered, samples/s": samples / answered_s,
         "stored, samples/s": samples / stored_s,
-        "stored, share of COPY alone": samples / stored_s / limit,
+        "stored, share of COPY alone": samples / stored_s / limit if limit else None,
         "CPU s per million samples": {**spent, "all": sum(spent.values())},
         "most memory, MiB": started.peak_mib(),
     }
@@ -140,4 +139,5 @@ def show(figures: Figures) -> None:
         if isinstance(found, dict) and "CPU s per million samples" in found:
             cells = "".join(f"{found['CPU s per million samples'][column]:10.3f}" for column in columns)
             stored, share = found["stored, samples/s"], found["stored, share of COPY alone"]
-            print(f"  {name:48s}{stored:11,.0f}{share:9.1%}{cells}")
+            of_copy = "" if share is None else f"{share:.1%}"
+            print(f"  {name:48s}{stored:11,.0f}{of_copy:>9s}{cells}")
