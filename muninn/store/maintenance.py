@@ -28,6 +28,7 @@ class KeptWindow:
 def save(database: Database, window: Maintenance, body: Mapping[str, Any], by: str) -> None:
     """Keep a window that was checked; one of the same name ends."""
     with database.transaction() as transaction:
+        transaction.execute("maintenance_lock")
         transaction.execute("maintenance_end", name=window.name, by=by)
         transaction.execute("maintenance_save", name=window.name, body=orjson.dumps(body).decode(), by=by)
 
