@@ -1,2 +1,2 @@
 -- Changes of maintenance windows come one after the other until this transaction ends.
-lock table maintenance_windows in share row exclusive mode
+select pg_advisory_xact_lock(8480, 5)
