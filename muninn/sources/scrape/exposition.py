@@ -20,12 +20,14 @@ MAX_FAULTS = 10
 NO_STAMP = np.iinfo(np.int64).min
 _PIECE_BYTES = 1 << 20
 _FURTHEST_US = 253_402_300_800_000_000
-_BRACES = rb'\{(?:[^"}\n]|"(?:[^"\\\n]|\\[^\n])*+")*+\}'
+# No group is possessive: before Python 3.11.5 one that fails half-way leaves the position where it stopped. All
+# alternatives differ in their first letter, so there is little to try again.
+_BRACES = rb'\{(?:[^"}\n]|"(?:[^"\\\n]|\\[^\n])*")*\}'
 # A sample (series, value, timestamp, exemplar), a comment, or (last group) a line that is neither; one match a line.
 _LINE = re.compile(
     rb"^[ \t]*+(?:"
-    rb"((?:[a-zA-Z_:][a-zA-Z0-9_:]*+(?:[ \t]*+" + _BRACES + rb")?+|" + _BRACES + rb"))"
-    rb"[ \t]*+([0-9a-zA-Z.+\-]{1,64}+)(?:[ \t]++([0-9.e+\-]{1,64}+))?+(?:[ \t]++(#[^\n]*+))?+[ \t\r]*+$"
+    rb"((?:[a-zA-Z_:][a-zA-Z0-9_:]*+(?:[ \t]*+" + _BRACES + rb")?|" + _BRACES + rb"))"
+    rb"[ \t]*+([0-9a-zA-Z.+\-]{1,64}+)(?:[ \t]++([0-9.e+\-]{1,64}+))?(?:[ \t]++(#[^\n]*+))?[ \t\r]*+$"
     rb"|#[^\n]*+$|([^\n]*+)$)",
     re.MULTILINE,
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from muninn.model import SeriesKey
 
-_QUOTED = r'"((?:[^"\\]|\\.)*+)"'
+_QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*+")
 _BLANK = re.compile(r"[ \t]*+")
 # A label, or (first group alone) a quoted metric name; then a comma or the end.
