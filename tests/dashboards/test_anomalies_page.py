@@ -8,8 +8,9 @@ import pytest
 import streamlit as st
 from known import load_known
 from known_incidents import OPEN, OVER, load_another, load_incidents
-from playwright.sync_api import Page, expect
-from servers import Postgres
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Locator, Page, expect
+from servers import Postgres, eventually
 from streamlit.testing.v1 import AppTest
 
 from muninn.clock import ManualClock
@@ -124,6 +125,16 @@ def test_it_is_drawn_in_both_themes_and_widths(
     page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollWidth <= 800", timeout=DRAWN_MS)
 
 
+def chose(page: Page, box: Locator, place: int) -> bool:
+    """Whether the choice was made; the page may have been drawn anew between two clicks."""
+    try:
+        box.click(timeout=5_000)
+        page.get_by_role("option").nth(place).click(timeout=5_000)
+    except PlaywrightError:
+        return False
+    return True
+
+
 @pytest.mark.browser
 def test_it_goes_on_by_itself_and_what_was_chosen_stays(
     streamlit_server: Callable[[dict[str, str]], str], changing_url: str, open_page: Callable[..., Page]
@@ -131,8 +142,8 @@ def test_it_goes_on_by_itself_and_what_was_chosen_stays(
     address = streamlit_server({"MUNINN_DATABASE_URL": changing_url, "MUNINN_DAGSTER_PORT": "1"})
     page = open_page(f"{address}/anomalies")
     box = page.get_by_test_id("stSelectbox").filter(has_text="Incident").get_by_role("combobox")
-    box.click(timeout=DRAWN_MS)
-    page.get_by_role("option").nth(1).click()
+    box.wait_for(timeout=DRAWN_MS)
+    eventually(lambda: chose(page, box, 1), DRAWN_MS / 1000, "the second incident is chosen")
     expect(page.get_by_text("A source sends nothing any more").first).to_be_visible(timeout=DRAWN_MS)
     counted = page.get_by_test_id("stMetric").filter(has_text="In this time")
     expect(counted).to_contain_text("2", timeout=DRAWN_MS)
