@@ -86,15 +86,23 @@ def faults(some: Distributions) -> Iterator[tuple[NDArray[np.bool_], str]]:
     yield ~(np.isfinite(some.low) & np.isfinite(some.high) & (some.low <= some.high)), "min must not be above max"
     size = np.maximum(np.abs(some.low), np.abs(some.high))
     yield ~(size <= sketch.LARGEST), f"min and max must be at most {sketch.LARGEST:g} in size"
-    starts = np.cumsum(some.lengths) - some.lengths
     empty = some.lengths < 1
-    if empty.any():
-        yield empty, "the sketch must hold something"
+    yield empty, "the sketch must hold something"
+    for wrong, what in _sketch_faults(some.lengths[~empty], some.count[~empty], some.bins):
+        mask = np.zeros(len(some), np.bool_)
+        mask[~empty] = wrong
+        yield mask, what
+
+
+def _sketch_faults(lengths: Ints, count: Ints, bins: Ints) -> Iterator[tuple[NDArray[np.bool_], str]]:
+    """As `faults`, of sketches that hold something; none where a negative length leaves open whose bins are whose."""
+    if not len(lengths) or lengths.sum() != len(bins):
         return
-    keys, counts = some.bins >> 32, some.bins & _COUNT_MASK
+    starts = np.cumsum(lengths) - lengths
+    keys, counts = bins >> 32, bins & _COUNT_MASK
     far = (np.abs(keys) > _LARGEST_KEY) | ((np.abs(keys) < _SMALLEST_KEY) & (keys != 0))
     yield np.logical_or.reduceat(far | (counts < 1), starts), "the sketch has a bin that stands for no value"
-    yield np.add.reduceat(counts, starts) != some.count, "the sketch must hold as many values as count says"
+    yield np.add.reduceat(counts, starts) != count, "the sketch must hold as many values as count says"
     unsorted = np.diff(keys, prepend=keys[0] - 1) <= 0
     unsorted[starts] = False
     yield np.logical_or.reduceat(unsorted, starts), "the bins of a sketch must ascend"

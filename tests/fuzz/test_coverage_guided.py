@@ -27,6 +27,6 @@ def test_nothing_is_found(name: str, tmp_path: Path) -> None:
         timeout=SECONDS + START_S,
     )
     crashes = {path.name: path.read_bytes()[:200] for path in tmp_path.glob("*-*") if not path.name.startswith("seed-")}
-    told = found.stderr[-3000:]
+    told = f"{found.stdout[-3000:]}\n{found.stderr[-3000:]}"
     assert found.returncode == 0, f"{crashes}\n{told}"
     assert "DONE" in told, "it ran to its end"

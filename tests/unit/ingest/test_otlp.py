@@ -1,5 +1,6 @@
 """OTLP: what the SDK encodes is what we read, as protobuf and as JSON."""
 
+import itertools
 import json
 
 import pytest
@@ -120,8 +121,9 @@ def test_a_bad_point_is_named_and_the_others_count() -> None:
     assert len(decoded.batch) == len(EXPECTED) - 1
 
 
-def delta(kind: str, point: dict[str, object]) -> bytes:
-    metric = {"name": "m", kind: {"aggregationTemporality": 1, "dataPoints": [{"timeUnixNano": AT_NS, **point}]}}
+def delta(kind: str, *points: dict[str, object]) -> bytes:
+    data_points = [{"timeUnixNano": AT_NS, **point} for point in points]
+    metric = {"name": "m", kind: {"aggregationTemporality": 1, "dataPoints": data_points}}
     return json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}).encode()
 
 
@@ -156,6 +158,17 @@ def test_exponential_buckets_of_both_signs_and_zero() -> None:
 def test_a_histogram_that_is_none_is_refused(kind: str, point: dict[str, object]) -> None:
     found = decoded(delta(kind, point))
     assert (found.rejected, len(found.batch)) == (1, 0)
+
+
+def test_each_histogram_is_judged_by_itself() -> None:
+    none = {"bucketCounts": ["1"], "explicitBounds": [1, 2], "count": "1"}
+    far_too_many = {"bucketCounts": ["1", str(2**47)], "explicitBounds": [1], "count": "4", "max": 4}
+    good = {"bucketCounts": ["1", "2"], "explicitBounds": [1], "count": "3", "max": 4}
+    for order in itertools.permutations([none, far_too_many, good]):
+        found = decoded(delta("histogram", *order))
+        some = found.batch.distributions
+        assert some is not None
+        assert (found.rejected, some.count.tolist()) == (2, [3])
 
 
 def test_a_histogram_that_counted_nothing_is_no_sample() -> None:

@@ -91,3 +91,17 @@ def test_the_fault_is_of_the_one_that_has_it() -> None:
     assert both is not None
     masks = [mask.tolist() for mask, _ in distributions.faults(both) if mask.any()]
     assert masks == [[False, True, False]]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_empty_sketch_hides_no_other_fault(place: int) -> None:
+    bad = [one(count=[5]), one()]
+    bad.insert(place, one(lengths=[0], bins=[]))
+    both = Distributions.joined(list(bad), [1, 1, 1])
+    assert both is not None
+    found = {what: mask.tolist() for mask, what in distributions.faults(both) if mask.any()}
+    wrong = [each.count[0] == 5 for each in bad]
+    assert found == {
+        "the sketch must hold something": [row == place for row in range(3)],
+        "the sketch must hold as many values as count says": wrong,
+    }
