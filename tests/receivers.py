@@ -8,6 +8,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import orjson
@@ -84,16 +85,31 @@ def http() -> Iterator[Http]:
 
 @dataclass
 class Smtp:
-    """`answers` are given one a mail, "250 OK" after the last."""
+    """`answers` are given one a mail, "250 OK" after the last. recipients: what is said of an address instead of OK.
+
+    mails: what was taken, with those whom it is for as X-RcptTo.
+    """
 
     port: int
     mails: list[EmailMessage] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
+    recipients: dict[str, str] = field(default_factory=dict)
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: object, session: object, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if address in self.recipients:
+            return self.recipients[address]
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 OK"
 
     async def handle_DATA(self, server: object, session: object, envelope: Any) -> str:  # noqa: N802
         answer = self.answers.pop(0) if self.answers else "250 OK"
         if answer.startswith("250"):
-            self.mails.append(BytesParser(EmailMessage, policy=default).parsebytes(envelope.content))
+            mail = BytesParser(EmailMessage, policy=default).parsebytes(envelope.content)
+            mail["X-RcptTo"] = ", ".join(envelope.rcpt_tos)
+            self.mails.append(mail)
         return answer
 
 
@@ -107,3 +123,42 @@ def smtp() -> Iterator[Smtp]:
         yield kept
     finally:
         controller.stop()
+
+
+@contextmanager
+def lines(answers: dict[bytes, bytes], hangs_at: bytes | None = None) -> Iterator[int]:
+    """The port of a server that speaks SMTP line by line: what it answers to a verb, "250 OK" to others.
+
+    hangs_at: the verb after which it says nothing any more; b"": it does not even greet.
+    """
+    ended = threading.Event()
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            if hangs_at == b"":
+                ended.wait(60)
+                return
+            self.wfile.write(b"220 here\r\n")
+            body = False
+            for line in self.rfile:
+                if body and line != b".\r\n":
+                    continue
+                verb = line[:4].upper()
+                body = verb == b"DATA"
+                if verb == hangs_at:
+                    ended.wait(60)
+                    return
+                self.wfile.write(answers.get(verb, b"250 OK") + b"\r\n")
+
+    class Server(ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            ended.set()
+            server.shutdown()
+            thread.join()

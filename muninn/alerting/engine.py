@@ -126,9 +126,8 @@ class Engine:
         by_rule: dict[str, list[Alert]] = {}
         for alert in alerts:
             by_rule.setdefault(alert.rule, []).append(alert)
-        for name, own in by_rule.items():
-            if name in self._judges:
-                self._judges[name].restore(own, changes)
+        for name, judge in self._judges.items():
+            judge.restore(by_rule.get(name, ()), changes)
         return [alert for name, own in by_rule.items() if name not in self._judges for alert in own]
 
     def take(self, batch: SampleBatch) -> None:
@@ -297,5 +296,5 @@ class Engine:
 def _succeeding(judge: Judge, rule: Rule) -> Judge:
     """A judge of the changed rule that goes on with the alerts of the one before."""
     fresh = Judge(rule)
-    fresh.restore(judge.alerts.values(), {})
+    fresh.restore(judge.alerts.values(), judge.changes)
     return fresh

@@ -74,6 +74,7 @@ class Judge:
         self._labels: list[dict[str, str]] = []
         self._fingerprints: list[str] = []
         self._changed: dict[int, deque[int]] = {}
+        self._changed_before: Mapping[str, Sequence[int]] = {}
         self._of_frame = np.empty(0, np.intp)
         self._about: dict[int, About] = {}
         levels = rule.levels
@@ -94,8 +95,15 @@ class Judge:
         """How many instances are damped now."""
         return int((self._end_hold[: len(self)] > self.rule.recover_for_s * SECOND_US).sum())
 
+    @property
+    def changes(self) -> dict[str, tuple[int, ...]]:
+        """fingerprint -> when it fired and ended lately."""
+        return {self._fingerprints[place]: tuple(changed) for place, changed in self._changed.items()}
+
     def restore(self, open_alerts: Iterable[Alert], changes: Mapping[str, Sequence[int]]) -> None:
-        """Go on with what was there before a restart; changes: fingerprint -> when it fired and ended lately."""
+        """Go on with what was there before a restart; changes: fingerprint -> when it fired and ended lately, also of
+        instances that are fine now: one that flapped before still does."""
+        self._changed_before = changes
         for alert in open_alerts:
             place = self._place(dict(alert.labels))
             self.alerts[place] = alert
@@ -105,11 +113,6 @@ class Judge:
             if alert.state == "firing":
                 names: list[str] = [level.severity for level in self.rule.levels]
                 self._level[place] = names.index(alert.severity) if alert.severity in names else 0
-        for fingerprint, instants in changes.items():
-            known = self._places.get(fingerprint)
-            if known is not None:
-                self._changed[known] = deque(instants)
-                self._damp(known, max(instants, default=0))
 
     def forget_frame(self) -> None:
         """The next frame has its instances in another order."""
@@ -129,7 +132,8 @@ class Judge:
             figures[places] = frame.levels
         absent = self._absent(value, last_us, now_us)
         bad, kept = self._bad(figures, absent, now_us - first_us, count)
-        level = self._decide(bad, kept, now_us)
+        given_up = absent if self.rule.no_data == "ignore" else np.zeros(count, bool)
+        level = self._decide(bad, kept, given_up, now_us)
         return self._changes(level, figures, absent, now_us)
 
     def _places_of(self, frame: Frame) -> NDArray[np.intp]:
@@ -160,8 +164,10 @@ class Judge:
             bad[absent, 0] = True
         return bad, kept
 
-    def _decide(self, bad: Bools, kept: Bools, now_us: int) -> Ints:
-        """int64[n]: the level that holds now, -1 for none; remembers since when what has been bad."""
+    def _decide(self, bad: Bools, kept: Bools, given_up: Bools, now_us: int) -> Ints:
+        """int64[n]: the level that holds now, -1 for none; remembers since when what has been bad.
+
+        given_up: bool[n], instances whose alert ends at once, however long it should be good before."""
         count = len(kept)
         since = self._since[:count]
         moving = ~kept
@@ -174,7 +180,7 @@ class Judge:
         clear = self._clear[:count]
         clear[lower & (clear == 0)] = now_us
         clear[~lower & ~kept] = 0
-        waits = lower & (now_us - clear < self._end_hold[:count])
+        waits = lower & ~given_up & (now_us - clear < self._end_hold[:count])
         return np.where(kept | waits, level, wanted)
 
     def _changes(self, level: Ints, figures: Floats, absent: Bools, now_us: int) -> list[Change]:
@@ -303,6 +309,10 @@ class Judge:
             self._fingerprints.append(fingerprint)
             if place == len(self._level):
                 self._grow()
+            before = self._changed_before.get(fingerprint)
+            if before:
+                self._changed[place] = deque(before)
+                self._damp(place, before[-1])
         return place
 
     def _grow(self) -> None:

@@ -20,7 +20,7 @@ from muninn.alerting import receivers
 from muninn.alerting.alert import Alert
 from muninn.alerting.dispatch import Notification
 from muninn.alerting.receivers import Receiver
-from muninn.alerting.templates import labels_text
+from muninn.alerting.templates import PLACE, labels_text
 from muninn.model.window import as_datetime
 
 SIGNATURE = "X-Muninn-Signature"
@@ -280,6 +280,4 @@ def _filled(template: str, due: Notification, plain: str) -> str:
         **{f"group.{name}": value for name, value in due.group_labels.items()},
         **{f"labels.{name}": value for name, value in first.all_labels.items()},
     }
-    for name, value in known.items():
-        template = template.replace(f"{{{{ {name} }}}}", value)
-    return template
+    return PLACE.sub(lambda match: known.get(match[1], ""), template)

@@ -41,7 +41,6 @@ class _Common(Part):
     text: str = ""
     timeout_s: Seconds = Field(10.0, alias="timeout", gt=0, le=120)
     give_up_s: Seconds = Field(86_400.0, alias="give_up", gt=0)
-    per_minute: int = Field(600, ge=1)
 
 
 class Webhook(_Common):

@@ -11,7 +11,7 @@ from typing import Any
 from muninn.alerting.rules import Rule
 from muninn.names import describe
 
-_PLACE = re.compile(r"\{\{\s*([\w.\-]+)\s*\}\}")
+PLACE = re.compile(r"\{\{\s*([\w.\-]+)\s*\}\}")
 _LONG = 200
 
 
@@ -29,7 +29,7 @@ def fill(template: str, rule: Rule, told: Mapping[str, Any]) -> str:
             return labels_text(labels) or "everything"
         return str(labels.get(name, own.get(name, "")))[:_LONG]
 
-    return _PLACE.sub(found, template)
+    return PLACE.sub(found, template)
 
 
 def unit_of(rule: Rule) -> str:

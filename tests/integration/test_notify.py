@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,9 @@ from muninn.alerting import payloads
 from muninn.alerting.alert import Alert
 from muninn.alerting.book import Book
 from muninn.alerting.dispatch import Notification
-from muninn.alerting.outbox import Waiting
+from muninn.alerting.outbox import Outcome, Waiting
 from muninn.alerting.receivers import TYPES, Receiver
-from muninn.clock import SECOND_US, SystemClock
+from muninn.clock import SECOND_US, ManualClock, SystemClock
 from muninn.meter import Meter
 from muninn.operations.alerts.outbox import Outbox
 from muninn.operations.alerts.senders import send
@@ -98,6 +100,69 @@ def test_mail_and_what_the_server_thinks_of_it() -> None:
     assert (gone.ok, gone.permanent) == (False, False)
 
 
+def test_mail_to_many_of_whom_one_is_put_off_or_refused() -> None:
+    with receivers.smtp() as server:
+        to = receiver(
+            "email", host="127.0.0.1", port=server.port, tls="none",
+            **{"from": "muninn@a.b", "to": ["c@d.e", "grey@d.e"]},
+        )  # fmt: skip
+        server.recipients = {"grey@d.e": "450 come again"}
+        first = send(to, news(ALERT), "")
+        assert (first.ok, first.permanent, first.error) == (False, False, "SMTP 450: put off for 1 of the recipients")
+        server.recipients = {}
+        assert send(to, news(ALERT), "").ok
+        server.recipients = {"grey@d.e": "550 nobody here"}
+        assert send(to, news(ALERT), "").ok, "the others have it; again would be no better"
+        server.recipients = {"c@d.e": "452 full", "grey@d.e": "550 nobody here"}
+        none = send(to, news(ALERT), "")
+        assert (none.ok, none.permanent) == (False, False)
+        assert {mail["Message-ID"] for mail in server.mails} == {"<k1@muninn.invalid>"}
+        assert [mail["X-RcptTo"] for mail in server.mails] == ["c@d.e", "c@d.e, grey@d.e", "c@d.e"]
+
+
+@pytest.mark.parametrize(("answer", "permanent"), [("535 no", True), ("454 later", False)])
+def test_a_mail_server_that_does_not_let_us_in(answer: str, permanent: bool) -> None:
+    with receivers.lines({b"EHLO": b"250-here\r\n250 AUTH PLAIN", b"AUTH": answer.encode()}) as port:
+        to = receiver(
+            "email", host="127.0.0.1", port=port, tls="none", user="u", password="s3cret",
+            **{"from": "muninn@a.b", "to": ["c@d.e"]},
+        )  # fmt: skip
+        found = send(to, news(ALERT), "")
+    assert (found.ok, found.permanent) == (False, permanent), found.error
+    assert found.error.startswith(f"SMTP {answer[:3]}: ")
+
+
+@pytest.mark.parametrize("hangs_at", [b"", b"MAIL"], ids=["before its greeting", "in the middle"])
+def test_a_mail_server_that_hangs_costs_its_timeout_and_is_tried_again(hangs_at: bytes) -> None:
+    with receivers.lines({b"EHLO": b"250 here"}, hangs_at) as port:
+        to = receiver(
+            "email", host="127.0.0.1", port=port, tls="none", timeout="1s",
+            **{"from": "muninn@a.b", "to": ["c@d.e"]},
+        )  # fmt: skip
+        found = send(to, news(ALERT), "")
+    assert (found.ok, found.permanent) == (False, False)
+    assert found.error.endswith(": no answer")
+
+
+def test_a_mail_that_was_taken_is_told_although_the_farewell_is_not_answered() -> None:
+    with receivers.lines({b"EHLO": b"250 here", b"DATA": b"354 go on"}, b"QUIT") as port:
+        to = receiver(
+            "email", host="127.0.0.1", port=port, tls="none", timeout="1s", **{"from": "muninn@a.b", "to": ["c@d.e"]}
+        )
+        assert send(to, news(ALERT), "").ok
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_a_mail_server_without_the_tls_that_was_asked_for_is_told_nothing(tls: str) -> None:
+    with receivers.smtp() as server:
+        to = receiver(
+            "email", host="127.0.0.1", port=server.port, tls=tls, timeout="2s",
+            **{"from": "muninn@a.b", "to": ["c@d.e"]},
+        )  # fmt: skip
+        assert not send(to, news(ALERT), "").ok
+        assert server.mails == []
+
+
 def test_a_log_file(tmp_path: Path) -> None:
     to = receiver("log", path=str(tmp_path / "sub" / "alerts.ndjson"))
     assert send(to, news(ALERT), "").ok
@@ -137,6 +202,57 @@ def test_it_tries_again_until_it_is_taken_and_waits_as_asked(hook: receivers.Htt
         assert found == [("waiting", 1, "HTTP 500"), ("waiting", 2, "HTTP 429"), ("sent", 3, "")]
     finally:
         outbox.stop()
+
+
+@pytest.mark.parametrize("as_date", [False, True], ids=["seconds", "date"])
+def test_too_much_is_said_again_when_the_receiver_asked_for_it(hook: receivers.Http, as_date: bool) -> None:
+    """Of a clock that stands still until it is moved: not a moment sooner, and not later."""
+    clock = ManualClock(SystemClock().now_us())
+    asked = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True) if as_date else "40"
+    hook.answer = lambda number: (429, {"Retry-After": asked}) if number == 0 else (200, {})
+    outbox = Outbox(partial(send, page_url=""), clock, Meter())
+    outbox.use(Book(receivers=(receiver("webhook", url=hook.url),)))
+    outbox.add([Waiting(replace(news(ALERT), created_us=clock.now_us()))])
+    found: list[Outcome] = []
+    try:
+        eventually(lambda: bool(found.extend(outbox.take_outcomes()) or found), 20, "it is refused")
+        wait_s = (found[0].next_us - clock.now_us()) / SECOND_US
+        assert (found[0].state, found[0].last_error) == ("waiting", "HTTP 429")
+        assert 20 < wait_s <= 40, "a date has whole seconds, and the answer took its time"
+        clock.advance(wait_s - 1)
+        assert not hook.got[1:]
+        clock.advance(1)
+        eventually(lambda: bool(found.extend(outbox.take_outcomes()) or found[1:]), 20, "it is taken")
+        assert [(each.state, each.attempts) for each in found] == [("waiting", 1), ("sent", 2)]
+    finally:
+        outbox.stop()
+
+
+def test_an_end_does_not_overtake_the_beginning_that_has_to_be_said_again(hook: receivers.Http) -> None:
+    """A pager that hears of the end first would be opened by the beginning, and never closed."""
+    hook.answer = lambda number: (503, {}) if number == 0 else (200, {})
+    pager = receiver("pagerduty", routing_key="r0uting", url=hook.url)
+    outbox, _ = outbox_of(pager)
+    other = replace(news(replace(ALERT, fingerprint="ffff"), key="other"), group_key="g2")
+    outbox.add([Waiting(news(ALERT, key="begins")), Waiting(news(OVER, key="ends")), Waiting(other)])
+    try:
+        eventually(lambda: outbox.waiting() == 0, 30, "all are taken")
+        said = [(got.json["dedup_key"], got.json["event_action"]) for got in hook.got]
+        assert said == [
+            (ALERT.fingerprint, "trigger"), ("ffff", "trigger"), (ALERT.fingerprint, "trigger"),
+            (ALERT.fingerprint, "resolve"),
+        ]  # fmt: skip
+    finally:
+        outbox.stop()
+
+
+def test_templates_of_a_receiver(hook: receivers.Http) -> None:
+    title = "{{status}}: {{ rule }} of {{ labels.host }} {{ group.rule }} {{ nothing }}"
+    to = receiver("slack", url=hook.url, title=title, text="{{ alerts }}")
+    sly = replace(ALERT, labels=(("host", "{{ title }}"),))
+    assert send(to, news(sly), "").ok
+    assert hook.got[0].json["text"] == "firing: disk_full of {{ title }} disk_full "
+    assert hook.got[0].json["attachments"][0]["text"].startswith("critical: / of web1 is 97.5% full since ")
 
 
 def test_a_wrong_request_is_given_up_and_one_that_hangs_holds_up_nobody(hook: receivers.Http) -> None:

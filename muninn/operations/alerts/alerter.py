@@ -192,7 +192,8 @@ class Alerter:
             )
 
     def _load(self) -> None:
-        kept = self._journal.load(ENDS_S, CHANGES_S)
+        reach_s = max((rule.flapping.within_s for rule in self._engine.rules), default=0.0)
+        kept = self._journal.load(ENDS_S, max(CHANGES_S, reach_s))
         if kept is None:
             return
         orphans = self._engine.restore([alert for alert in kept.open if alert.origin == "rule"], kept.changes)

@@ -93,13 +93,15 @@ class Outbox:
             self._attempt(receiver, queue, due)
 
     def _next(self, queue: deque[Waiting]) -> Waiting | None:
-        """The oldest that is due: in order, except that one which has to be tried again lets others pass."""
-        now_us = self._clock.now_us()
+        """The oldest that is due. One that has to be tried again lets other groups pass, never its own: an end that
+        comes before its beginning leaves open for ever what the beginning opens."""
+        now_us, held = self._clock.now_us(), set[str]()
         with self._lock:
             for waiting in queue:
-                if waiting.next_us <= now_us:
-                    queue.remove(waiting)
+                group = waiting.notification.group_key
+                if group not in held and waiting.next_us <= now_us:
                     return waiting
+                held.add(group)
         return None
 
     def _attempt(self, name: str, queue: deque[Waiting], due: Waiting) -> None:
@@ -110,9 +112,11 @@ class Outbox:
         self._count(name, due, outcome, now_us)
         with self._lock:
             self._outcomes.append(outcome)
+            place = queue.index(due)
             if again is not None:
-                queue.append(again)
+                queue[place] = again
             else:
+                del queue[place]
                 self._known.discard(due.notification.key)
 
     def _count(self, name: str, due: Waiting, outcome: Outcome, now_us: int) -> None:

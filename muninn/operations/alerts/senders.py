@@ -7,7 +7,8 @@ import logging
 import os
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -19,6 +20,8 @@ from muninn.alerting import payloads
 from muninn.alerting.dispatch import Notification
 from muninn.alerting.outbox import Result
 from muninn.alerting.receivers import Email, LogFile, Receiver
+
+log = logging.getLogger(__name__)
 
 # It would write every address into the log, and addresses of web hooks are secrets.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -74,14 +77,19 @@ def _retry_after(header: str | None) -> float | None:
 def _mail(receiver: Email, due: Notification, page_url: str) -> Result:
     message = payloads.mail(receiver, due, page_url)
     try:
-        with _smtp(receiver) as server:
+        with closing(_smtp(receiver)) as server:
             if receiver.tls == "starttls":
                 server.starttls(context=ssl.create_default_context())
             if receiver.password is not None:
                 server.login(receiver.user, receiver.password.get_secret_value())
             refused = server.send_message(message)
+            # It has the mail: what it says to a farewell makes no difference.
+            with suppress(smtplib.SMTPException, OSError):
+                server.quit()
     except smtplib.SMTPAuthenticationError as error:
-        return Result(False, f"SMTP {error.smtp_code}: user or password is wrong", permanent=True)
+        wrong = error.smtp_code >= 500
+        why = "user or password is wrong" if wrong else "the server cannot tell who we are now"
+        return Result(False, f"SMTP {error.smtp_code}: {why}", permanent=wrong)
     except smtplib.SMTPResponseException as error:
         return Result(False, f"SMTP {error.smtp_code}", permanent=500 <= error.smtp_code < 600)
     except smtplib.SMTPRecipientsRefused as error:
@@ -89,7 +97,18 @@ def _mail(receiver: Email, due: Notification, page_url: str) -> Result:
         return Result(False, f"SMTP {codes[0]}: no recipient was taken", permanent=all(code >= 500 for code in codes))
     except (smtplib.SMTPException, OSError) as error:
         return Result(False, f"{type(error).__name__}: no answer")
-    return Result(True, f"{len(refused)} recipients were refused" if refused else "")
+    return _taken(refused)
+
+
+def _taken(refused: Mapping[str, tuple[int, bytes]]) -> Result:
+    """A mail that some of its recipients got. One that is put off (greylisting) has to get it later: the others get
+    it again under the same Message-ID."""
+    later = [code for code, _ in refused.values() if code < 500]
+    if later:
+        return Result(False, f"SMTP {later[0]}: put off for {len(later)} of the recipients")
+    if refused:
+        log.warning("a mail was refused for %d of its recipients", len(refused))
+    return Result(True)
 
 
 def _smtp(receiver: Email) -> smtplib.SMTP:

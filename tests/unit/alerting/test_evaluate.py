@@ -100,6 +100,16 @@ def test_what_no_data_means(policy: str, after_fire: list[str], after_quiet: lis
     assert [what for _, what, _ in quiet.run(120, None)] == after_quiet
 
 
+def test_good_for_lack_of_data_has_to_last_as_well_and_ignored_is_given_up_at_once() -> None:
+    rule = levels({"severity": "warning", "above": 80}) | {"no_data_after": "60s", "recover_for": "10m"}
+    counted, given_up = Bench(rule | {"no_data": "ok"}), Bench(rule | {"no_data": "ignore"})
+    for bench in (counted, given_up):
+        bench.run(30, 90)
+    assert counted.run(120, None) == []
+    assert [what for _, what, _ in given_up.run(120, None)] == ["resolved"]
+    assert [what for _, what, _ in counted.run(600, None)] == ["resolved"]
+
+
 def test_no_data_says_so() -> None:
     bench = Bench(levels({"severity": "warning", "above": 80}) | {"no_data": "alert", "no_data_after": "60s"})
     bench.run(30, 50)
