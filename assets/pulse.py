@@ -13,6 +13,7 @@ from assets.raw import raw_samples
 from assets.resources import MuninnResource
 from assets.rollups import HOURS
 from muninn.clock import DAY_US
+from muninn.errors import Unavailable
 from muninn.reads.values import PipelineState
 from muninn.store.partitions import RAW, ROLLUPS
 
@@ -41,6 +42,8 @@ def pulse(context: dg.AssetCheckExecutionContext, muninn: MuninnResource) -> Ite
     """Look once and judge four things."""
     with muninn.reads() as reads:
         seen = reads.pipeline(muninn.clock.now_us())
+    if seen.store_away is not None:
+        raise Unavailable(seen.store_away)
     judged = (
         (_CURRENT, current),
         (_DRAINED, drained),
@@ -70,7 +73,7 @@ def drained(seen: PipelineState) -> dg.AssetCheckResult:
 
 def closed(seen: PipelineState) -> dg.AssetCheckResult:
     """How far the 1-minute watermark is behind now."""
-    behind_s = next((row.behind_s for row in seen.resolutions if row.resolution == HOURS[0].name), None)
+    behind_s = next((row.behind_s for row in seen.resolutions or () if row.resolution == HOURS[0].name), None)
     if behind_s is None:
         return _result(_CLOSED, None, BEHIND_WARN_S, BEHIND_ERROR_S, "nothing was refreshed yet")
     text = f"closed up to {behind_s:,.0f} s before now, {seen.late_rows_waiting:,} late samples wait"
@@ -92,8 +95,8 @@ def ahead(seen: PipelineState, days: int) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR if urgent else dg.AssetCheckSeverity.WARN,
         description=f"missing for {', '.join(missing)}: materialise `retention`" if missing else "all are there",
         metadata={
-            "partitions": dg.MetadataValue.int(len(seen.partitions)),
-            "bytes": dg.MetadataValue.int(seen.bytes_on_disk),
+            "partitions": dg.MetadataValue.int(len(seen.partitions or ())),
+            "bytes": dg.MetadataValue.int(seen.bytes_on_disk or 0),
             "missing_from": dg.MetadataValue.json({table: day_ms // 1000 for table, day_ms in missing.items()}),
         },
     )
@@ -101,7 +104,7 @@ def ahead(seen: PipelineState, days: int) -> dg.AssetCheckResult:
 
 def _first_gap(seen: PipelineState, table: str, since_ms: int, until_ms: int) -> int | None:
     reached_ms = since_ms
-    for part in sorted((part for part in seen.partitions if part.table == table), key=lambda part: part.since_ms):
+    for part in sorted((part for part in seen.partitions or () if part.table == table), key=lambda part: part.since_ms):
         if part.since_ms <= reached_ms < part.until_ms:
             reached_ms = part.until_ms
     return None if reached_ms >= until_ms else reached_ms

@@ -26,17 +26,22 @@ class Request:
 
 
 def remote_write(
-    series: int, rounds: int, per_request: int = 4_000, name: str = "bench_write", seed: int | None = None
+    series: int,
+    rounds: int,
+    per_request: int = 4_000,
+    name: str = "bench_write",
+    seed: int | None = None,
+    step_ms: int = 250,
 ) -> Iterator[Request]:
     """Prometheus remote write: each round one sample of every series, `per_request` series in a request.
 
-    seed: the series in another order, five minutes later.
+    seed: the series in another order, five minutes later. step_ms: from one round to the next.
     """
     base_ms = time.time_ns() // 1_000_000 - (600_000 if seed is None else 300_000)
     numbers = range(series) if seed is None else np.random.default_rng(seed).permutation(series).tolist()
     labels = [_labels(name, number) for number in numbers]
     for turn in range(rounds):
-        stamp = b"\x10" + varint(base_ms + turn * 250)
+        stamp = b"\x10" + varint(base_ms + turn * step_ms)
         for start in range(0, series, per_request):
             some = labels[start : start + per_request]
             body = b"".join(

@@ -3,6 +3,8 @@
 Belongs here: those two questions. Does not: what a name means (muninn.names).
 """
 
+from dataclasses import dataclass
+
 from pydantic import TypeAdapter
 
 from muninn import names
@@ -13,6 +15,15 @@ from muninn.reads.series import check_known, check_text
 from muninn.reads.values import MetricInfo
 
 ANSWER = Answer("catalogue", TypeAdapter(list[MetricInfo]), fresh_s=10.0, keep_s=3600.0)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Metrics by name, as they were `age_s` ago. store_away: what the database said while it is away, else None."""
+
+    metrics: list[MetricInfo]
+    age_s: float
+    store_away: str | None
 
 
 def catalogue(ask: Asker) -> list[MetricInfo]:

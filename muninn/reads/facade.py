@@ -12,7 +12,7 @@ from muninn.alerting.noise import Record
 from muninn.alerting.silence import Silence
 from muninn.cache import Board, HotCache
 from muninn.clock import DAY_US, MINUTE_US, Clock, SystemClock
-from muninn.errors import Invalid, Unavailable
+from muninn.errors import Invalid
 from muninn.meter import Meter
 from muninn.model import Window
 from muninn.reads import alerts as alerting
@@ -35,6 +35,7 @@ from muninn.reads import (
     zones,
 )
 from muninn.reads.asking import Asker
+from muninn.reads.catalogue import Catalogue
 from muninn.reads.dead_letters import NO_LETTERS, DeadLetters
 from muninn.reads.heartbeats import NONE, Heartbeats
 from muninn.reads.incidents import IncidentDetail, IncidentInfo, IncidentState
@@ -86,6 +87,11 @@ class Reads:
         """Every metric whose name starts with `prefix`, by name; a new one shows within ten seconds."""
         found, _ = self._memo.answer(catalogue.ANSWER, self.fresh_catalogue)
         return [metric for metric in found if metric.metric_name.startswith(prefix)]
+
+    def known_metrics(self, prefix: str = "") -> Catalogue:
+        """The same with its age; while the database is away the last answer kept, which says so."""
+        found, age_s, away = self._memo.answer_or_kept(catalogue.ANSWER, self.fresh_catalogue)
+        return Catalogue([one for one in found if one.metric_name.startswith(prefix)], age_s, away)
 
     def fresh_catalogue(self) -> list[MetricInfo]:
         """Every metric, from the store."""
@@ -209,14 +215,15 @@ class Reads:
     ) -> Regressions:
         """The last 24 full hours of each series against the 7 days before, the worst first.
 
-        Without a metric: every series but Muninn's own, at most five minutes old.
+        Without a metric: every series but Muninn's own, at most five minutes old; while the database is away
+        the last answer kept, which says so.
         """
         if not 1 <= limit <= regressions.MAX_LISTED:
             raise Invalid(f"limit: must be from 1 to {regressions.MAX_LISTED}", "limit")
         if metric is not None:
             return regressions.of_metric(self._ask, metric, labels, limit, self.clock.now_us(), self._kept)
-        found, _ = self._memo.answer(regressions.ANSWER, self.fresh_regressions)
-        return replace(found, series=found.series[:limit])
+        found, _, away = self._memo.answer_or_kept(regressions.ANSWER, self.fresh_regressions)
+        return replace(found, series=found.series[:limit], store_away=away)
 
     def fresh_regressions(self) -> Regressions:
         """Those of every series, from the store."""
@@ -258,18 +265,14 @@ class Reads:
         """
         if now_us is not None:
             return self._overview(now_us)
-        try:
-            found, age_s = self._memo.answer(overview.ANSWER, lambda: self._overview(self.clock.now_us()))
-        except Unavailable:
-            kept = self._memo.recall(overview.ANSWER)
-            if kept is None:
-                raise
-            found, age_s = kept
-            found = replace(found, health=self.health())
-        return replace(found, age_s=age_s)
+        found, age_s, away = self._memo.answer_or_kept(overview.ANSWER, self._overview)
+        return replace(found, age_s=age_s, health=found.health if away is None else self.health())
 
     def pipeline(self, now_us: int | None = None) -> PipelineState:
-        """Ingest, buffer, loader lag, rollups, partitions and programs, as they are now."""
+        """Ingest, buffer, loader lag, rollups, partitions and programs, as they are now.
+
+        While the database is away what the programs tell is there all the same; see `store_away`.
+        """
         return pipeline.pipeline(self._ask, self._heartbeats(), self.clock.now_us() if now_us is None else now_us)
 
     def health(self) -> Health:
@@ -335,8 +338,9 @@ class Reads:
         for close in self._closing:
             close()
 
-    def _overview(self, now_us: int) -> Overview:
-        return overview.overview(self._ask, self._heartbeats(), now_us, self._switched_off)
+    def _overview(self, now_us: int | None = None) -> Overview:
+        at_us = self.clock.now_us() if now_us is None else now_us
+        return overview.overview(self._ask, self._heartbeats(), at_us, self._switched_off)
 
     def _heartbeats(self) -> Heartbeats:
         board = self._board

@@ -32,7 +32,7 @@ Answer = Callable[[QueryParams], Any]
 def routes(reads: Reads) -> list[Route]:
     """The routes to mount; handlers are plain functions, which starlette runs in its thread pool."""
     return [
-        _route("/api/v1/metrics", ("match",), lambda query: _metrics(reads, query)),
+        _route("/api/v1/metrics", ("match",), lambda query: reads.known_metrics(query.get("match", ""))),
         _route("/api/v1/overview", (), lambda _: reads.overview()),
         _route("/api/v1/pipeline", (), lambda _: reads.pipeline()),
         *(_route(path, accepted, partial(answer, reads, path)) for path, accepted in PARAMETERS.items()),
@@ -80,7 +80,3 @@ def check_parameters(query: QueryParams, accepted: tuple[str, ...], repeated: tu
             raise Invalid(f"{name}: not a parameter of this address; {hint}", name)
         if name not in repeated and len(query.getlist(name)) > 1:
             raise Invalid(f"{name}: given more than once", name)
-
-
-def _metrics(reads: Reads, query: QueryParams) -> dict[str, Any]:
-    return {"metrics": reads.catalogue(query.get("match", ""))}

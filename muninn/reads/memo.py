@@ -105,6 +105,16 @@ class Memo:
         self._meter.count("muninn_cache_hits_total", answer=kind.name)
         return found
 
+    def answer_or_kept(self, kind: Answer[T], compute: Callable[[], T]) -> tuple[T, float, str | None]:
+        """The same, and None; while the database is away what is kept, its age, and what the database said."""
+        try:
+            return (*self.answer(kind, compute), None)
+        except Unavailable as error:
+            kept = self.recall(kind)
+            if kept is None:
+                raise
+            return (*kept, str(error))
+
     def _compute(self, kind: Answer[T], compute: Callable[[], T], flight: _Flight) -> T:
         try:
             value = compute()

@@ -83,6 +83,7 @@ class Regressions:
     """The worst first. judged: how many had enough of a baseline; unjudged: how many had not.
 
     since_ms: the baseline's start; split_ms: where it ends and the 24 hours begin that it is compared with.
+    store_away: what the database said while it is away and this is the last answer kept, else None.
     """
 
     since_ms: int
@@ -93,6 +94,7 @@ class Regressions:
     warning: int
     critical: int
     series: tuple[Regression, ...]
+    store_away: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -208,6 +208,7 @@ class PipelineState:
     """The way from the door to the rollups at `at_ms`.
 
     Rates are per second over the programs' last few seconds; a figure that no program publishes is None.
+    store_away: what the store said while it is away; then what only it knows is None. None while it answers.
     """
 
     at_ms: int
@@ -218,15 +219,16 @@ class PipelineState:
     buffer_bytes: int | None
     loader_lag_s: float | None
     newest_sample_ms: int | None
-    late_rows_waiting: int
-    resolutions: tuple[RollupFreshness, ...]
-    partitions: tuple[PartitionInfo, ...]
-    bytes_on_disk: int
+    late_rows_waiting: int | None
+    resolutions: tuple[RollupFreshness, ...] | None
+    partitions: tuple[PartitionInfo, ...] | None
+    bytes_on_disk: int | None
     programs: tuple[ProgramState, ...]
     # Age of the oldest entry that waits: unlike the loader's lag it grows while no loader runs.
     buffer_lag_s: float | None = None
     # False where the engine makes a partition when its first row comes.
     partitions_made_ahead: bool = True
+    store_away: str | None = None
 
     @property
     def waiting_s(self) -> float | None:

@@ -98,10 +98,14 @@ def _figures(chosen: settings.Settings) -> tuple[tuple[PartHealth, ...], Mapping
     try:
         with reads.connect(chosen) as asked:
             try:
-                return asked.overview().health.parts, _lags(asked.pipeline())
+                pipeline = asked.pipeline()
+                if pipeline.store_away is None:
+                    return asked.overview().health.parts, _lags(pipeline)
+                away = pipeline.store_away
             except MuninnError as error:
-                others = tuple(part for part in asked.health().parts if part.part != "store")
-                return (PartHealth("store", "down", (str(error),)), *others), _waiting(asked.lag_s())
+                away = str(error)
+            others = tuple(part for part in asked.health().parts if part.part != "store")
+            return (PartHealth("store", "down", (away,)), *others), _waiting(asked.lag_s())
     except MuninnError as error:
         return (PartHealth("store", "down", (str(error),)),), {}
 

@@ -125,7 +125,7 @@ def _health(health: Health) -> None:
 def _stored_by_day() -> list[float]:
     """Bytes of each day up to today."""
     pipeline = shell.current_reads().pipeline()
-    return tables.bytes_by_day(tables.daily(pipeline.partitions, pipeline.at_ms))[1]
+    return tables.bytes_by_day(tables.daily(pipeline.partitions or (), pipeline.at_ms))[1]
 
 
 def _key_figures(overview: Overview) -> None:

@@ -3,9 +3,11 @@
 Belongs here: the order of the page. Does not: figures and texts (widgets), data (muninn.reads).
 """
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from muninn.reads import PipelineState
+from muninn.reads import PartitionInfo, PipelineState
 from muninn.reads.dagster_runs import DagsterRuns, last_runs
 from streamlit_app import asked, shell
 from streamlit_app.widgets import formats, tables, words
@@ -20,6 +22,7 @@ CHART_HEIGHT = 260
 # A longer table scrolls.
 TABLE_ROWS = 6
 TABLE_HEIGHT = 250
+NOT_KNOWN = "Not known while the database is away."
 
 
 def render() -> None:
@@ -35,7 +38,12 @@ def render() -> None:
 def state() -> None:
     """The figures of now."""
     pipeline = shell.current_reads().pipeline()
-    if pipeline.newest_sample_ms is None:
+    if pipeline.store_away is not None:
+        st.warning(
+            f"{pipeline.store_away}. The programs' own figures go on; those of the store come back with it.",
+            icon=":material/cloud_off:",
+        )
+    elif pipeline.newest_sample_ms is None:
         shell.say_no_data()
     now_us = shell.now_us()
     newest_us = None if pipeline.newest_sample_ms is None else pipeline.newest_sample_ms * 1000
@@ -90,27 +98,33 @@ def store() -> None:
     pipeline = shell.current_reads().pipeline()
     with st.grid(2, min_column_width=440, gap="small"):
         with shell.panel("Bytes by day", help="Partitions that hold one day each."):
-            _partitions(pipeline)
+            if pipeline.partitions is None:
+                st.caption(NOT_KNOWN)
+            else:
+                _partitions(pipeline.partitions, pipeline.at_ms)
         with st.container(gap="small"):
             with shell.panel("Rollups", help="Buckets before `closed up to` are refreshed; newer ones are read raw."):
-                st.dataframe(tables.freshness(pipeline.resolutions, shell.viewer_zone()), hide_index=True)
+                if pipeline.resolutions is None:
+                    st.caption(NOT_KNOWN)
+                else:
+                    st.dataframe(tables.freshness(pipeline.resolutions, shell.viewer_zone()), hide_index=True)
             with shell.panel("Programs"):
                 _programs(pipeline)
 
 
-def _partitions(pipeline: PipelineState) -> None:
-    if not pipeline.partitions:
+def _partitions(partitions: Sequence[PartitionInfo], at_ms: int) -> None:
+    if not partitions:
         st.caption("No partition yet.")
         return
-    daily = tables.daily(pipeline.partitions, pipeline.at_ms)
+    daily = tables.daily(partitions, at_ms)
     figure = day_figure(*tables.bytes_by_day(daily), "B", tables.contents_by_day(daily))
     st.plotly_chart(figure, config=CONFIG, key="bytes-by-day", alt="Bytes on disk by day")
-    others = sum(one.bytes for one in pipeline.partitions) - sum(one.bytes for one in daily)
+    others = sum(one.bytes for one in partitions) - sum(one.bytes for one in daily)
     st.caption(f"{formats.quantity(others, 'B')} more lie in partitions of many days, or of days to come.")
     st.dataframe(
-        tables.partitions(pipeline.partitions, pipeline.at_ms),
+        tables.partitions(partitions, at_ms),
         hide_index=True,
-        height=TABLE_HEIGHT if len(pipeline.partitions) > TABLE_ROWS else "auto",
+        height=TABLE_HEIGHT if len(partitions) > TABLE_ROWS else "auto",
         column_config={
             "Since (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
             "Until (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),

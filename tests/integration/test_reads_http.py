@@ -18,6 +18,7 @@ from muninn.reads.http import routes
 from muninn.store.database import Database
 
 NOW_US = 1_800_000_000 * SECOND_US // DAY_US * DAY_US + 12 * HOUR_US
+WITHOUT_METRIC = ("/api/v1/metrics", "/api/v1/overview", "/api/v1/pipeline")
 Get = Callable[..., httpx.Response]
 
 
@@ -180,10 +181,15 @@ def test_a_change_names_its_series_by_labels(postgres_url: str) -> None:
     assert (change["direction"], change["change_pct"], change["before"]) == ("up", 800.0, 1.0)
 
 
-def test_a_database_that_is_away_is_503_and_says_when_to_ask_again(postgres_url: str) -> None:
-    closed = Database(postgres_url)
-    response = getting(Reads(closed))("/api/v1/overview")
-    problem(response, 503, None)
+@pytest.mark.parametrize("path", sorted(route.path for route in routes(Reads(Database("postgresql://")))))
+def test_a_database_that_is_away_is_named_and_says_when_to_ask_again(postgres_url: str, path: str) -> None:
+    response = getting(Reads(Database(postgres_url)))(path, **({} if path in WITHOUT_METRIC else {"metric": "load_1m"}))
+    if path == "/api/v1/pipeline":
+        found = body(response)
+        assert "database" in found["store_away"]
+        assert (found["partitions"], found["late_rows_waiting"]) == (None, None)
+        return
+    assert "database" in problem(response, 503, None)["detail"]
     assert int(response.headers["retry-after"]) >= 1
 
 

@@ -53,14 +53,16 @@ def test_an_empty_store_has_an_overview(store: Filled) -> None:
     assert store.reads.catalogue() == []
     pipeline = store.reads.pipeline()
     assert pipeline.newest_sample_ms is None
+    assert pipeline.resolutions is not None
     assert {rollup.watermark_ms for rollup in pipeline.resolutions} == {None}
+    assert pipeline.store_away is None
 
 
 def test_totals_count_series_and_the_last_whole_minute(store: Filled) -> None:
     load_samples(store, steady(host("load_1m", "a"), 1), steady(host("load_1m", "b"), 1, every(5)))
     totals = store.reads.overview().totals
     assert (totals.series, totals.samples_per_min) == (2, 6 + 12)
-    partitions = store.reads.pipeline().partitions
+    partitions = store.reads.pipeline().partitions or ()
     assert totals.bytes_on_disk == sum(partition.bytes for partition in partitions) > 0
 
 
@@ -189,6 +191,8 @@ def test_the_pipeline_shows_programs_rates_rollups_and_partitions(store: Filled)
     assert [one.heartbeat_age_s for one in found.programs] == [1.0, 1.0]
     assert found.newest_sample_ms == every(10)[-1] // 1000
     assert found.late_rows_waiting == 1
+    assert found.resolutions is not None
+    assert found.partitions is not None
     assert [one.resolution for one in found.resolutions] == ["1min", "5min", "1hour", "1day"]
     closed_us = (NOW_US - 2 * MINUTE_US) // MINUTE_US * MINUTE_US
     assert found.resolutions[0].watermark_ms == closed_us // 1000
@@ -301,6 +305,44 @@ def test_with_the_database_away_the_last_overview_stands_and_says_so(postgres_ur
         reads.trend("load_1m", Window(NOW_US - HOUR_US, NOW_US))
     with pytest.raises(Unavailable):
         Reads(database, MemoryCache(clock), clock=clock).overview()
+
+
+def test_with_the_database_away_the_pipeline_says_what_the_programs_tell(postgres_url: str) -> None:
+    """And names what nobody knows now: None, where an empty store would have said zero."""
+    clock = ManualClock(NOW_US)
+    board = MemoryBoard(clock)
+    board.publish("loader", "host:0", [("muninn_loader_lag_s", {}, 7.5), ("muninn_buffer_depth_entries", {}, 12)])
+    with Database(postgres_url) as database:
+        reads = Reads(database, board=board, clock=clock)
+        before = reads.pipeline()
+    assert (before.store_away, before.late_rows_waiting, before.loader_lag_s) == (None, 0, 7.5)
+    away = reads.pipeline()
+    assert away.store_away is not None
+    assert "database" in away.store_away
+    assert (away.loader_lag_s, away.buffer_depth_entries, len(away.programs)) == (7.5, 12, 1)
+    assert (away.newest_sample_ms, away.late_rows_waiting, away.bytes_on_disk) == (None, None, None)
+    assert (away.resolutions, away.partitions) == (None, None)
+
+
+def test_with_the_database_away_kept_metrics_and_regressions_say_so(postgres_url: str) -> None:
+    clock = ManualClock(NOW_US)
+    with filled(postgres_url, NOW_US) as store:
+        load_samples(store, steady(host("load_1m", "a"), 1))
+    with Database(postgres_url) as database:
+        reads = Reads(database, MemoryCache(clock), clock=clock)
+        assert reads.known_metrics().store_away is None
+        assert reads.regressions().store_away is None
+    clock.advance(1800)
+    kept = reads.known_metrics("load")
+    assert ([one.metric_name for one in kept.metrics], kept.age_s) == (["load_1m"], 1800)
+    assert "database" in (kept.store_away or "")
+    assert reads.known_metrics("nothing").metrics == []
+    assert "database" in (reads.regressions().store_away or "")
+    clock.advance(3600)
+    with pytest.raises(Unavailable):
+        reads.known_metrics()
+    with pytest.raises(Unavailable):
+        reads.regressions()
 
 
 def settings_for(postgres_url: str, redis_url: str | None) -> Settings:

@@ -115,6 +115,12 @@ def test_a_store_that_is_away_for_long_costs_nobody_a_sample(chain: Chain, envir
     assert lags[-1] > lags[0] > 1, seen
     found = health(chain.url)
     assert (found["buffer"], found["store"]) == ("degraded" if SECONDS < 100 else "down", "down")
+    code, body = fetch(f"{chain.url}/api/v1/pipeline", timeout_s=30)
+    pipeline = json.loads(body)
+    assert (code, pipeline["newest_sample_ms"], pipeline["partitions"]) == (200, None, None)
+    assert "database" in pipeline["store_away"]
+    assert pipeline["buffer_lag_s"] > 1
+    assert pipeline["buffer_depth_entries"] > 0
     shown = status(environ)
     assert shown["store"]["health"] == "down"
     assert shown["buffer"]["health"] == found["buffer"]

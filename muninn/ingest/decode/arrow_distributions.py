@@ -95,7 +95,7 @@ class _Columns:
     def _times(self) -> Ints:
         """How often each value came."""
         column = self._field("counts")
-        if column is None:
+        if column is None or pa.types.is_null(column.type):
             return np.ones(len(self._flat), np.int64)
         lengths, flat = self._list("counts", pa.int64())
         given = column.is_valid().to_numpy(zero_copy_only=False)

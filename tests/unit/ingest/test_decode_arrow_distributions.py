@@ -132,3 +132,10 @@ def test_what_the_client_sends_comes_back_bin_by_bin() -> None:
     assert other is not None
     for name in ("rows", "count", "low", "high", "lengths", "bins"):
         assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
+
+
+def test_counts_that_nobody_gives_may_be_of_no_type() -> None:
+    """As writers make a column of nothing but nulls."""
+    kind = pa.struct([("values", pa.list_(pa.float64())), ("counts", pa.null()), ("sum", pa.null())])
+    found = decode_table(table_of([{"values": [1.0, 3.0], "counts": None, "sum": None}], kind), Rules(), NOW_US)
+    assert (found.errors, found.batch.value.tolist()) == ([], [2.0])
