@@ -15,7 +15,7 @@ import numpy as np
 import psycopg
 
 from bench import flame, stages
-from bench.path import Path_, path, rows, send_all, wait_for_the_store
+from bench.path import UNLIMITED, Path_, path, rows, send_all, wait_for_the_store
 from bench.traffic import Request, arrow, remote_write
 from muninn.clock import SECOND_US
 from muninn.store import binary_copy
@@ -28,8 +28,7 @@ Figures = dict[str, object]
 
 def run() -> Figures:
     """Measure each kind of traffic on the path alone; print the table, draw the picture."""
-    # More new series than a fleet has in an hour: not what is measured here.
-    with path(CARDINALITY_METRIC_NEW_PER_HOUR="5000000", CARDINALITY_SOURCE_NEW_PER_HOUR="5000000") as started:
+    with path(**UNLIMITED) as started:
         limit = copy_limit(started.database_url)
         figures: Figures = {"binary COPY alone, samples/s": limit}
         for name, requests in _traffic().items():

@@ -15,7 +15,7 @@ import numpy as np
 import psycopg
 
 from bench.ingest import Figures, show, whole_path
-from bench.path import Path_, path
+from bench.path import UNLIMITED, Path_, path
 from bench.traffic import Request, remote_write
 from muninn.clock import DAY_US, SECOND_US
 from muninn.store import binary_copy, partitions
@@ -42,7 +42,7 @@ def run() -> Figures:
 
 
 def _by_series() -> Figures:
-    with path(CARDINALITY_METRIC_NEW_PER_HOUR="5000000", CARDINALITY_SOURCE_NEW_PER_HOUR="5000000") as started:
+    with path(**UNLIMITED) as started:
         figures: Figures = {}
         for series in SIZES:
             figures[f"{series:,} series"] = whole_path(started, *_traffic(series, f"scale_{series}"))

@@ -83,12 +83,11 @@ def _from_text(name: str, text: str) -> Matcher:
     return Matcher(name, "=", text)
 
 
-def alertmanager_matcher(given: Mapping[str, object]) -> Matcher:
-    """From Alertmanager's API: {name, value, isRegex, isEqual}."""
-    try:
-        name, value = str(given["name"]), str(given["value"])
-    except KeyError as error:
-        raise Invalid(f"a matcher has a {error}", "matchers") from None
+def alertmanager_matcher(given: object) -> Matcher:
+    """From Alertmanager's API: {name, value, isRegex, isEqual}; Invalid where it is none."""
+    if not isinstance(given, Mapping) or not {"name", "value"} <= given.keys():
+        raise Invalid("a matcher is an object with a name and a value", "matchers")
+    name, value = str(given["name"]), str(given["value"])
     equal, regex = bool(given.get("isEqual", True)), bool(given.get("isRegex", False))
     return Matcher(name, cast(Op, ("=" if equal else "!") + ("~" if regex else "" if equal else "=")), value)
 

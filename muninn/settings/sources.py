@@ -20,11 +20,11 @@ class Cardinality(Section):
     """How many series may come in, and what they may look like: docs/cardinality.md."""
 
     metric_series: int = Field(
-        2_000_000, ge=0, description="active series (within an hour) of one metric; new ones beyond it are refused"
+        150_000, ge=0, description="active series (within an hour) of one metric; new ones beyond it are refused"
     )
-    metric_new_per_hour: int = Field(1_000_000, ge=0, description="new series of one metric within an hour")
-    source_series: int = Field(2_000_000, ge=0, description="active series of one source agent")
-    source_new_per_hour: int = Field(1_000_000, ge=0, description="new series of one source agent within an hour")
+    metric_new_per_hour: int = Field(100_000, ge=0, description="new series of one metric within an hour")
+    source_series: int = Field(300_000, ge=0, description="active series of one source agent")
+    source_new_per_hour: int = Field(200_000, ge=0, description="new series of one source agent within an hour")
     max_labels: int = Field(64, ge=0, le=64, description="labels of one series")
     max_label_value_bytes: int = Field(1024, ge=1, le=1024, description="bytes of a label's value")
     rules: Path | None = Field(

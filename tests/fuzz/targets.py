@@ -1,4 +1,4 @@
-"""What fuzzing aims at: every decoder of the door, the rules at the door, tickets, and a client's messages.
+"""What fuzzing aims at: every decoder of the door, files, the rules at the door, alerts' bodies, a client's messages.
 
 A target takes any bytes. It may raise Invalid (TooLarge, Rejected) with a message of bounded length, and nothing else;
 what it decodes must hold together. SEEDS are good inputs to start from.
@@ -6,7 +6,9 @@ what it decodes must hold together. SEEDS are good inputs to start from.
 
 import gzip
 import io
+import os
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from muninn.alerting.book import maintenance_of, rule_of
+from muninn.alerting.matchers import Matchers, alertmanager_matcher
 from muninn.clock import SECOND_US, ManualClock
 from muninn.errors import Invalid, Rejected
 from muninn.ingest.body import gunzip
@@ -26,11 +31,14 @@ from muninn.ingest.decode.form import decode_form
 from muninn.ingest.decode.influx import InfluxDecoder
 from muninn.ingest.decode.json import decode_json, decode_ndjson
 from muninn.ingest.decode.remote_write import RemoteWriteDecoder
+from muninn.ingest.files import read_samples
 from muninn.ingest.gate.rules import parse as parse_rules
 from muninn.ingest.tallies import Accountant
 from muninn.ingest.validate import Decoded, Rules
 from muninn.model import SampleBatch, SeriesKey
 from muninn.numerics.distributions import columns, of_values
+from muninn.operations.alerts.alertmanager import outside_alert
+from muninn.operations.alerts.api import parse_json, silence_from
 from muninn.sources.scrape import exposition
 from muninn.sources.statsd import lines as statsd
 from muninn.stream import protocol
@@ -138,12 +146,59 @@ def _buffer_entry(data: bytes) -> None:
 
 
 def _rules(data: bytes) -> None:
-    try:
-        found = orjson.loads(data)
-    except ValueError:
-        return
-    if isinstance(found, dict):
-        parse_rules(found).apply(SeriesKey.of("m", {"a": "b"}))
+    rules = parse_rules(_json_of(data, dict))
+    for metric in ("m", "abc"):
+        rules.apply(SeriesKey.of(metric, {"a": "b"}))
+
+
+def _file(ending: str) -> Target:
+    """A file of the landing folder, or of `muninn import`, piece by piece."""
+    path = Path(tempfile.gettempdir()) / f"muninn-fuzz-{os.getpid()}{ending}"
+
+    def target(data: bytes) -> None:
+        path.write_bytes(data)
+        try:
+            for decoded in read_samples(path, RULES, NOW_US, rows=100):
+                check(decoded)
+        except (Invalid, Rejected) as error:
+            check_said(error)
+        finally:
+            path.unlink(missing_ok=True)
+
+    return target
+
+
+def _alerts(data: bytes) -> None:
+    """Alerts that fire or are over, as Prometheus sends them."""
+    for each in _json_of(data, list):
+        alert = outside_alert(each, {}, NOW_US)
+        if alert is not None:
+            orjson.dumps([alert.all_labels, alert.summary, alert.description, alert.runbook])
+            assert alert.is_open or alert.resolved_us is not None
+
+
+def _matchers(data: bytes) -> None:
+    """Matchers of a silence, as amtool sends them."""
+    Matchers(tuple(map(alertmanager_matcher, _json_of(data, list)))).holds({"a": "b"})
+
+
+def _silence(data: bytes) -> None:
+    silence = silence_from(_json_of(data, dict), NOW_US, "somebody")
+    silence.matchers.holds({"a": "b"})
+    assert silence.is_on(silence.starts_us)
+
+
+def _maintenance(data: bytes) -> None:
+    window = maintenance_of(_json_of(data, dict))
+    orjson.dumps(window.plain())
+    window.ends_us(NOW_US)
+    window.begins_us(NOW_US)
+
+
+def _json_of(data: bytes, kind: type[Any]) -> Any:
+    """What a body holds where it holds such a thing, else an empty one."""
+    found = parse_json(data)
+    return found if isinstance(found, kind) else kind()
 
 
 def _statsd(data: bytes) -> None:
@@ -174,12 +229,23 @@ TARGETS: dict[str, Target] = {
     "buffer_entry": says(_buffer_entry),
     "stream_message": says(protocol.parse),
     "door_rules": says(_rules),
+    "file_csv": _file(".csv"),
+    "file_parquet": _file(".parquet"),
+    "alertmanager": says(_alerts),
+    "alertmanager_matchers": says(_matchers),
+    "alert_rule": says(lambda data: rule_of(_json_of(data, dict))),
+    "silence": says(_silence),
+    "maintenance": says(_maintenance),
 }
 
 
-def _arrow(kind: str) -> bytes:
+_SAMPLE = {"metric": "cpu", "timestamp": NOW_MS, "value": 1.5, "labels": '{"host": "a"}'}
+_MANY = {"values": [1.0, 2.5], "counts": [3, 4], "sum": 13.0, "min": 1.0, "max": 2.5}
+
+
+def _arrow(kind: str, *samples: dict[str, Any]) -> bytes:
     sink = io.BytesIO()
-    table = pa.table({"metric": ["cpu"], "timestamp": [NOW_MS], "value": [1.5], "labels": ['{"host": "a"}']})
+    table = pa.Table.from_pylist([*(samples or (_SAMPLE,))])
     with getattr(pa.ipc, f"new_{kind}")(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
@@ -219,25 +285,38 @@ def _cut(batch: SampleBatch) -> bytes:
     return b"".join(struct.pack("<H", len(entry.get(name, b""))) + entry.get(name, b"") for name in ENTRY_FIELDS)
 
 
+def _varint(number: int) -> bytes:
+    more = number >> 7
+    return bytes([number & 127 | 128 * bool(more)]) + (_varint(more) if more else b"")
+
+
 def _seeds() -> dict[str, list[bytes]]:
     sample = {"metric": "m", "timestamp": NOW_MS, "value": 1.5, "labels": {"a": "b"}, "source_agent_id": "s"}
     recorded = (DATA / "prometheus-2.42-remote-write.snappy").read_bytes()
     plain = SampleBatch.of([(SeriesKey.of("m"), NOW_US, 1.0), (SeriesKey.of("n"), NOW_US + 5, 2.0)])
     some = columns(np.array([1]), [of_values(np.array([1.0, 3.0]), np.array([1, 1]))])
     counted = SampleBatch(plain.at_us, plain.value, plain.key_index, plain.keys, some)
-    distribution = {"values": [1, 2.5], "counts": [3, 4], "sum": 13, "min": 1, "max": 2.5}
+    many = {"metric": "ms", "timestamp": NOW_MS, "distribution": _MANY}
+    parquet = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([_SAMPLE, {**_SAMPLE, "value": 2.5}]), parquet)
+    alert = {"labels": {"alertname": "Up", "severity": "critical"}, "annotations": {"summary": "s"}}
+    times = {"startsAt": "2026-09-21T14:13:20Z", "endsAt": "0001-01-01T00:00:00Z"}
+    matcher = {"name": "a", "value": "b.*", "isRegex": True, "isEqual": False}
     return {
         "json": [
             orjson.dumps([sample, {**sample, "timestamp": "2026-09-21T14:13:20Z"}]),
             b'{"metrics":[]}',
-            orjson.dumps({"metric": "m", "timestamp": NOW_MS, "distribution": distribution}),
+            orjson.dumps(many),
         ],
         "ndjson": [orjson.dumps(sample) + b"\n" + orjson.dumps(sample)],
         "form": [b"metric=m&timestamp=1790000000000&value=1&labels%5Ba%5D=b"],
-        "arrow_stream": [_arrow("stream")],
-        "arrow_file": [_arrow("file")],
+        "arrow_stream": [_arrow("stream"), _arrow("stream", many, {**many, "distribution": None, "value": 1.0})],
+        "arrow_file": [_arrow("file"), _arrow("file", many)],
         "remote_write": [
-            b"\x0a\x1d\x0a\x0d\x0a\x08__name__\x12\x01m\x12\x0c\x09" + struct.pack("<d", 1.0) + b"\x10\x01"
+            b"\x0a\x21\x0a\x0d\x0a\x08__name__\x12\x01m\x12\x10\x09"
+            + struct.pack("<d", 1.0)
+            + b"\x10"
+            + _varint(NOW_MS)
         ],
         "remote_write_snappy": [recorded],
         "influx": [b'cpu,host=a usage=1.5,idle=98i,ok=t,text="x" 1790000000000000000\n# c\nm value=1\n'],
@@ -245,9 +324,23 @@ def _seeds() -> dict[str, list[bytes]]:
         "otlp_json": [_otlp(True)],
         "exposition": [b'# TYPE a counter\na{b="c"} 1 1790000000000\na_bucket{le="+Inf"} 2 # {x="y"} 1\n# EOF\n'],
         "statsd": [b"orders:1|c|@0.1|#shop:berlin,x", b"t:1:2:3|ms", b"g:-3|g", b"s:ann|s"],
-        "gzip": [gzip.compress(b"hello"), gzip.compress(b"\0" * 5_000_000)],
+        "gzip": [gzip.compress(b"hello")],
         "buffer_entry": [_cut(plain), _cut(counted)],
         "stream_message": [b'{"op":"subscribe","id":"c","channel":{"metric":"m","labels":{"a":"b"}}}'],
+        "file_csv": [b'metric,timestamp,value,label.host\ncpu,1790000000000,1.5,a\ncpu,2026-09-21T14:13:20Z,"2",b\n'],
+        "file_parquet": [parquet.getvalue()],
+        "alertmanager": [orjson.dumps([{**alert, **times}, alert])],
+        "alertmanager_matchers": [orjson.dumps([matcher, {"name": "a", "value": "b"}])],
+        "alert_rule": [
+            b'{"name":"long","metric":"q","match":{"a":"=~b"},"levels":[{"severity":"warning","above":"1e3","for":"5m"}]}',
+            b'{"name":"burn","kind":"slo","metric":"r","objective":{"target":99.9,"bad":{"code":"=~5.."}},'
+            b'"levels":[{"severity":"critical","burn":14.4,"long":"1h","short":"5m"}]}',
+        ],
+        "silence": [b'{"match":{"host":"web1","rule":"=~.+"},"until":"+2h","since":"now","comment":"c"}'],
+        "maintenance": [
+            b'{"name":"night","match":{"env":"prod"},"at":"02:00","duration":"90m","timezone":"Europe/Berlin",'
+            b'"days":["sat"],"since":"2026-01-01","until":"2027-01-01"}'
+        ],
         "door_rules": [
             b'{"rule":[{"action":"rename","metric":"/a(.*)/","to":"b\\\\1"}],"limit":[{"metric":"a","series":1}]}'
         ],
@@ -255,6 +348,8 @@ def _seeds() -> dict[str, list[bytes]]:
 
 
 SEEDS = _seeds()
+# Bad on purpose, and worth starting from.
+BAD_SEEDS = {"gzip": [gzip.compress(b"\0" * 5_000_000)]}
 assert SEEDS.keys() == TARGETS.keys()
 
 
@@ -266,7 +361,8 @@ def everything(data: bytes) -> None:
 
 
 TARGETS_BY_NAME = {**TARGETS, "all": everything}
+_ALL_SEEDS = {name: seeds + BAD_SEEDS.get(name, []) for name, seeds in SEEDS.items()}
 SEEDS_BY_NAME = {
-    **SEEDS,
-    "all": [bytes([number]) + seed for number, name in enumerate(TARGETS) for seed in SEEDS[name]],
+    **_ALL_SEEDS,
+    "all": [bytes([number]) + seed for number, name in enumerate(TARGETS) for seed in _ALL_SEEDS[name]],
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import targets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from targets import SEEDS, TARGETS
@@ -37,9 +38,12 @@ def run(target: Callable[[bytes], None], data: st.SearchStrategy[bytes], example
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_seeds_are_good(name: str) -> None:
+def test_seeds_are_good(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Exception] = []
+    monkeypatch.setattr(targets, "check_said", said.append)
     for seed in SEEDS[name]:
         TARGETS[name](seed)
+    assert said == []
 
 
 @pytest.mark.parametrize("name", TARGETS)

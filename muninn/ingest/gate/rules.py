@@ -174,6 +174,16 @@ def _check_parts(rule: Rule, table: Mapping[str, Any]) -> None:
             raise Invalid(f"to: a label name takes {MAX_LABEL_NAME_BYTES} bytes")
         if not rule.label and "\\" not in rule.to and not METRIC_NAME.fullmatch(rule.to):
             raise Invalid(f"to: {rule.to!r} is no name of a metric")
+        if not rule.label and rule.match.metric is not None:
+            _check_groups(rule.match.metric, rule.to)
+
+
+def _check_groups(pattern: re.Pattern[str], to: str) -> None:
+    """Invalid where `to` names a group that the pattern has not."""
+    try:
+        pattern.sub(to, "")
+    except (re.error, IndexError) as error:
+        raise Invalid(f"to: {to!r} does not go with this pattern: {error}") from None
 
 
 def match_all(match: Match) -> bool:

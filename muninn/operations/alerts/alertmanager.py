@@ -159,6 +159,8 @@ def outside_alert(given: Any, open_: Mapping[str, Alert], now_us: int) -> Alert 
     if not isinstance(labels, dict) or not labels or not all(isinstance(each, str) for each in labels.values()):
         raise Invalid("labels: an object of texts, not empty", "labels")
     notes = given.get("annotations") or {}
+    if not isinstance(notes, dict):
+        raise Invalid("annotations: an object of texts", "annotations")
     name = labels.get("alertname") or "unnamed"
     own = {key: value for key, value in labels.items() if key not in ("alertname", "severity")}
     severity = labels.get("severity", "warning")

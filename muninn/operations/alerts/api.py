@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1 << 20
 MAX_TEXT = 2_000
+_MAX_DIGITS = 9
 Body = dict[str, Any]
 Answer = Callable[[Request, Body], Any]
 
@@ -179,6 +180,7 @@ def route(path: str, method: str, answer: Answer) -> Route:
 
     async def handle(request: Request) -> Response:
         try:
+            _check_texts([*request.path_params.values(), *request.query_params.values()])
             body = await read_json(request) if method in ("POST", "PUT") else {}
             if not isinstance(body, dict):
                 raise Invalid("the body is a JSON object")
@@ -202,10 +204,30 @@ async def read_json(request: Request) -> Any:
         body += piece
         if len(body) > MAX_BODY_BYTES:
             raise Invalid(f"the body may have {MAX_BODY_BYTES} bytes")
+    return parse_json(bytes(body))
+
+
+def parse_json(body: bytes) -> Any:
+    """What a body says, an empty one an empty object; Invalid where it is none, or has texts that no database keeps."""
     try:
-        return orjson.loads(bytes(body) or b"{}")
+        found = orjson.loads(body or b"{}")
     except ValueError as error:
         raise Invalid(f"not JSON: {error}") from None
+    if b"\\u0000" in body:
+        _check_texts([found])
+    return found
+
+
+def _check_texts(found: list[Any]) -> None:
+    """Invalid where a text, at any depth, holds a NUL character."""
+    while found:
+        each = found.pop()
+        if isinstance(each, str) and "\0" in each:
+            raise Invalid(f"{each[:40]!r} holds a NUL character")
+        if isinstance(each, dict):
+            found += [*each.keys(), *each.values()]
+        elif isinstance(each, list):
+            found += each
 
 
 def silence_from(body: Body, now_us: int, by: str) -> Silence:
@@ -247,13 +269,13 @@ def made_by(request: Request, body: Body) -> str:
 def text_of(body: Body, name: str) -> str:
     """A text in a body, or an empty one; Invalid names it."""
     found = body.get(name, "")
-    if not isinstance(found, str) or len(found) > MAX_TEXT or "\0" in found:
+    if not isinstance(found, str) or len(found) > MAX_TEXT:
         raise Invalid(f"{name}: a text of at most {MAX_TEXT} characters", name)
     return found
 
 
 def number_of(text: str, name: str) -> int:
     """A parameter that is a whole number; Invalid names it."""
-    if not text.isascii() or not text.isdigit():
-        raise Invalid(f"{name}: a whole number", name)
+    if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS:
+        raise Invalid(f"{name}: a whole number of at most {_MAX_DIGITS} digits", name)
     return int(text)

@@ -152,6 +152,13 @@ def test_rules_leave_out_rename_and_merge_before_limits_count() -> None:
         assert len(rows(found)) == 7
 
 
+def test_a_keep_rule_leaves_out_everything_else() -> None:
+    house = House(rules=parse({"rule": [{"action": "keep", "labels": {"path": "/[01]"}}]}))
+    found = house.send([*(series(number) for number in range(6)), SeriesKey.of("up")])
+    assert (found.rejected, found.left_out) == (0, 3)
+    assert {dict(key.labels)["path"] for key, _, _ in rows(found)} == {"/0", "/1"}
+
+
 def test_distributions_stay_with_their_samples() -> None:
     house = House(rules=RULES)
     body = [
@@ -242,6 +249,8 @@ def test_what_was_silent_for_an_hour_is_forgotten_first() -> None:
         ({"rule": [{"action": "drop", "metric": "a", "to": "b"}]}, "not of use"),
         ({"rule": [{"action": "rename", "metric": "a"}]}, "rename needs"),
         ({"rule": [{"action": "rename", "metric": "a", "to": "1 b"}]}, "no name of a metric"),
+        ({"rule": [{"action": "rename", "metric": "/(a)b/", "to": r"x\2"}]}, "does not go with this pattern"),
+        ({"rule": [{"action": "rename", "metric": "/(a)b/", "to": r"\g<other>"}]}, "does not go with this pattern"),
         ({"rule": [{"action": "drop_label"}]}, "which one"),
         ({"rule": [{"action": "drop", "labels": "x"}]}, "labels: write"),
         ({"limit": [{"series": 5}]}, "limit 1: a limit is of metric or of source"),

@@ -5,6 +5,7 @@ import gzip
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -173,6 +174,32 @@ def test_a_target_that_is_not_there_is_down() -> None:
     assert values(batch)["up"] == 0
     assert trouble is not None
     assert "ConnectError" in trouble
+
+
+def test_a_target_that_is_slow_has_its_own_time_and_holds_up_nobody(exporter: Exporter) -> None:
+    slow = Exporter(drip)
+    exporter.write = answer(b"a 1\n")
+    targets = [exporter.target(), slow.target()]
+    quick, late = (replace(each, interval_s=0.2, timeout_s=own) for each, own in zip(targets, (0.2, 0.1), strict=True))
+    patient = replace(late, labels=(*late.labels, ("who", "patient")), interval_s=3600.0, timeout_s=3600.0)
+    sent: list[SampleBatch] = []
+    stop = threading.Event()
+    thread = threading.Thread(target=Scraper(lambda: [quick, late, patient], sent.append).run, args=(stop,))
+    thread.start()
+
+    def ups(address: str) -> list[float]:
+        return [values(batch)["up"] for batch in sent if batch.keys[0].instance_id == address]
+
+    try:
+        eventually(lambda: len(ups(slow.address)) > 2 and len(ups(exporter.address)) > 4, 30, "both are told of")
+    finally:
+        stop.set()
+        thread.join(20)
+        slow.server.shutdown()
+        slow.server.server_close()
+    assert not thread.is_alive(), "one that is being waited for does not keep it running"
+    assert set(ups(exporter.address)) == {1.0}
+    assert set(ups(slow.address)) == {0.0}
 
 
 def test_what_a_scrape_does_not_show_is_forgotten() -> None:
