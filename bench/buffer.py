@@ -5,13 +5,15 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import redis
 
+from bench.running import free_port, wait_until
 from muninn.ingest.buffer import codec
 from muninn.ingest.buffer.connection import Durability
 from muninn.ingest.buffer.valkey import ValkeyBroker
@@ -21,22 +23,24 @@ from muninn.run import embedded
 MEASURED_S = 2.0
 # samples in a batch, series among them
 BATCHES = {"100 samples": (100, 100), "10,000 samples": (10_000, 1_000)}
-POLICIES: dict[str, tuple[dict[str, str], Durability]] = {
-    "fsync before each answer": ({"appendfsync": "always"}, "fsync"),
-    "fsync each second": ({"appendfsync": "everysec"}, "memory"),
-    "memory only": ({"appendonly": "no"}, "memory"),
+# The server's settings, what an append waits for, and how many replicas it waits for.
+POLICIES: dict[str, tuple[dict[str, str], Durability, int]] = {
+    "fsync before each answer, and a replica": ({"appendfsync": "always"}, "fsync", 1),
+    "fsync before each answer": ({"appendfsync": "always"}, "fsync", 0),
+    "fsync each second, and a replica": ({"appendfsync": "everysec"}, "memory", 1),
+    "fsync each second": ({"appendfsync": "everysec"}, "memory", 0),
+    "memory only": ({"appendonly": "no"}, "memory", 0),
 }
 
 
 def run() -> dict[str, object]:
     """Batches per second, milliseconds until the answer, and the server's CPU, for one writer and for eight."""
     figures: dict[str, object] = {"fdatasync of 4 KiB, p50 ms": _fdatasync_ms()}
-    for policy, (settings, durability) in POLICIES.items():
-        with _server(settings) as url:
+    for policy, (settings, durability, replicas) in POLICIES.items():
+        with _server(settings) as url, _replicas(url, replicas):
+            open_ = partial(ValkeyBroker, url, durability=durability, replicas=replicas)
             figures[policy] = {
-                f"{name}, {writers} writer{'s' if writers > 1 else ''}": _measure(
-                    url, durability, _batch(*size), writers
-                )
+                f"{name}, {writers} writer{'s' if writers > 1 else ''}": _measure(url, open_, _batch(*size), writers)
                 for name, size in BATCHES.items()
                 for writers in (1, 8)
             }
@@ -78,6 +82,19 @@ def _server(settings: dict[str, str]) -> Iterator[str]:
             process.wait()
 
 
+@contextmanager
+def _replicas(url: str, count: int) -> Iterator[None]:
+    """So many servers that follow the one at `url`, in step with it."""
+    with ExitStack() as running, redis.Redis.from_url(url) as client:
+        if count:
+            client.config_set("bind", "127.0.0.1")
+            client.config_set("port", port := free_port())
+        for _ in range(count):
+            running.enter_context(_server({"replicaof": f"127.0.0.1 {port}"}))
+        wait_until(lambda: str(client.info("replication")).count("'online'") == count, 60)
+        yield
+
+
 def _await(url: str) -> None:
     with redis.Redis.from_url(url) as client:
         for _ in range(500):
@@ -89,13 +106,13 @@ def _await(url: str) -> None:
     raise RuntimeError("Valkey did not start")
 
 
-def _measure(url: str, durability: Durability, batch: SampleBatch, writers: int) -> dict[str, float]:
+def _measure(url: str, open_: Callable[[], ValkeyBroker], batch: SampleBatch, writers: int) -> dict[str, float]:
     seconds: list[float] = []
     with redis.Redis.from_url(url) as client:
         client.flushall()
         cpu_before_s = _cpu_s(client)
         end = time.perf_counter() + MEASURED_S
-        threads = [threading.Thread(target=_write, args=(url, durability, batch, end, seconds)) for _ in range(writers)]
+        threads = [threading.Thread(target=_write, args=(open_, batch, end, seconds)) for _ in range(writers)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -111,8 +128,8 @@ def _measure(url: str, durability: Durability, batch: SampleBatch, writers: int)
     }
 
 
-def _write(url: str, durability: Durability, batch: SampleBatch, end: float, seconds: list[float]) -> None:
-    broker = ValkeyBroker(url, durability=durability)
+def _write(open_: Callable[[], ValkeyBroker], batch: SampleBatch, end: float, seconds: list[float]) -> None:
+    broker = open_()
     while time.perf_counter() < end:
         started = time.perf_counter()
         broker.append(batch)

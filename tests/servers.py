@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psycopg
@@ -156,8 +156,12 @@ class Postgres(_Running):
 class Valkey(_Running):
     """An embedded Valkey, with the append-only file written at every command as in production."""
 
+    def __init__(self, overrides: Mapping[str, str] | None = None):
+        super().__init__()
+        self._overrides = overrides
+
     def describe(self) -> embedded.Server:
-        return embedded.valkey(self.home)
+        return embedded.valkey(self.home, self._overrides)
 
     def answers(self) -> bool:
         try:

@@ -120,7 +120,9 @@ def _broker(settings: Settings) -> Iterator[ValkeyBroker]:
         url = state.redis_url
     chosen = settings.buffer
     limits = BufferLimits(chosen.max_bytes, chosen.live_s, chosen.idempotency_s, max_age_s=chosen.max_age_s)
-    broker = ValkeyBroker(url or settings.require_redis_url(), limits=limits, durability=settings.buffer.durability)
+    broker = ValkeyBroker(
+        url or settings.require_redis_url(), limits=limits, durability=chosen.durability, replicas=chosen.replicas
+    )
     try:
         yield broker
     finally:

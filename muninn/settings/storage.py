@@ -32,6 +32,9 @@ class Buffer(Section):
     durability: Literal["fsync", "memory"] = Field(
         "fsync", description="answer success after the entry is on disk (fsync) or in the server's memory (memory)"
     )
+    replicas: int = Field(
+        0, ge=0, le=8, description="and after so many replicas of the server have it, in memory; else the answer is 503"
+    )
 
 
 class Loader(Section):

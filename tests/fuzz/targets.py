@@ -1,4 +1,4 @@
-"""What fuzzing aims at: every decoder of the door, files, the rules at the door, alerts' bodies, a client's messages.
+"""What fuzzing aims at: every decoder of the door, files, rules, bodies of the alert API, tickets, a client's messages.
 
 A target takes any bytes. It may raise Invalid (TooLarge, Rejected) with a message of bounded length, and nothing else;
 what it decodes must hold together. SEEDS are good inputs to start from.
@@ -22,6 +22,7 @@ from muninn.alerting.book import maintenance_of, rule_of
 from muninn.alerting.matchers import Matchers, alertmanager_matcher
 from muninn.clock import SECOND_US, ManualClock
 from muninn.errors import Invalid, Rejected
+from muninn.guard import tickets
 from muninn.ingest.body import gunzip
 from muninn.ingest.buffer.codec import VERSION, Decoder, encode
 from muninn.ingest.buffer.memory import MemoryBroker
@@ -188,6 +189,11 @@ def _silence(data: bytes) -> None:
     assert silence.is_on(silence.starts_us)
 
 
+def _ticket(data: bytes) -> None:
+    found = tickets.read(_TICKET_KEY, data.decode("latin-1"), NOW_US)
+    assert found in (None, 7), "nobody makes one without the key"
+
+
 def _maintenance(data: bytes) -> None:
     window = maintenance_of(_json_of(data, dict))
     orjson.dumps(window.plain())
@@ -211,6 +217,7 @@ def _statsd(data: bytes) -> None:
         assert all(isinstance(value, bytes) or np.isfinite(value) for value in line.values)
 
 
+_TICKET_KEY = b"k" * 32
 _REMOTE_WRITE = RemoteWriteDecoder()
 TARGETS: dict[str, Target] = {
     "json": answers(lambda data: decode_json(data, RULES, NOW_US)),
@@ -228,6 +235,7 @@ TARGETS: dict[str, Target] = {
     "gzip": says(lambda data: gunzip(data, MAX_BYTES)),
     "buffer_entry": says(_buffer_entry),
     "stream_message": says(protocol.parse),
+    "ticket": says(_ticket),
     "door_rules": says(_rules),
     "file_csv": _file(".csv"),
     "file_parquet": _file(".parquet"),
@@ -326,6 +334,7 @@ def _seeds() -> dict[str, list[bytes]]:
         "statsd": [b"orders:1|c|@0.1|#shop:berlin,x", b"t:1:2:3|ms", b"g:-3|g", b"s:ann|s"],
         "gzip": [gzip.compress(b"hello")],
         "buffer_entry": [_cut(plain), _cut(counted)],
+        "ticket": [tickets.issue(_TICKET_KEY, 7, NOW_US + SECOND_US).encode()],
         "stream_message": [b'{"op":"subscribe","id":"c","channel":{"metric":"m","labels":{"a":"b"}}}'],
         "file_csv": [b'metric,timestamp,value,label.host\ncpu,1790000000000,1.5,a\ncpu,2026-09-21T14:13:20Z,"2",b\n'],
         "file_parquet": [parquet.getvalue()],

@@ -2,12 +2,14 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from targets import TARGETS
+from targets import SEEDS_BY_NAME, TARGETS
 
 EACH_S = int(os.environ.get("MUNINN_TEST_FUZZ_S", "0"))
 SECONDS = EACH_S or 6
@@ -18,7 +20,7 @@ START_S = 120
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no build for this platform")
 @pytest.mark.timeout(SECONDS + START_S + 10)
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_found(name: str, tmp_path: Path) -> None:
+def test_nothing_is_found(name: str, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     found = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("cover.py")), name, str(SECONDS), str(tmp_path)],
         capture_output=True,
@@ -29,4 +31,8 @@ def test_nothing_is_found(name: str, tmp_path: Path) -> None:
     crashes = {path.name: path.read_bytes()[:200] for path in tmp_path.glob("*-*") if not path.name.startswith("seed-")}
     told = f"{found.stdout[-3000:]}\n{found.stderr[-3000:]}"
     assert found.returncode == 0, f"{crashes}\n{told}"
-    assert "DONE" in told, "it ran to its end"
+    done = re.search(r"Done (\d+) runs in (\d+) second", told)
+    assert done is not None, "it ran to its end"
+    covered = re.findall(r"DONE\s+cov: (\d+)", told)
+    record_property("executions", f"{int(done[1]):>10,} executions in {done[2]:>3} s, {covered[-1]:>6} edges reached")
+    assert int(done[1]) > len(SEEDS_BY_NAME[name])

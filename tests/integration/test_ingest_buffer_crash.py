@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from servers import Valkey, eventually, pause, unpause
+from servers import Valkey, eventually, free_port, pause, unpause
 
 from muninn.errors import Rejected, Unavailable
 from muninn.ingest.buffer import connection
+from muninn.ingest.buffer.sharded import open_buffer
 from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.names import GROUP, ingest_stream
@@ -250,6 +251,34 @@ def test_a_server_that_cannot_give_durability_is_told_of_once(
         assert time.monotonic() - started < 2
     (record,) = caplog.records
     assert told in record.message
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_where_replicas_are_asked_for_success_waits_for_them(server: Valkey, shards: int) -> None:
+    """A replica that stands still, then goes on; a retry with the same key waits for what the first call wrote."""
+    port = free_port()
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("bind", "127.0.0.1")
+        client.config_set("port", port)
+        replica = Valkey({"replicaof": f"127.0.0.1 {port}"})
+        broker = open_buffer(server.url, shards, replicas=1)
+        try:
+            replica.start()
+            eventually(lambda: "online" in str(client.info("replication").get("slave0")), 60, "the replica follows")
+            first = broker.append(batch(1.0), "one")
+            with redis.Redis.from_url(replica.url) as other:
+                assert sum(other.xlen(name) for name in other.scan_iter("muninn:ingest*", _type="stream")) == 1
+            pause(replica.pid)
+            with pytest.raises(Unavailable, match="0 of 1 replicas"):
+                broker.append(batch(2.0), "two")
+            unpause(replica.pid)
+            second = broker.append(batch(2.0), "two")
+            assert len({first, second, broker.append(batch(2.0), "two")}) == 2
+            assert broker.depth() == 2
+        finally:
+            broker.close()
+            unpause(replica.pid)
+            replica.close()
 
 
 def test_eviction_of_the_buffer_is_warned_of(server: Valkey, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 Durability = Literal["fsync", "memory"]
 
 _MAX_CONNECTIONS = 64
+# A replica that is well answers within a round trip.
+_REPLICAS_MS = 1_000
 # Answers of a server that is there and will be able to work later.
 _PASSING = (
     redis.exceptions.ReadOnlyError,
@@ -32,9 +34,12 @@ _PASSING_CODES = ("MISCONF", "NOREPLICAS", "BUSY ", "UNBLOCKED")
 
 
 class Connection:
-    """A pool that never sends a write twice: whether to try again is the caller's to know."""
+    """A pool that never sends a write twice: whether to try again is the caller's to know.
 
-    def __init__(self, url: str, durability: Durability, timeout_s: float):
+    replicas: how many of the server's must have a write, in memory, before it is answered.
+    """
+
+    def __init__(self, url: str, durability: Durability, timeout_s: float, replicas: int = 0):
         self._shown_url = without_password(url)
         try:
             pool = redis.BlockingConnectionPool.from_url(
@@ -50,6 +55,7 @@ class Connection:
             raise Misconfigured(f"MUNINN_REDIS_URL is no Redis URL (redis://host:port/0): {self._shown_url}") from None
         self._client = redis.Redis.from_pool(pool)
         self._durability = durability
+        self._replicas = replicas
         self._waits: bool | None = None
         self._waitaof_ms = round(timeout_s * 500)
         self._warned = threading.Event()
@@ -65,20 +71,36 @@ class Connection:
             return self._run(self._client, script, keys, args)
 
     def write(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """The answer of a script that wrote, once what it wrote is as durable as the setting says."""
+        """The answer of a script that wrote, once what it wrote is as durable as the settings say."""
         with self._translated():
-            if not self._must_wait():
+            must_wait = self._must_wait()
+            if not must_wait and not self._replicas:
                 return self._run(self._client, script, keys, args)
-            # WAITAOF waits for the writes of its own connection.
+            # Both wait for the writes of their own connection.
             with redis.Redis(connection_pool=self._client.connection_pool, single_connection_client=True) as one:
                 answer = self._run(one, script, keys, args)
-                local, _ = _raw(one, "WAITAOF", 1, 0, self._waitaof_ms)
+                if must_wait:
+                    self._wait_for_disk(one)
+                if self._replicas:
+                    self._wait_for_replicas(one)
+        return answer
+
+    def _wait_for_disk(self, one: redis.Redis) -> None:
+        local, _ = _raw(one, "WAITAOF", 1, 0, self._waitaof_ms)
         if local < 1:
             raise Unavailable(
                 f"Valkey at {self._shown_url} did not confirm within {self._waitaof_ms} ms that the batch is on disk: "
                 "set its appendfsync to everysec or always, or MUNINN_BUFFER_DURABILITY=memory"
             )
-        return answer
+
+    def _wait_for_replicas(self, one: redis.Redis) -> None:
+        wait_ms = min(_REPLICAS_MS, self._waitaof_ms)
+        confirmed = _raw(one, "WAIT", self._replicas, wait_ms)
+        if confirmed < self._replicas:
+            raise Unavailable(
+                f"{confirmed} of {self._replicas} replicas of Valkey at {self._shown_url} confirmed the batch within "
+                f"{wait_ms} ms: look after them, or lower MUNINN_BUFFER_REPLICAS"
+            )
 
     def close(self) -> None:
         """Close what is open; the next command opens again."""

@@ -7,6 +7,7 @@ Belongs here: splitting, and reading all shards as one. Does not: one stream (va
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class ShardedBroker:
         *,
         limits: BufferLimits | None = None,
         durability: Durability = "fsync",
+        replicas: int = 0,
         clock: Clock | None = None,
         timeout_s: float = 10.0,
         roster: Roster | None = None,
@@ -44,7 +46,7 @@ class ShardedBroker:
         base: str | None = None,
     ):
         self._limits = limits or BufferLimits()
-        self._connection = Connection(url, durability, timeout_s)
+        self._connection = Connection(url, durability, timeout_s, replicas)
         self._roster = Roster() if roster is None else roster
         self._names = Names() if names is None else names
         self._max_block_ms = round(timeout_s * 500)
@@ -192,18 +194,23 @@ def open_buffer(
     *,
     limits: BufferLimits | None = None,
     durability: Durability = "fsync",
+    replicas: int = 0,
     clock: Clock | None = None,
     timeout_s: float = 10.0,
     roster: Roster | None = None,
     names: Names | None = None,
 ) -> ValkeyBroker | ShardedBroker:
     """The buffer on the server at `url`, as one stream or several."""
-    if shards == 1:
-        return ValkeyBroker(
-            url, limits=limits, durability=durability, clock=clock, timeout_s=timeout_s, roster=roster, names=names
-        )
-    return ShardedBroker(
-        url, shards, limits=limits, durability=durability, clock=clock, timeout_s=timeout_s, roster=roster, names=names
+    broker = ValkeyBroker if shards == 1 else partial(ShardedBroker, count=shards)
+    return broker(
+        url,
+        limits=limits,
+        durability=durability,
+        replicas=replicas,
+        clock=clock,
+        timeout_s=timeout_s,
+        roster=roster,
+        names=names,
     )
 
 

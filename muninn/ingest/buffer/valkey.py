@@ -60,6 +60,7 @@ class ValkeyBroker:
         *,
         limits: BufferLimits | None = None,
         durability: Durability = "fsync",
+        replicas: int = 0,
         clock: Clock | None = None,
         stream: str | None = None,
         timeout_s: float = 10.0,
@@ -69,7 +70,7 @@ class ValkeyBroker:
     ):
         self._limits = limits or BufferLimits()
         self._clock = clock or SystemClock()
-        self._connection = connection or Connection(url, durability, timeout_s)
+        self._connection = connection or Connection(url, durability, timeout_s, replicas)
         self._codec = codec.Decoder()
         self._roster = Roster() if roster is None else roster
         self._names = Names() if names is None else names

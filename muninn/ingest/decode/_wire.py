@@ -122,7 +122,9 @@ def _fill(body, label_start, label_end, series, at_ms, bits, skipped):  # type: 
             label_start[s] = label_end[s] = start
             inner, seen = start, False
             while inner < stop:
-                inner_number, _, inner_start, inner_stop = _field(body, inner, stop)
+                inner_number, inner_kind, inner_start, inner_stop = _field(body, inner, stop)
+                if inner_kind != _LENGTH_DELIMITED:
+                    inner_number = 0  # none of ours, whatever its number: it was not counted either
                 if inner_number == 1:
                     if not seen:
                         label_start[s], seen = inner, True

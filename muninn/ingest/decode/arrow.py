@@ -43,6 +43,7 @@ def decode_arrow_stream(
         check_stream(buffer, max_bytes)
         samples = pa.ipc.open_stream(buffer).read_all()
         samples.validate(full=True)
+        _check_names([*samples.schema])
     except _BROKEN as error:
         raise Invalid(f"the body is not an Arrow IPC stream: {_brief(error)}") from None
     return decode_table(samples, rules, now_us, table)
@@ -57,6 +58,7 @@ def decode_arrow_file(body: bytes, rules: Rules, now_us: int, max_bytes: int, ta
         check_file(buffer, max_bytes)
         samples = pa.ipc.open_file(buffer).read_all()
         samples.validate(full=True)
+        _check_names([*samples.schema])
     except _BROKEN as error:
         raise Invalid(f"the body is not an Arrow IPC file: {_brief(error)}") from None
     return decode_table(samples, rules, now_us, table)
@@ -88,6 +90,14 @@ def decode_table(
     value = np.where(found.there, found.mean, value)
     batch = SampleBatch(at_us, value, key_index, keys, found.some)
     return screening.decoded(batch, rules, now_us, first_index)
+
+
+def _check_names(found: list[pa.Field]) -> None:
+    """ValueError where the name of a column, or of a member at any depth, is no UTF-8: Arrow itself does not look."""
+    while found:
+        field = found.pop()
+        assert isinstance(field.name, str)
+        found += [field.type.field(place) for place in range(field.type.num_fields)]
 
 
 def _brief(error: Exception) -> str:

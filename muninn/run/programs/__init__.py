@@ -148,6 +148,7 @@ class Context:
             chosen.shards,
             limits=self.buffer_limits(),
             durability=chosen.durability,
+            replicas=chosen.replicas,
             clock=self.clock,
             names=self._names() if names else None,
             roster=self._roster() if roster else None,
@@ -161,6 +162,7 @@ class Context:
             self.settings.require_redis_url(),
             limits=self.buffer_limits(),
             durability=self.settings.buffer.durability,
+            replicas=self.settings.buffer.replicas,
             clock=self.clock,
             stream=ingest_stream(shard),
         )

@@ -134,6 +134,19 @@ def test_what_the_client_sends_comes_back_bin_by_bin() -> None:
         assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
 
 
+@pytest.mark.parametrize("name", [b"counts", b"distribution", b"metric"])
+def test_names_that_are_no_text_are_invalid(name: bytes) -> None:
+    """Of a member (where all are null Arrow makes a struct by its name), and of a column."""
+    kind = pa.struct([("values", pa.list_(pa.float64())), ("counts", pa.list_(pa.int64()))])
+    table, sink = table_of([None], kind), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    body = sink.getvalue().to_pybytes()
+    assert name in body
+    with pytest.raises(Invalid, match="not an Arrow IPC stream"):
+        decode_arrow_stream(body.replace(name, b"\xff" + name[1:]), Rules(), NOW_US, 1 << 20)
+
+
 def test_counts_that_nobody_gives_may_be_of_no_type() -> None:
     """As writers make a column of nothing but nulls."""
     kind = pa.struct([("values", pa.list_(pa.float64())), ("counts", pa.null()), ("sum", pa.null())])

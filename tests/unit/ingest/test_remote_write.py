@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muninn.errors import Invalid
+from muninn.ingest.decode import _wire
 from muninn.ingest.decode.remote_write import STALE_MARKER, RemoteWriteDecoder
 from muninn.ingest.validate import Rules
 
@@ -131,6 +132,16 @@ def test_what_is_no_sample_is_counted_and_left() -> None:
     assert decoded.batch.value.tolist() == [2.0]
     assert decoded.rejected == 0
     assert counted == {"stale_marker": 1, "not_finite": 2, "exemplar": 1, "native_histogram": 1, "metadata": 1}
+
+
+@pytest.mark.parametrize("stray", [b"\x10\x09", b"\x08\x09", b"\x11" + b"\0" * 8, b"\x18\x01", b"\x25\0\0\0\0"])
+def test_fields_of_our_numbers_and_other_types_are_none_of_ours(stray: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room is made for what is counted, so nothing else may be written; as Python, where bounds are checked."""
+    monkeypatch.setattr(_wire, "_fill", _wire._fill.py_func)
+    counted: dict[str, int] = {}
+    decoded = decode(time_series({"__name__": "here"}, [(NOW_MS, 2.0)], stray * 3), counted)
+    assert decoded.batch.value.tolist() == [2.0]
+    assert ([key.metric for key in decoded.batch.keys], decoded.rejected, counted) == (["here"], 0, {})
 
 
 @pytest.mark.parametrize(
