@@ -140,6 +140,7 @@ _HELP = {
     "load_15m": "runnable and waiting tasks, mean over 15 minutes",
     "open_files": "open file handles of the machine",
     "process_count": "processes of the machine",
+    "pressure_pct": "share of time in which some or all (kind) tasks waited for a resource",
     "context_switches_per_s": "switches between tasks",
     "interrupts_per_s": "hardware interrupts",
     "uptime_s": "time since the machine started",

@@ -29,6 +29,8 @@ _MAX_DEVICES = 16
 _VIRTUAL_DISKS = ("loop", "ram", "zram", "fd", "sr")
 # Each container brings a device of its own under a new name.
 _VIRTUAL_NETWORKS = ("veth",)
+# Linux says here how long tasks had to wait; a kernel may be built without, and a container may hide it.
+_PRESSURE = "/proc/pressure"
 _SLOW_EVERY_S = 5.0
 # The process table is read so seldom that it takes at most this share of one core.
 _PROCESS_SHARE = 0.0015
@@ -64,6 +66,7 @@ class HostCollector:
             self._disks,
             self._network,
             self._load,
+            self._pressure,
             self._kernel,
             self._files,
         ]
@@ -166,6 +169,22 @@ class HostCollector:
     def _load(self) -> Iterator[Figure]:
         for minutes, load in zip((1, 5, 15), psutil.getloadavg(), strict=True):
             yield f"load_{minutes}m", {}, load
+
+    def _pressure(self) -> Iterator[Figure]:
+        """Shares of time in which tasks waited: `some` at least one, `full` all that had something to do."""
+        for resource in ("cpu", "memory", "io"):
+            try:
+                with open(f"{_PRESSURE}/{resource}", encoding="ascii") as file:
+                    lines = [line.split() for line in file]
+            except OSError:
+                continue
+            for kind, *fields in lines:
+                # Of the whole machine's processors all tasks can never wait: the kernel says 0.
+                if (resource, kind) != ("cpu", "full"):
+                    total_us = float(fields[-1].removeprefix("total="))
+                    labels = {"resource": resource, "kind": kind}
+                    for name, _, us_per_s in self._rate("pressure_pct", labels, total_us):
+                        yield name, labels, min(100.0, us_per_s / 10_000)
 
     def _kernel(self) -> Iterator[Figure]:
         yield "uptime_s", {}, self._clock.now_us() / SECOND_US - psutil.boot_time()
