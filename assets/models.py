@@ -16,7 +16,7 @@ from muninn.clock import DAY_US
 from muninn.detection.features import MODELLED
 from muninn.detection.forest import Model
 from muninn.detection.places import FeatureRows
-from muninn.detection.training import Figures, evaluate, may_replace, train
+from muninn.detection.training import Figures, evaluate, in_peace, may_replace, train
 from muninn.errors import Invalid
 from muninn.model import Window
 from muninn.store import models
@@ -36,14 +36,15 @@ _BARS = 40
     deps=[dg.AssetDep(raw_samples.key, partition_mapping=dg.TimeWindowPartitionMapping())],
     output_required=False,
     description="The multivariate model of all places, from the 14 days that end with this one. It is used from then"
-    " on if it is not worse than the one in use on days that neither was trained on.",
+    " on if it is not worse than the one in use on days that neither was trained on. The minutes of incidents are left"
+    " out.",
 )
 def place_model(context: dg.AssetExecutionContext, muninn: MuninnResource) -> Iterator[dg.MaterializeResult[None]]:
     """Train, judge beside the model in use, promote if it is not worse; nothing where there is too little data."""
     day = window_of(context.partition_time_window)
     data = Window(day.until_us - TRAINED_DAYS * DAY_US, day.until_us)
     with muninn.database() as database:
-        rows = models.features(database, data)
+        rows = in_peace(models.features(database, data), models.alarms(database, data))
         judged_from = len(rows) - round(_JUDGED_SHARE * len(rows))
         try:
             model = train(rows[:judged_from], MODELLED)

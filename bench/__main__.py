@@ -23,6 +23,7 @@ NAMES = (
     "cold",
     "alerting",
     "faults",
+    "detecting",
     "detect",
 )
 # detect reads a benchmark from outside the repository.

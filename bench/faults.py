@@ -3,8 +3,8 @@
 `python -m bench.faults --record FOLDER` starts a Muninn of its own, lets it learn the rehearsal service and this
 machine for five and a half minutes, makes each fault of `muninn inject` for a minute or more, and writes into FOLDER
 faults.parquet (means of two seconds) and faults.json (labels, and the incidents that the running detector opened).
-It takes 18 minutes, on a machine that does nothing else. `python -m bench faults` replays the recording that lies in tests/data through the
-same code, and prints the share found and the time to detection.
+It takes 18 minutes, on a machine that does nothing else. `python -m bench faults` replays the recording that lies in
+tests/data through the same code, and prints the share found, the time to detection, and what opened where no fault was.
 """
 
 import argparse
@@ -12,6 +12,8 @@ import dataclasses
 import json
 import subprocess
 import time
+import uuid
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,10 @@ import psycopg
 
 from bench.running import MUNINN, running, status
 from muninn.detection import Tuning
-from muninn.detection.incidents import Incidents
+from muninn.detection.incidents import Incident, Incidents
 from muninn.detection.watch import Watch
 from muninn.model import SampleBatch, SeriesKey
+from muninn.settings import Detection
 
 DATA = Path(__file__).parents[1] / "tests" / "data" / "faults"
 STEP_S, WARM_UP_S, CALM_S = 2.0, 300.0, 30.0
@@ -40,15 +43,20 @@ FAULTS: dict[str, tuple[float, tuple[str, ...]]] = {
     "silence": (60.0, ()),
 }
 # What a fault shows in: an incident counts as its finding if its head or a series of it is one of these.
-SHOWS = {
-    "latency": ("rehearsal_",),
-    "errors": ("rehearsal_",),
-    "traffic": ("rehearsal_",),
-    "silence": ("rehearsal_",),
+SERVICE = "rehearsal_"
+SHOWS: dict[str, tuple[str, ...]] = {
+    "latency": (SERVICE,),
+    "errors": (SERVICE,),
+    "traffic": (SERVICE,),
+    "silence": (SERVICE,),
     "memory": ("memory_", "process_memory", "swap_"),
     "cpu": ("cpu_", "load_", "process_cpu", "context_", "pressure_"),
     "disk": ("disk_", "filesystem_"),
 }
+# So long after its end a fault is still found, and still what something is about.
+AFTER_S = 30.0
+Fault = dict[str, float | str]
+Opened = tuple[int, SeriesKey]
 
 
 def run() -> dict[str, object]:
@@ -57,30 +65,35 @@ def run() -> dict[str, object]:
     return replay(pl.read_parquet(DATA / "faults.parquet"), labels["faults"])
 
 
-def replay(rows: pl.DataFrame, faults: list[dict[str, float | str]], tuning: Tuning | None = None) -> dict[str, object]:
+def replay(rows: pl.DataFrame, faults: list[Fault], tuning: Tuning | None = None) -> dict[str, object]:
     """Feed a recording to the detector, step by step, and judge what it found."""
     tuning = tuning or dataclasses.replace(Tuning(), warm_up_s=WARM_UP_S)
-    watch, incidents = Watch(step_s=STEP_S, max_series=10_000, tuning=tuning, calm_s=CALM_S), Incidents()
+    ignored = Detection().ignored
+    watch = Watch(step_s=STEP_S, max_series=10_000, ignored=ignored, tuning=tuning, calm_s=CALM_S)
+    incidents, known = Incidents(), dict[uuid.UUID, Incident]()
     keys = tuple(SeriesKey.parse(text.encode()) for text in rows["series"].unique(maintain_order=True))
     place = {key.canonical.decode(): number for number, key in enumerate(keys)}
     index = rows["series"].replace_strict(place, return_dtype=pl.Int32).to_numpy()
     at_us, value = rows["at_ms"].to_numpy() * 1000, rows["value"].to_numpy().astype(np.float64)
-    opened: list[tuple[int, SeriesKey]] = []
+    opened: list[Opened] = []
+    judged_at: list[tuple[int, list[SeriesKey]]] = []
     step_us = round(STEP_S * 1e6)
     for end_us in range(int(at_us.min()) // step_us * step_us + step_us, int(at_us.max()) + step_us, step_us):
         now = (at_us >= end_us - step_us) & (at_us < end_us)
         watch.take(SampleBatch(at_us[now], value[now], index[now], keys))
         for found in watch.judge(end_us):
-            incidents.take(found, {})
+            known |= {each.incident_id: each for each in incidents.take(found, {})}
             opened += [(end_us, found.scores.keys[found.scores.key_index[row]]) for row in found.opened.tolist()]
-    return judged(opened, faults)
+        old = watch.engine.old_enough()[: len(watch)]
+        judged_at.append((end_us, [watch.keys[row] for row in np.flatnonzero(old).tolist()]))
+    return found_of(opened, faults) | false_of(opened, judged_at, list(known.values()), faults)
 
 
-def judged(opened: list[tuple[int, SeriesKey]], faults: list[dict[str, float | str]]) -> dict[str, object]:
-    """The share of faults found and seconds to detection. The recording is too short to tell of quiet times."""
+def found_of(opened: list[Opened], faults: list[Fault]) -> dict[str, object]:
+    """The share of faults found, and seconds to detection."""
     delays: dict[str, float | None] = {}
     for fault in faults:
-        since, until = float(fault["since_us"]), float(fault["until_us"]) + 60e6
+        since, until = float(fault["since_us"]), float(fault["until_us"]) + AFTER_S * 1e6
         mine = [at for at, key in opened if since <= at <= until and key.metric.startswith(SHOWS[str(fault["kind"])])]
         delays[str(fault["kind"])] = (min(mine) - since) / 1e6 if mine else None
     found = [delay for delay in delays.values() if delay is not None]
@@ -90,6 +103,37 @@ def judged(opened: list[tuple[int, SeriesKey]], faults: list[dict[str, float | s
         "seconds to detection": delays,
         "p95 of them": float(np.quantile(found, 0.95)) if found else None,
     }
+
+
+def false_of(
+    opened: list[Opened], judged_at: list[tuple[int, list[SeriesKey]]], incidents: list[Incident], faults: list[Fault]
+) -> dict[str, object]:
+    """What opened where no fault was: a fault of the service touches its own series, one of the machine all others."""
+    false = [(at, key) for at, key in opened if not _touched(key, at, faults)]
+    quiet_steps = sum(not _touched(key, at, faults) for at, keys in judged_at for key in keys)
+    days = quiet_steps * STEP_S / 86_400
+    wrong = sum(
+        not any(_touched(member.key, member.opened_us, faults) for member in each.members.values())
+        for each in incidents
+    )
+    return {
+        "quiet series-days": days,
+        "false episodes": len(false),
+        "false episodes per series-day": len(false) / days if days else None,
+        "of these by metric": dict(Counter(key.metric for _, key in false)),
+        "incidents": len(incidents),
+        "false incidents": wrong,
+        "false share of incidents": wrong / len(incidents) if incidents else None,
+    }
+
+
+def _touched(key: SeriesKey, at_us: int, faults: list[Fault]) -> bool:
+    of_service = key.metric.startswith(SERVICE)
+    return any(
+        float(fault["since_us"]) <= at_us <= float(fault["until_us"]) + AFTER_S * 1e6
+        and (SHOWS[str(fault["kind"])] == (SERVICE,)) == of_service
+        for fault in faults
+    )
 
 
 def record(folder: Path) -> None:
@@ -116,7 +160,7 @@ def record(folder: Path) -> None:
             service.wait(30)
 
 
-def write(folder: Path, url: str, since_us: int, faults: list[dict[str, float | str]]) -> None:
+def write(folder: Path, url: str, since_us: int, faults: list[Fault]) -> None:
     """The rows of the time, and what the running detector made of them."""
     folder.mkdir(parents=True, exist_ok=True)
     with psycopg.connect(url) as connection:

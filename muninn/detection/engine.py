@@ -16,6 +16,7 @@ from muninn.detection import counters, ranges, season, views
 from muninn.detection.state import FLOAT_NAMES, INT_NAMES, Floats, Index, Ints, Rows, State, rows_of
 from muninn.detection.tuning import ANOMALY, Tuning
 from muninn.detection.verdicts import Verdicts
+from muninn.detection.views import Bools
 from muninn.errors import Invalid
 
 # So many series at a time stay in the processor's cache.
@@ -83,6 +84,14 @@ class Engine:
         times = np.divide(silence_s, pause_s, out=np.zeros(len(self)), where=known & (pause_s > 0))
         far = np.maximum(0.0, times - 1.0) / (_SILENCE_TIMES - 1.0)
         return far / (far + _SCORE_SHARE)
+
+    def old_enough(self) -> Bools:
+        """bool[n_series]: the series whose next sample has a score, as far as that is known before it."""
+        rows = self._rows()
+        old: Bools = (rows.seen >= self.tuning.warm_up_rows) & (
+            rows.at_us - rows.first_us >= self.tuning.warm_up_s * 1e6
+        )
+        return old
 
     def last_us(self) -> Ints:
         """int64[n_series]: when each series was last seen; 0 for never."""

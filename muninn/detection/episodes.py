@@ -39,7 +39,7 @@ class Episodes:
     """The open episodes of n series, known by their position."""
 
     def __init__(self, n_series: int = 0, calm_us: int = 300_000_000):
-        self._calm_us = calm_us
+        self.calm_us = calm_us
         self.open: Bools = np.zeros(n_series, bool)
         # Opened by views that look back. / Closed while they still ring.
         self._slow: Bools = np.zeros(n_series, bool)
@@ -57,11 +57,38 @@ class Episodes:
 
     def taken(self, index: Index, n_series: int) -> "Episodes":
         """The episodes of the series at `index`, in that order, and room for `n_series`."""
-        kept = Episodes(0, self._calm_us)
+        kept = Episodes(0, self.calm_us)
         for name in _COLUMNS:
             setattr(kept, name, getattr(self, name)[index])
         kept.grow(n_series)
         return kept
+
+    def settle(self, index: Index, now_us: int) -> None:
+        """The episodes that are open are those of the series at `index`, as was told by another detector."""
+        told = np.zeros(len(self.open), bool)
+        told[index] = True
+        missed, untold = told & ~self.open, self.open & ~told
+        self._hot_us[missed] = now_us
+        self._slow[missed] = self._rings[missed] = False
+        self._hot[untold] = False
+        self.open = told
+
+    def to_bytes(self) -> bytes:
+        """All of it, for `from_bytes`."""
+        return b"".join(getattr(self, name).tobytes() for name in _COLUMNS)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, calm_us: int) -> "Episodes":
+        """What was saved; ValueError if it is cut short."""
+        made, place = cls(0, calm_us), 0
+        n, left = divmod(len(data), sum(getattr(made, name).itemsize for name in _COLUMNS))
+        if left:
+            raise ValueError("cut short")
+        for name in _COLUMNS:
+            kind = getattr(made, name).dtype
+            setattr(made, name, np.frombuffer(data, kind, n, place).copy())
+            place += n * kind.itemsize
+        return made
 
     def restore(self, index: Index, now_us: int) -> None:
         """These series were in an episode when the last detector stopped."""
@@ -83,7 +110,7 @@ class Episodes:
         opened = index[opens]
         self.open[opened] = True
         self._slow[opened] = present[opens] < WARNING
-        closed = np.flatnonzero(self.open & (self._hot_us <= now_us - self._calm_us))
+        closed = np.flatnonzero(self.open & (self._hot_us <= now_us - self.calm_us))
         self.open[closed] = self._hot[closed] = False
         self._rings[index] |= was_open & ~self.open[index] & (score > WARNING)
         return Turns(opened, closed, presently)

@@ -8,6 +8,14 @@ nothing for a while: a fault that outlasts it is seen then, and a cold start is 
 Fails: for restarts that nothing tells of; for faults that last shorter than the while.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muninn.detection.state import Floats, Index, Ints
+from muninn.detection.views import Bools
 from muninn.model import SeriesKey
 
 DEPLOY_MARKERS = ("deploy_marker", "deployment_marker", "deploy")
@@ -16,7 +24,7 @@ _STARTS = ("process_start_time_seconds", "process_start_time_s")
 _PLACE_LABELS = ("instance", "host", "hostname", "pod")
 
 _EVENT_PAUSE_US = 60_000_000
-DEPLOY, UPTIME, START = "deploy", "uptime", "start"
+_KINDS = DEPLOY, UPTIME, START = "deploy", "uptime", "start"
 
 
 def place_of(key: SeriesKey) -> str:
@@ -35,37 +43,78 @@ def kind_of(metric: str) -> str:
 
 
 class Announcements:
-    """Until when each place is excused."""
+    """Until when each place is excused. Announcing series have a number each."""
 
     def __init__(self, excuse_us: int = 120_000_000):
         self._excuse_us = excuse_us
-        self._last: dict[SeriesKey, tuple[float, int]] = {}
         self.until_us: dict[str, int] = {}
         self.deployed_us: dict[str, int] = {}
+        self._number: dict[SeriesKey, int] = {}
+        self._keys: list[SeriesKey] = []
+        # By number: the kind, and the last sample; at 0 there was none.
+        self._kind: NDArray[np.int8] = np.zeros(0, np.int8)
+        self._value: Floats = np.zeros(0)
+        self._at_us: Ints = np.zeros(0, np.int64)
 
-    def note(self, key: SeriesKey, value: float, at_us: int) -> bool:
-        """Take in one sample of an announcing series; True if it announces something now."""
-        before = self._last.get(key)
-        self._last[key] = (value, at_us)
-        if not _announces(kind_of(key.metric), value, at_us, before):
-            return False
-        place = place_of(key)
-        self.until_us[place] = max(self.until_us.get(place, 0), at_us + self._excuse_us)
-        if kind_of(key.metric) == DEPLOY:
-            self.deployed_us[place] = at_us
-        return True
+    def number_of(self, key: SeriesKey) -> int:
+        """The number of a series that announces something; -1 for all others."""
+        kind = kind_of(key.metric)
+        if not kind:
+            return -1
+        number = self._number.setdefault(key, len(self._keys))
+        if number == len(self._keys):
+            self._keys.append(key)
+            self._kind = np.append(self._kind, np.int8(_KINDS.index(kind)))
+            self._value, self._at_us = np.append(self._value, 0.0), np.append(self._at_us, 0)
+        return number
+
+    def take(self, number: Index, at_us: Ints, value: Floats) -> None:
+        """Take in samples of announcing series; those of one series count in the order given."""
+        order = np.argsort(number, kind="stable")
+        number, at_us, value = number[order], at_us[order], value[order]
+        first = np.append(True, number[1:] != number[:-1])[: len(number)]
+        before = np.where(first, self._value[number], np.roll(value, 1))
+        before_us = np.where(first, self._at_us[number], np.roll(at_us, 1))
+        announced = _announces(self._kind[number], value, at_us, before, before_us)
+        self._value[number], self._at_us[number] = value, at_us
+        for row in np.flatnonzero(announced).tolist():
+            self._note(self._keys[number[row]], int(at_us[row]))
 
     def excused(self, now_us: int) -> set[str]:
         """The places that are excused now."""
         self.until_us = {place: until for place, until in self.until_us.items() if until > now_us}
         return set(self.until_us)
 
+    def to_dict(self) -> dict[str, Any]:
+        """All that is known, for JSON."""
+        last = zip(self._keys, self._value.tolist(), self._at_us.tolist(), strict=True)
+        return {
+            "until_us": self.until_us,
+            "deployed_us": self.deployed_us,
+            "last": [[key.canonical.decode(), value, at_us] for key, value, at_us in last],
+        }
 
-def _announces(kind: str, value: float, at_us: int, before: tuple[float, int] | None) -> bool:
-    if kind == DEPLOY:
-        # An event, unless it goes on as a gauge that stays.
-        return value != 0 and (before is None or value != before[0] or at_us - before[1] > _EVENT_PAUSE_US)
-    if before is None:
-        return False
+    def restore(self, known: Mapping[str, Any]) -> None:
+        """Go on with what `to_dict` gave; ValueError, KeyError, TypeError or Invalid if it is none of that."""
+        until_us = {str(place): int(until) for place, until in known["until_us"].items()}
+        deployed_us = {str(place): int(at) for place, at in known["deployed_us"].items()}
+        last = [(SeriesKey.parse(text.encode()), float(value), int(at)) for text, value, at in known["last"]]
+        self.until_us, self.deployed_us = until_us, deployed_us
+        for key, value, at_us in last:
+            number = self.number_of(key)
+            if number >= 0:
+                self._value[number], self._at_us[number] = value, at_us
+
+    def _note(self, key: SeriesKey, at_us: int) -> None:
+        place = place_of(key)
+        self.until_us[place] = max(self.until_us.get(place, 0), at_us + self._excuse_us)
+        if kind_of(key.metric) == DEPLOY:
+            self.deployed_us[place] = at_us
+
+
+def _announces(kind: NDArray[np.int8], value: Floats, at_us: Ints, before: Floats, before_us: Ints) -> Bools:
+    known = before_us > 0
+    # An event, unless it goes on as a gauge that stays.
+    deploys = (value != 0) & (~known | (value != before) | (at_us - before_us > _EVENT_PAUSE_US))
     # Some report the start with a jitter of a clock tick.
-    return value < before[0] if kind == UPTIME else abs(value - before[0]) > 1.0
+    return np.choose(kind, [deploys, known & (value < before), known & (np.abs(value - before) > 1.0)])

@@ -6,7 +6,7 @@ Belongs here: watched values -> rows of features; trends of an hour. Does not: w
 Fails: a place with fewer than two features has no row; its trends start an hour after the detector did.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,6 +38,12 @@ class FeatureRows:
 
     def __len__(self) -> int:
         return len(self.places)
+
+    def without(self, places: Container[str]) -> "FeatureRows":
+        """The rows of all other places."""
+        kept = [row for row, place in enumerate(self.places) if place not in places]
+        names, agents = (tuple(names[row] for row in kept) for names in (self.places, self.agents))
+        return FeatureRows(self.at_us, names, agents, self.values[kept])
 
 
 @dataclass

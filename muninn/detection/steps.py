@@ -82,6 +82,10 @@ class Steps:
         number = at_us // self.step_us
         order = np.lexsort((at_us, index, number))
         index, at_us, value, number = index[order], at_us[order], value[order], number[order]
+        # After a restart some are read twice, from the store and from the buffer.
+        again = (np.diff(at_us, append=-1) == 0) & (np.diff(index, append=-1) == 0)
+        if again.any():
+            index, at_us, value, number = index[~again], at_us[~again], value[~again], number[~again]
         begins = np.flatnonzero(np.diff(index, prepend=-1) | np.diff(number, prepend=-1))
         ends = np.append(begins[1:], len(index)) - 1
         mean = np.add.reduceat(value, begins) / (ends - begins + 1)

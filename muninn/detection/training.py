@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from muninn.clock import HOUR_US, MINUTE_US
 from muninn.detection.features import HOUR, WEEKDAY
 from muninn.detection.forest import Model
 from muninn.detection.places import FeatureRows
 from muninn.detection.state import Floats
 from muninn.errors import Invalid
+from muninn.model import Window
 from muninn.model.scores import ANOMALY
 
 TREES, SAMPLE = 100, 256
@@ -26,6 +28,10 @@ _TRIAL_SPREADS, _TRIAL_FEATURES, _TRIALS = 8.0, 2, 400
 _LEAST_SPREAD_SHARE = 1e-4
 # Middle and spread of what tells the time: a place that was trained on a Monday alone knows Tuesdays too.
 _OF_TIME = {HOUR: (12.0, 7.0), WEEKDAY: (3.0, 2.0)}
+# A detector confirms before it opens an incident: what was bad before that is no peace either.
+_BEFORE_US = 2 * MINUTE_US
+# An incident that lasts longer is a new normal, which is learned.
+_LONGEST_ALARM_US = 6 * HOUR_US
 # A model may be this much worse than the one in use: less is chance.
 _TOLERANCE = 0.02
 
@@ -42,6 +48,18 @@ class Figures:
     def as_dict(self) -> dict[str, float]:
         """For storing and showing."""
         return {name: float(value) for name, value in vars(self).items()}
+
+
+def in_peace(rows: Sequence[FeatureRows], alarms: Sequence[tuple[str, Window]]) -> list[FeatureRows]:
+    """The rows, in order of time, without places in the first hours of their incidents: a model learns no alarms."""
+    at_us = np.array([each.at_us for each in rows], np.int64)
+    dropped: dict[int, set[str]] = {}
+    for place, alarm in alarms:
+        until_us = min(alarm.until_us, alarm.since_us + _LONGEST_ALARM_US) + MINUTE_US
+        first, last = np.searchsorted(at_us, [alarm.since_us - _BEFORE_US, until_us])
+        for row in range(int(first), int(last)):
+            dropped.setdefault(row, set()).add(place)
+    return [each.without(dropped[row]) if row in dropped else each for row, each in enumerate(rows)]
 
 
 def train(rows: Sequence[FeatureRows], columns: Sequence[str], seed: int = 0) -> Model:

@@ -4,7 +4,6 @@ Belongs here: from samples to steps, scores, episodes; which series are known; w
 Does not: I/O, clocks, incidents, models.
 """
 
-import fnmatch
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from muninn import names
 from muninn.detection import telling
 from muninn.detection.engine import Engine
 from muninn.detection.episodes import Episodes, presently
-from muninn.detection.markers import Announcements, kind_of, place_of
+from muninn.detection.markers import Announcements, place_of
+from muninn.detection.roster import LEFT_OUT, Roster
 from muninn.detection.state import Floats, Index
 from muninn.detection.steps import Step, Steps
 from muninn.detection.tuning import Tuning
@@ -24,9 +24,8 @@ from muninn.errors import Invalid
 from muninn.model import SampleBatch, ScoreBatch, SeriesKey
 from muninn.model.scores import WARNING, WORTH_SENDING
 
-_MAGIC = b"muninn-watch-1\n"
+_MAGIC = b"muninn-watch-2\n"
 _GROWTH = 256
-_LEFT_OUT = -1
 # A series that sent nothing for so long is gone, and its place is free for another.
 GONE_US = 24 * 3_600_000_000
 # A pause shorter than a third of a minute is nobody's silence: at 3 times that a place is missed.
@@ -71,36 +70,45 @@ class Watch:
         self.tuning = tuning or Tuning()
         self.steps = Steps(round(step_s * 1e6))
         self.announced = Announcements()
-        self.max_series = max_series
-        self.left_out = 0
+        self.roster = Roster(max_series, ignored, self.announced.number_of)
         self.engine = Engine(0, self.tuning)
         self.episodes = Episodes(0, round(calm_s * 1e6))
-        self.keys: list[SeriesKey] = []
-        self._ignored = tuple(ignored)
-        self._index: dict[SeriesKey, int] = {}
-        self._watched: dict[str, bool] = {}
         self._places: dict[str, int] = {}
         self._place: Index = np.zeros(0, np.intp)
         self._counts = np.zeros(0, bool)
+        self._seated = 0
         # Silence is not counted from before we could hear.
         self._deaf_until_us = 0
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.roster)
+
+    @property
+    def keys(self) -> list[SeriesKey]:
+        """The series that are watched, in the order of their positions."""
+        return self.roster.keys
+
+    @property
+    def left_out(self) -> int:
+        """How many series there was no room for."""
+        return self.roster.left_out
 
     def take(self, batch: SampleBatch) -> None:
         """Take in samples; what is not watched is left out."""
         if not len(batch):
             return
-        table = np.fromiter((self._find(key) for key in batch.keys), np.intp, len(batch.keys))
-        index = table[batch.key_index]
+        position, announcer = self.roster.find(batch.keys)
+        self._seat()
+        index = position[batch.key_index]
         kept = index >= 0
-        if not kept.all():
-            index, at_us, value = index[kept], batch.at_us[kept], batch.value[kept]
+        if kept.all():
+            self.steps.add(index, batch.at_us, batch.value)
         else:
-            at_us, value = batch.at_us, batch.value
-        self.steps.add(index, at_us, value)
-        self._note_announcements(batch)
+            self.steps.add(index[kept], batch.at_us[kept], batch.value[kept])
+        if (announcer >= 0).any():
+            number = announcer[batch.key_index]
+            rows = np.flatnonzero(number >= 0)
+            self.announced.take(number[rows], batch.at_us[rows], batch.value[rows])
 
     def judge(self, until_us: int) -> list[Findings]:
         """Score every step that ended at or before `until_us`; a step in which nothing came has no findings."""
@@ -110,26 +118,11 @@ class Watch:
         """Nothing was heard before now, for reasons of our own: no series is to blame for that silence."""
         self._deaf_until_us = now_us
 
-    def add(self, key: SeriesKey) -> int:
-        """The position of a series, made where there is room; -1 where there is none."""
-        position = self._index.get(key)
-        if position is None:
-            position = len(self.keys)
-            if position >= self.max_series:
-                self.left_out += 1
-                return self._leave_out(key)
-            self._index[key] = position
-            self.keys.append(key)
-            self._make_room()
-            self._place[position] = self._places.setdefault(place_of(key), len(self._places))
-            self._counts[position] = names.describe(key.metric).kind == "counter"
-        return position
-
-    def resume(self, key: SeriesKey, now_us: int) -> None:
-        """This series was in an episode when the last detector stopped."""
-        position = self.add(key)
-        if position >= 0:
-            self.episodes.restore(np.array([position]), now_us)
+    def settle(self, keys: Sequence[SeriesKey], now_us: int) -> None:
+        """The episodes that are open are those of these series, as another detector told; others begin anew."""
+        positions = [position for key in keys if (position := self.roster.add(key)) != LEFT_OUT]
+        self._seat()
+        self.episodes.settle(np.array(positions, np.intp), now_us)
 
     def forget_gone(self, now_us: int) -> int:
         """Let go of series that sent nothing for a day; how many. Positions change."""
@@ -137,77 +130,61 @@ class Watch:
         gone = (seen_us < now_us - GONE_US) & ~self.episodes.open[: len(self)]
         if not gone.any():
             return 0
-        stays = np.flatnonzero(~gone)
-        kept, engine, episodes = [self.keys[place] for place in stays.tolist()], self.engine, self.episodes
-        self.keys, self._index, self._places = [], {}, {}
-        for key in kept:
-            self.add(key)
+        stays, engine, episodes = np.flatnonzero(~gone), self.engine, self.episodes
+        self.roster.keep(stays)
+        self._places, self._seated = {}, 0
+        self._seat()
         self.engine, self.episodes = engine.taken(stays, len(self._place)), episodes.taken(stays, len(self._place))
-        self.left_out = 0
         # What waits was numbered by the old positions.
-        moved = np.full(len(gone), _LEFT_OUT, np.intp)
+        moved = np.full(len(gone), LEFT_OUT, np.intp)
         moved[stays] = np.arange(len(stays))
         self.steps.renumber(moved)
         return int(gone.sum())
 
     def to_bytes(self) -> bytes:
-        """All that was learned."""
-        head = json.dumps({"until_us": self.steps.until_us}).encode()
+        """All that was learned, the open episodes, and what was announced."""
+        head = json.dumps({"until_us": self.steps.until_us, "announced": self.announced.to_dict()}).encode()
         keys = b"\n".join(key.canonical for key in self.keys)
-        return _MAGIC + _packed(head, keys, self.engine.to_bytes())
+        return _MAGIC + _packed(head, keys, self.engine.to_bytes(), self.episodes.to_bytes())
 
     def restore(self, data: bytes) -> None:
         """Go on from what was saved; Invalid if it is no such state, and then nothing is changed."""
         if not data.startswith(_MAGIC):
             raise Invalid("this is no state of the detector, or one of another version")
+        announced = Announcements()
         try:
-            head, keys, state = _unpacked(data[len(_MAGIC) :])
-            until_us = int(json.loads(head)["until_us"])
-        except (ValueError, KeyError, TypeError) as error:
+            head, keys, learned, opened = _unpacked(data[len(_MAGIC) :])
+            known = json.loads(head)
+            until_us = int(known["until_us"])
+            announced.restore(known["announced"])
+            episodes = Episodes.from_bytes(opened, self.episodes.calm_us)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Invalid("this state of the detector is damaged") from error
-        engine = Engine.from_bytes(state, self.tuning)
+        engine = Engine.from_bytes(learned, self.tuning)
         found = [SeriesKey.parse(key) for key in keys.split(b"\n")] if keys else []
-        if len(found) > self.max_series:
-            engine, found = engine.taken(np.arange(self.max_series), self.max_series), found[: self.max_series]
-        for key in found:
-            self.add(key)
-        engine.grow(len(self._place))
-        self.engine = engine
+        stays = np.arange(min(len(found), self.roster.max_series))
+        self.announced.restore(known["announced"])
+        for key in found[: len(stays)]:
+            self.roster.add(key)
+        self._seat()
+        self.engine, self.episodes = engine.taken(stays, len(self._place)), episodes.taken(stays, len(self._place))
         self.steps.start_from(until_us)
 
-    def _find(self, key: SeriesKey) -> int:
-        position = self._index.get(key)
-        if position is not None:
-            return position
-        watched = self._watched.get(key.metric)
-        if watched is None:
-            watched = not any(fnmatch.fnmatchcase(key.metric, pattern) for pattern in self._ignored)
-            self._watched[key.metric] = watched
-        return self.add(key) if watched else self._leave_out(key)
-
-    def _leave_out(self, key: SeriesKey) -> int:
-        """Remember that a series is not watched, as long as that takes no more memory than what is."""
-        if len(self._index) > 2 * self.max_series + _GROWTH:
-            self._index = {known: position for known, position in self._index.items() if position >= 0}
-            self.left_out = 0
-        self._index[key] = _LEFT_OUT
-        return _LEFT_OUT
-
-    def _make_room(self) -> None:
-        if len(self.keys) <= len(self._place):
-            return
-        room = min(self.max_series, len(self.keys) + max(_GROWTH, len(self.keys) // 4))
-        more = room - len(self._place)
-        self._place = np.append(self._place, np.zeros(more, np.intp))
-        self._counts = np.append(self._counts, np.zeros(more, bool))
-        self.engine.grow(room)
-        self.episodes.grow(room)
-
-    def _note_announcements(self, batch: SampleBatch) -> None:
-        for position, key in enumerate(batch.keys):
-            if kind_of(key.metric):
-                for row in np.flatnonzero(batch.key_index == position).tolist():
-                    self.announced.note(key, float(batch.value[row]), int(batch.at_us[row]))
+    def _seat(self) -> None:
+        """Make room for the series that are new, and note where they belong."""
+        n = len(self.roster)
+        if n > len(self._place):
+            room = min(self.roster.max_series, n + max(_GROWTH, n // 4))
+            more = room - len(self._place)
+            self._place = np.append(self._place, np.zeros(more, np.intp))
+            self._counts = np.append(self._counts, np.zeros(more, bool))
+            self.engine.grow(room)
+            self.episodes.grow(room)
+        for position in range(self._seated, n):
+            key = self.keys[position]
+            self._place[position] = self._places.setdefault(place_of(key), len(self._places))
+            self._counts[position] = names.describe(key.metric).kind == "counter"
+        self._seated = n
 
     def _judge(self, step: Step) -> Findings:
         excused = self._excused(step.until_us)

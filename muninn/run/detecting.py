@@ -4,7 +4,8 @@ Belongs here: the order of things between servers, and what happens when one is 
 rows (store).
 
 An incident is in the store before its scores are in the log, and what could not be saved is saved with the next
-step: a detector that dies loses no incident that it has told of, and makes none twice.
+step: a detector that dies loses no incident that it has told of, and makes none twice. With the incidents of each step
+goes up to when scores had been told before; who takes over judges from there on (run.resuming).
 """
 
 import dataclasses
@@ -18,22 +19,26 @@ from muninn.detection.incidents import Incident, Incidents
 from muninn.detection.watch import Findings, Watch
 from muninn.errors import Invalid, Unavailable
 from muninn.meter import Meter
-from muninn.model import BatchSource, ScoreBatch, ScoreLog
+from muninn.model import BatchSource, ScoreBatch, ScoreLog, SeriesKey
 from muninn.names import MODEL_SCORE
+from muninn.run import resuming
 from muninn.run.modelling import Modelling
 from muninn.settings import Detection
 from muninn.store import detector_state
 from muninn.store import incidents as stored
 from muninn.store.database import Database
+from muninn.store.recent import Recent
 
 log = logging.getLogger(__name__)
 
 STATE = "series"
-# The buffer keeps loaded entries for about half a minute: all of it is read again after a start.
+# What came so long before the last step that was judged may be read from the buffer again after a start.
 _REACH_BACK_MS = 60_000
 _BLOCK_MS = 1_000
 _MAX_ROWS = 1_000
 _FORGET_EVERY_S = 600.0
+# While nothing is found, how far scores were told is noted so often: a database that is away is not asked each step.
+_NOTE_EVERY_S = 10.0
 
 
 class Detecting:
@@ -54,29 +59,56 @@ class Detecting:
         )
         self.incidents = Incidents()
         self.modelling = Modelling(database, config.calm_s)
-        self._after = f"{max(0, clock.now_us() // 1000 - _REACH_BACK_MS)}-0"
+        self._after = _entry_before(clock.now_us())
+        # Told of everything before; up to when what comes is only learned, because another detector told of it.
+        self._told_us = self._known_us = 0
         self._unsaved: dict[object, Incident] = {}
         self._away = False
         self._told_left_out = False
-        self._saved_s = self._forgot_s = clock.monotonic()
+        self._saved_s = self._forgot_s = self._noted_s = clock.monotonic()
 
     def restore(self) -> None:
-        """Go on where another detector stopped: what it learned, and the incidents that are open."""
-        try:
-            found = detector_state.load(self._database, STATE)
-            if found is not None:
-                self.watch.restore(found[0])
-                log.info("goes on with %d series, learned until %.0f s ago", len(self.watch), self._age_s(found[1]))
-        except Invalid as error:
-            log.warning("what was learned cannot be read, so series are learned anew: %s", error)
-        self.watch.hears_again(self._clock.now_us())
+        """Go on where another detector stopped: what it learned, the incidents that are open, what came since.
+
+        Unavailable while the database is away: without it nobody knows what was told already.
+        """
+        now_us = self._clock.now_us()
+        self._told_us = detector_state.judged(self._database, STATE)
         opened = stored.load_open(self._database)
         self.incidents.restore(opened)
-        for incident in opened:
-            for member in incident.members.values():
-                if member.closed_us is None:
-                    resume = self.modelling.resume if member.key.metric == MODEL_SCORE else self.watch.resume
-                    resume(member.key, self._clock.now_us())
+        if self._load():
+            told_us = max(self._told_us, self.watch.steps.until_us)
+            self._known_us = resuming.read_on(self.watch, Recent(self._database).read, told_us, now_us)
+            self._after = _entry_before(min(now_us, self._known_us))
+        else:
+            self.watch.hears_again(now_us)
+        if self._known_us <= self.watch.steps.until_us:
+            self._settle()
+
+    def _load(self) -> bool:
+        """Whether anything that was learned could be restored."""
+        try:
+            found = detector_state.load(self._database, STATE)
+            if found is None:
+                return False
+            self.watch.restore(found[0])
+            log.info("goes on with %d series, learned until %.0f s ago", len(self.watch), self._age_s(found[1]))
+        except Invalid as error:
+            log.warning("what was learned cannot be read, so series are learned anew: %s", error)
+            return False
+        return True
+
+    def _settle(self) -> None:
+        """The episodes that go on are those that the other detector told of."""
+        self._known_us = 0
+        series: list[SeriesKey] = []
+        for incident in self.incidents.open.values():
+            for key, member in incident.members.items():
+                if member.closed_us is None and key.metric == MODEL_SCORE:
+                    self.modelling.resume(key, self._clock.now_us())
+                elif member.closed_us is None:
+                    series.append(key)
+        self.watch.settle(series, self._clock.now_us())
 
     def turn(self) -> None:
         """Take in what came, judge what is whole; errors of servers are waited out."""
@@ -102,8 +134,10 @@ class Detecting:
         self._housekeeping()
 
     def save(self) -> None:
-        """Keep what was learned."""
+        """Keep what was learned; never without the incidents that were found meanwhile."""
         self._saved_s = self._clock.monotonic()
+        if not self._keep_incidents():
+            return
         try:
             size = detector_state.save(self._database, STATE, self.watch.to_bytes(), self._clock.now_us())
         except Unavailable as error:
@@ -113,12 +147,15 @@ class Detecting:
             self._meter.gauge("muninn_detector_saved_bytes", size)
 
     def _judge(self, until_us: int) -> None:
+        if self._known_us:
+            self._learn(min(until_us, self._known_us))
         for found in self.watch.judge(until_us):
             self._act(found)
             self.modelling.places.take(self.watch.keys, found.index, found.watched)
             of_places = self.modelling.turn(found.scores.until_us)
             if of_places is not None:
                 self._act(of_places)
+            self._told_us = found.scores.until_us
             self._meter.gauge("muninn_detector_lag_s", max(0.0, (self._clock.now_us() - found.scores.until_us) / 1e6))
         self._meter.gauge("muninn_detector_series", len(self.watch))
         self._meter.gauge("muninn_detector_left_out_series", self.watch.left_out)
@@ -131,19 +168,39 @@ class Detecting:
             )
         self._told_left_out = self.watch.left_out > 0
 
+    def _learn(self, until_us: int) -> None:
+        """What another detector has judged teaches, and is not told again."""
+        for found in self.watch.judge(until_us):
+            self.modelling.places.take(self.watch.keys, found.index, found.watched)
+            self.modelling.places.close(found.scores.until_us)
+        if self.watch.steps.until_us >= self._known_us // self.watch.steps.step_us * self.watch.steps.step_us:
+            self._settle()
+
     def _act(self, found: Findings) -> None:
         """Incidents first, then their scores."""
         changed = self.incidents.take(found, self.watch.announced.deployed_us)
         self._unsaved |= {incident.incident_id: incident for incident in changed}
         self._meter.count("muninn_detector_judged_total", found.judged)
         self._meter.count("muninn_detector_opened_total", len(found.opened))
+        self._keep_incidents()
+        self._tell(found.scores)
+
+    def _keep_incidents(self) -> bool:
+        """Those that changed, and how far scores have been told, in one transaction; False while that cannot be."""
+        now_s = self._clock.monotonic()
+        if not self._unsaved and now_s - self._noted_s < _NOTE_EVERY_S:
+            return True
+        self._noted_s = now_s
         try:
-            stored.save(self._database, list(self._unsaved.values()))
-            self._unsaved = {}
+            with self._database.transaction() as transaction:
+                stored.save(transaction, list(self._unsaved.values()))
+                detector_state.note_judged(transaction, STATE, self._told_us)
         except Unavailable as error:
             self._meter.count("muninn_detector_unsaved_total")
             log.warning("incidents could not be saved, and wait: %s", error)
-        self._tell(found.scores)
+            return False
+        self._unsaved = {}
+        return True
 
     def _tell(self, scores: ScoreBatch) -> None:
         try:
@@ -169,6 +226,11 @@ class Detecting:
 
     def _age_s(self, at_us: int) -> float:
         return max(0.0, (self._clock.now_us() - at_us) / 1e6)
+
+
+def _entry_before(at_us: int) -> str:
+    """Before every entry of the buffer with samples of that time."""
+    return f"{max(0, at_us // 1000 - _REACH_BACK_MS)}-0"
 
 
 def parts(scores: ScoreBatch) -> Sequence[ScoreBatch]:

@@ -1,4 +1,4 @@
-"""What the detector has learned, in the store: saved whole, in compressed pieces, read back.
+"""What the detector has learned, in the store: saved whole, in compressed pieces, read back; and how far it judged.
 
 Belongs here: pieces and compression. Does not: what the bytes mean (detection.watch).
 """
@@ -6,7 +6,7 @@ Belongs here: pieces and compression. Does not: what the bytes mean (detection.w
 import zlib
 
 from muninn.errors import Invalid
-from muninn.store.database import Database
+from muninn.store.database import Database, Transaction
 
 # Far below what one parameter may hold, so that a large fleet's memory is no single huge message.
 PIECE_BYTES = 8 << 20
@@ -34,3 +34,14 @@ def load(database: Database, detector: str) -> tuple[bytes, int] | None:
         return zlib.decompress(b"".join(bytes(row.body) for row in rows)), int(rows[0].saved_us)
     except zlib.error as error:
         raise Invalid(f"the state of {detector} is damaged: {error}") from error
+
+
+def note_judged(transaction: Transaction, detector: str, judged_us: int) -> None:
+    """Everything before was judged, and told of."""
+    transaction.execute("detection_note_judged", detector=detector, judged_us=judged_us)
+
+
+def judged(database: Database, detector: str) -> int:
+    """Up to when everything was judged and told of; 0 where nothing was."""
+    rows = database.fetch("detection_load_judged", detector=detector)
+    return int(rows[0].judged_us) if rows else 0

@@ -12,13 +12,13 @@ import orjson
 
 from muninn.detection.incidents import Incident, Member
 from muninn.model import SeriesKey
-from muninn.store.database import Database
+from muninn.store.database import Database, Transaction
 
 
-def save(database: Database, incidents: Sequence[Incident]) -> None:
+def save(where: Database | Transaction, incidents: Sequence[Incident]) -> None:
     """Keep these incidents as they are now, all or none; the same again changes nothing."""
     if incidents:
-        database.execute(
+        where.execute(
             "detection_save_incidents",
             incidents=_json([_incident(each) for each in incidents]),
             series=_json([_member(each, member) for each in incidents for member in each.members.values()]),

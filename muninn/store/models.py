@@ -10,9 +10,10 @@ import numpy as np
 import orjson
 
 from muninn.detection.features import MODELLED
+from muninn.detection.markers import place_of
 from muninn.detection.places import FeatureRows
 from muninn.errors import Invalid
-from muninn.model import Window
+from muninn.model import SeriesKey, Window
 from muninn.store.database import Database
 
 PLACES = "places"
@@ -62,6 +63,19 @@ def features(database: Database, window: Window) -> list[FeatureRows]:
         )
         for row in rows
     ]
+
+
+def alarms(database: Database, window: Window) -> list[tuple[str, Window]]:
+    """Each place that had an incident in the window, with when; one that goes on lasts to the window's end."""
+    rows = database.fetch("detection_alarms", since_us=window.since_us, until_us=window.until_us)
+    found = {
+        (
+            place_of(SeriesKey.of(row.metric_name, row.tags, row.source_agent_id, row.instance_id)),
+            Window(row.opened_us, max(row.opened_us, row.closed_us or window.until_us)),
+        )
+        for row in rows
+    }
+    return sorted(found)
 
 
 def prune(database: Database, before_us: int) -> None:

@@ -65,8 +65,12 @@ def read(database: Database, window: Window, width_us: int = 1) -> Iterator[Scor
 
 
 def prune(database: Database, before_us: int) -> int:
-    """Forget what was said before; how many steps."""
-    return database.execute("score_prune", before=as_datetime(before_us))
+    """Forget what was said before, and series of which nothing else was said; how many steps."""
+    before = as_datetime(before_us)
+    with database.transaction() as transaction:
+        steps = transaction.execute("score_prune", before=before)
+        transaction.execute("score_prune_series", before=before)
+    return steps
 
 
 def _batch(

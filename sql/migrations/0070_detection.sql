@@ -10,6 +10,13 @@ create table detector_state (
   primary key (detector, piece)
 );
 
+-- Up to when a detector has judged and told of it, noted with the incidents of each step: who takes over judges from
+-- here on, and only learns what lies before.
+create table detector_progress (
+  detector text primary key,
+  judged_us int8 not null
+);
+
 -- Anomalies on many series that belong together. useful: what people said of it.
 create table incidents (
   incident_id uuid primary key,

@@ -7,8 +7,10 @@ create table scored_series (
   metric_name text not null,
   tags jsonb not null,
   source_agent_id text not null,
-  instance_id text not null
+  instance_id text not null,
+  last_until timestamptz not null
 );
+comment on column scored_series.last_until is 'of its last score, or up to an hour before: not every score is noted';
 
 -- A row an entry of the detector's log: scores of 0.4 and more, and those of open episodes; who is not in it scored
 -- lower. until: everything up to then had been judged.

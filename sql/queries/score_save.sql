@@ -4,9 +4,14 @@ with given as (
     until_us int8, entry text, place int4, fingerprint uuid, at_us int8, score float4)
 ), entries as (
   select * from jsonb_to_recordset(%(entries)s::jsonb) as each (until_us int8, entry text)
+), newest as (
+  select coalesce(max(instant(until_us)), now()) as until from entries
+), noted as (
+  update scored_series set last_until = newest.until from newest
+  where fingerprint in (select fingerprint from given) and last_until < newest.until - interval '1 hour'
 ), fresh as (
-  insert into scored_series (fingerprint, metric_name, tags, source_agent_id, instance_id)
-  select fingerprint, key ->> 0, key -> 1, key ->> 2, key ->> 3
+  insert into scored_series (fingerprint, metric_name, tags, source_agent_id, instance_id, last_until)
+  select fingerprint, key ->> 0, key -> 1, key ->> 2, key ->> 3, (select until from newest)
   from jsonb_to_recordset(%(keys)s::jsonb) as each (fingerprint uuid, key jsonb)
   where not exists (select from scored_series as known where known.fingerprint = each.fingerprint)
   order by fingerprint

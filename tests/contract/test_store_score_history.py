@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pytest
 
 from muninn.alerting.alert import Alert
@@ -113,6 +114,31 @@ def test_what_is_old_is_forgotten(database: Database) -> None:
     kept = [*score_history.read(database, WINDOW)]
     assert len(kept) == 180
     assert {key for batch in kept for key in batch.keys} == {MODEL, MAIL}
+
+
+def test_series_of_which_nothing_is_kept_are_forgotten_too(database: Database, postgres_url: str) -> None:
+    long_ago_us, lately_us = SINCE_US, SINCE_US + 30 * HOUR_US
+    old, both = SeriesKey.of("gone", None, "agent", "host-1"), SeriesKey.of("stays", None, "agent", "host-1")
+
+    def say(until_us: int, key: SeriesKey) -> None:
+        score_history.save(database, [ScoreHandle(f"{until_us}-0", _batch(until_us, [(key, 0.9)], [False]))])
+
+    def known() -> set[str]:
+        with psycopg.connect(postgres_url) as connection:
+            return {name for (name,) in connection.execute("select metric_name from scored_series").fetchall()}
+
+    say(long_ago_us, old)
+    say(long_ago_us + 1, both)
+    for hour in range(1, 31):
+        say(long_ago_us + hour * HOUR_US, both)
+    assert score_history.prune(database, SINCE_US - HOUR_US) == 0
+    assert known() == {"gone", "stays"}
+    assert score_history.prune(database, lately_us) == 31
+    assert known() == {"stays"}
+    (batch,) = score_history.read(database, Window(SINCE_US, lately_us + 1))
+    assert list(batch.keys) == [both]
+    say(lately_us + HOUR_US, old)
+    assert known() == {"gone", "stays"}, "one that comes again is known again"
 
 
 def test_incidents_of_the_past_are_alerts_too(database: Database) -> None:

@@ -2,19 +2,22 @@
 
 import base64
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import dagster as dg
 import numpy as np
 import pytest
 from dagster_world import World
 
-from muninn.clock import DAY_US, MINUTE_US
+from muninn.clock import DAY_US, HOUR_US, MINUTE_US
 from muninn.detection.features import MODELLED
 from muninn.detection.forest import Model
+from muninn.detection.incidents import Incident, Member
 from muninn.detection.places import COLUMN, FeatureRows
 from muninn.errors import Invalid
+from muninn.model import SeriesKey
 from muninn.model.window import as_us
-from muninn.store import models
+from muninn.store import incidents, models
 
 DAY = "2025-02-03"
 NAMES = ("response_mean", "cpu", "memory")
@@ -41,9 +44,14 @@ def test_a_day_without_data_has_no_model(world: World) -> None:
 
 
 def test_a_model_is_trained_judged_used_and_brought_back(world: World) -> None:
-    fill(world, as_us(datetime(2025, 2, 3, tzinfo=UTC)) - DAY_US, 2)
+    since_us = as_us(datetime(2025, 2, 3, tzinfo=UTC)) - DAY_US
+    fill(world, since_us, 2)
+    ill = Member(SeriesKey.of("cpu_busy_pct", None, "x", "a"), since_us + 10 * HOUR_US, since_us + 11 * HOUR_US)
+    incident = Incident(uuid4(), ill.opened_us, ill.closed_us, ill.opened_us, {ill.key: ill})
+    incidents.save(world.database, [incident])
     assert train(world).success
     (event,) = world.events("place_model")[DAY]
+    assert event["trained_rows"] == 2 * 432 - 13, "an hour of an incident teaches nothing"
     assert (event["promoted"], event["reason"]) == (True, "there was no model in use")
     assert (event["rows"], event["places"]) == (288, 2)
     assert event["false_alarm_share"] < 0.02

@@ -9,9 +9,9 @@ from muninn.detection import training
 from muninn.detection.features import MODELLED
 from muninn.detection.forest import Model
 from muninn.detection.places import COLUMN, FeatureRows, Places
-from muninn.detection.training import Figures, evaluate, may_replace, train
+from muninn.detection.training import Figures, evaluate, in_peace, may_replace, train
 from muninn.errors import Invalid
-from muninn.model import SeriesKey
+from muninn.model import SeriesKey, Window
 from muninn.model.scores import ANOMALY
 
 MINUTE = 60_000_000
@@ -95,6 +95,32 @@ def test_it_comes_back_from_bytes(model: Model) -> None:
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(Invalid, match="more days"):
         train(rows(50), MODELLED)
+
+
+def test_incidents_are_not_learned_unless_they_last() -> None:
+    minutes = rows(1_000)
+    ill = rows(1_000, seed=1, cpu=9.0, memory=9.0)
+    # An hour of a day, and the last half of the time.
+    short, lasting = Window(100 * MINUTE, 160 * MINUTE), Window(500 * MINUTE, 1_000 * MINUTE)
+    given = minutes[:100] + ill[100:160] + minutes[160:]
+    kept = in_peace(given, [("a", short)])
+    assert [len(each) for each in kept[:98]] == [2] * 98
+    assert {each.places for each in kept[98:161]} == {("b",)}
+    assert [len(each) for each in kept[161:]] == [2] * 839
+    assert [kept[row].values[0, COLUMN["cpu"]] for row in (98, 160)] == [
+        given[row].values[1, COLUMN["cpu"]] for row in (98, 160)
+    ]
+    bad = [row.without({"b"}) for row in ill[100:160]]
+
+    def found(model: Model) -> float:
+        return float(
+            (model.score(np.concatenate([model.raw(model.measured(r, MODELLED)[1]) for r in bad])) > 0.8).mean()
+        )
+
+    learned = [row.without({"b"}) for row in given]
+    assert found(train(learned, MODELLED)) < 0.2, "60 minutes of 1,000 are normal to a model that saw them"
+    assert found(train([row.without({"b"}) for row in kept], MODELLED)) > 0.9
+    assert sum(len(each) for each in in_peace(given, [("b", lasting)])) == 2 * 1_000 - 363
 
 
 def test_a_worse_model_does_not_replace_the_one_in_use() -> None:
