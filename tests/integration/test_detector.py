@@ -213,20 +213,22 @@ def test_kill_9_amid_an_incident_is_told_once_and_what_came_meanwhile_is_judged(
         eventually(gone, 90, "the buffer has nothing of it any more")
         world.launch()
         eventually(lambda: len(world.rows()) == 2, 90, f"what came meanwhile is judged; {world.log()[-900:]}")
-        eventually(lambda: len(told(hook)) >= 2, 90, "and told")
         world.bad.clear()
         eventually(lambda: all(row.closed_us for row in world.rows()), 90, "both are over")
-        eventually(lambda: len(told(hook)) == 4, 90, f"and that is told; {told(hook)}")
+        eventually(lambda: len(told(hook)) >= 2, 90, f"and that is told; {world.log('alerter')[-900:]}")
+
+        def open_alerts() -> list[Any]:
+            return [row for row in world.database.fetch("alert_open") if row.rule == "incident"]
+
+        eventually(lambda: not open_alerts(), 90, "no incident's alert is open")
     second, again = sorted(world.rows(), key=lambda row: row.incident_id == first.incident_id)
     assert (again.incident_id, again.opened_us) == (first.incident_id, first.opened_us)
     assert again.series_count == len(KEYS)
     assert died_us < second.opened_us < well_us + 2_000_000, "it began while nobody ran"
+    assert second.closed_us < well_us + 8_000_000, "and ended when it did"
     assert second.title.startswith("queue_depth")
-    expected = {(str(row.incident_id), state) for row in (again, second) for state in ("firing", "resolved")}
-    assert set(told(hook)) == expected
-    assert len(told(hook)) == len(expected), "nobody is told twice"
-    rows = world.database.fetch("alert_open")
-    assert [row for row in rows if row.rule == "incident"] == []
+    # Nobody is told twice, and nobody of what was over before anybody could be told.
+    assert told(hook) == [(str(first.incident_id), "firing"), (str(first.incident_id), "resolved")]
 
 
 @pytest.fixture

@@ -8,6 +8,5 @@ def test_what_was_injected_is_found_within_two_minutes() -> None:
     delays = figures["seconds to detection"]
     assert isinstance(delays, dict)
     found = {kind for kind, delay in delays.items() if delay is not None}
-    # The machine of the recording was busy: its CPU and memory had been as high shortly before.
-    assert found >= {"latency", "errors", "traffic", "disk", "silence"}
+    assert found >= {"latency", "cpu", "errors", "traffic", "disk", "silence"}
     assert max(delay for delay in delays.values() if delay is not None) < 120
