@@ -27,6 +27,7 @@ RETRY_S = 5
 # Shorter than a retry, so that each retry really asks.
 AWAY_S = 3.0
 PAGES = Path(__file__).parent / "app_pages"
+ANOMALIES_PAGE = str(PAGES / "anomalies.py")
 EXPLORE_PAGE = str(PAGES / "explore.py")
 PIPELINE_PAGE = str(PAGES / "pipeline.py")
 

@@ -23,7 +23,7 @@ MAX_ALERTS = 5_000
 
 @dataclass(frozen=True)
 class AlertRow:
-    """One alert. Instants in epoch milliseconds, None until they happen. labels: all that matchers see.
+    """One alert. Instants in epoch milliseconds, None until they happen. labels: its own and those that its rule adds.
 
     muted_by: "silence", "maintenance", "inhibition" or "" where it is told. useful: what people said, or None.
     """
@@ -55,6 +55,11 @@ class AlertRow:
     useful: bool | None
     feedback_by: str
     feedback_note: str
+
+    @property
+    def all_labels(self) -> dict[str, str]:
+        """What matchers of silences and routes see."""
+        return {**self.labels, "rule": self.rule, "severity": self.severity}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 Belongs here: this view. Does not: the other views (alerts).
 """
 
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
 from typing import Any
 
 import polars as pl
@@ -28,6 +31,7 @@ TEMPLATE = {
     "levels": [{"severity": "warning", "above": 80, "recover": 70, "for": "5m"}],
     "summary": "CPU of {{ host }} is {{ value }} busy",
 }
+STATE_COLOURS = {"firing": "red", "pending": "orange", "off": "gray"}
 _DRAFT, _TRIED = "rule-draft", "rule-tried"
 _EDITOR = "rule-text"
 
@@ -46,26 +50,50 @@ def render() -> None:
         )
     rules = {each["rule"]["name"]: each for each in said["rules"]}
     with shell.panel("Rules", help="Records are of the last 30 days."):
-        st.dataframe(_table(said["rules"]), hide_index=True, height=300)
+        st.dataframe(
+            _table(said["rules"], Counter((each.rule, each.state) for each in shell.current_reads().alerts())),
+            hide_index=True,
+            height=300,
+            column_config={
+                "Rule": st.column_config.TextColumn(width=210),
+                "State": st.column_config.MultiselectColumn(
+                    options=list(STATE_COLOURS), color=list(STATE_COLOURS.values()), width=120
+                ),
+                "Kind": st.column_config.TextColumn(width=85),
+                "Metric": st.column_config.TextColumn(width=250),
+                "Levels": st.column_config.TextColumn(width=235),
+                "Fired": st.column_config.NumberColumn(width=60),
+                "Useful": st.column_config.TextColumn(width=75),
+                "From": st.column_config.TextColumn(width=140),
+            },
+        )
     _noisy(said["rules"])
     with shell.panel("Editor", help="What is saved here wins over a rule of the same name in a file."):
         _editor(rules)
 
 
-def _table(rules: list[dict[str, Any]]) -> pl.DataFrame:
+def _table(rules: list[dict[str, Any]], open_now: Mapping[tuple[str, str], int]) -> pl.DataFrame:
     blank = Record("", 0, 0, 0, 0, 0, 0)
     records = [each["record"] or vars(blank) for each in rules]
     return pl.DataFrame(
         {
             "Rule": [each["rule"]["name"] for each in rules],
+            "State": [_states(each["rule"], open_now) for each in rules],
             "Kind": [each["rule"].get("kind", "threshold") for each in rules],
             "Metric": [each["rule"].get("metric", "") for each in rules],
             "Levels": [_levels(each["rule"]) for each in rules],
             "Fired": [record["fired"] for record in records],
             "Useful": [_share(record) for record in records],
             "From": [each["source"] for each in rules],
-        }
+        },
+        schema_overrides={"State": pl.List(pl.String)},
     )
+
+
+def _states(rule: dict[str, Any], open_now: Mapping[tuple[str, str], int]) -> list[str]:
+    if not rule.get("enabled", True):
+        return ["off"]
+    return [state for state in ("firing", "pending") if open_now.get((rule["name"], state))]
 
 
 def _levels(rule: dict[str, Any]) -> str:
@@ -94,7 +122,7 @@ def _noisy(rules: list[dict[str, Any]]) -> None:
             if st.button("Try this change", key=f"hint-{each['rule']['name']}"):
                 st.session_state[_DRAFT] = hint["rule"]
                 st.session_state.pop(_EDITOR, None)
-                _try(hint["rule"], "30d")
+                _try(hint["rule"], "30d", each["rule"])
 
 
 def _editor(rules: dict[str, dict[str, Any]]) -> None:
@@ -115,7 +143,7 @@ def _editor(rules: dict[str, dict[str, Any]]) -> None:
     if test or save:
         rule = _parsed(text)
         if rule is not None and test:
-            _try(rule, span)
+            _try(rule, span, rules[chosen]["rule"] if chosen != NEW else None)
         elif rule is not None:
             _change("POST", "/api/v1/alert-rules", rule)
     if delete:
@@ -141,12 +169,18 @@ def _parsed(text: str) -> dict[str, Any] | None:
     return None
 
 
-def _try(rule: dict[str, Any], span: str) -> None:
+def _try(rule: dict[str, Any], span: str, as_it_is: dict[str, Any] | None = None) -> None:
+    """Run it over the past; beside it the rule as it is, where that is another."""
     try:
-        st.session_state[_TRIED] = gateway.ask("POST", "/api/v1/alert-rules/test", {"rule": rule, "since": f"-{span}"})
+        found = gateway.ask("POST", "/api/v1/alert-rules/test", {"rule": rule, "since": f"-{span}"})
+        if as_it_is is not None and as_it_is != rule:
+            before = gateway.ask("POST", "/api/v1/alert-rules/test", {"rule": as_it_is, "since": f"-{span}"})
+            found["before"] = len(before["fired"])
     except MuninnError as error:
         st.session_state.pop(_TRIED, None)
         shell.say_trouble(error)
+    else:
+        st.session_state[_TRIED] = {**found, "span": span}
 
 
 def _change(method: str, path: str, body: object = None) -> None:
@@ -160,10 +194,11 @@ def _change(method: str, path: str, body: object = None) -> None:
 
 
 def _tried(found: dict[str, Any]) -> None:
-    fired = found["fired"]
+    fired, zone = found["fired"], shell.viewer_zone()
+    before = f" (as it is now: **{found['before']}** times)" if "before" in found else ""
     st.markdown(
-        f"**{escaped(found['rule'])}** would have fired **{len(fired)}** times"
-        f" (and was only pending {found['pending_only']} times) on {found['series']} series,"
+        f"In the last {found['span']} **{escaped(found['rule'])}** would have fired **{len(fired)}** times{before}"
+        f" and been only pending {found['pending_only']} times, on {found['series']} series;"
         f" {found['samples']:,} samples read from {found['read_from']}."
     )
     st.image(found["picture"], width="stretch")
@@ -171,11 +206,23 @@ def _tried(found: dict[str, Any]) -> None:
         st.dataframe(
             pl.DataFrame(
                 {
-                    "Fired": [each["fired_at"] for each in fired],
-                    "Over": [each["resolved_at"] or "still" for each in fired],
-                    "Severity": [each["severity"] for each in fired],
+                    "Fired": [_time(each["fired_at"], zone) for each in fired],
+                    "Over": [_time(each["resolved_at"], zone) if each["resolved_at"] else "still" for each in fired],
+                    "Severity": [[each["severity"]] for each in fired],
                     "What": [each["summary"] for each in fired],
-                }
+                },
+                schema_overrides={"Severity": pl.List(pl.String)},
             ),
             hide_index=True,
+            height=320 if len(fired) > 8 else "auto",
+            column_config={
+                "Severity": st.column_config.MultiselectColumn(
+                    options=["critical", "warning", "info"], color=["red", "orange", "blue"], width=90
+                ),
+                "What": st.column_config.TextColumn(width=560),
+            },
         )
+
+
+def _time(text: str, zone: tzinfo) -> str:
+    return formats.clock_time(round(datetime.fromisoformat(text).timestamp() * 1e6), zone)

@@ -12,7 +12,7 @@ from muninn.alerting.rules import SEVERITIES
 from muninn.clock import DAY_US
 from muninn.model import Window
 from muninn.reads.alerts import AlertRow
-from streamlit_app import entry, gateway, shell
+from streamlit_app import entry, gateway, runbooks, shell
 from streamlit_app.app_pages import alert_rules, alert_silences
 from streamlit_app.widgets import alerts, formats
 from streamlit_app.widgets.charts import CONFIG
@@ -34,6 +34,8 @@ def render() -> None:
         view = st.segmented_control(
             "View", VIEWS, default=VIEWS[0], key="view", bind="query-params", label_visibility="collapsed"
         )
+        if view in (None, "Firing", "Silenced"):
+            _filter()
     bodies: dict[str, Callable[[], None]] = {
         "Silenced": lambda: shell.auto_refresh(silenced, REFRESH_S),
         "History": history,
@@ -66,11 +68,11 @@ def firing() -> None:
             "**Nothing fires.** Rules come with Muninn and from HOME/rules; *Rules* shows them.",
             icon=":material/check_circle:",
         )
-    _cards(told, now_us)
+    _filtered_cards(told, now_us)
     pending = [each for each in found if each.state == "pending"]
     if pending:
-        st.caption("Pending")
-        _cards(pending, now_us)
+        st.caption("Pending: bad, not long enough yet")
+        _filtered_cards(pending, now_us)
 
 
 def silenced() -> None:
@@ -78,7 +80,28 @@ def silenced() -> None:
     found = [each for each in shell.current_reads().alerts() if each.muted_by]
     if not found:
         st.info("**Nothing that fires is held back.** *Silences* makes one.", icon=":material/volume_up:")
-    _cards(found, shell.now_us())
+    _filtered_cards(found, shell.now_us())
+
+
+def _filter() -> None:
+    st.text_input(
+        "Filter",
+        key="filter",
+        bind="query-params",
+        placeholder="host=web1, severity=critical",
+        help=alert_silences.MATCH_HELP,
+        label_visibility="collapsed",
+        icon=":material/filter_alt:",
+        width=340,
+    )
+
+
+def _filtered_cards(found: Sequence[AlertRow], now_us: int) -> None:
+    text = st.session_state.get("filter") or ""
+    shown = alerts.filtered(found, text) if text else found
+    if found and not shown:
+        st.caption(f"None of {len(found)} matches `{text}`.")
+    _cards(shown, now_us)
 
 
 def _cards(found: Sequence[AlertRow], now_us: int) -> None:
@@ -118,35 +141,57 @@ def _outside(alert: AlertRow) -> bool:
 
 def _buttons(alert: AlertRow) -> None:
     ident = alert.alert_id
-    with st.container(horizontal=True, gap="small"):
-        on = not alert.acknowledged_ms
-        if st.button("Acknowledge" if on else "Take back", key=f"ack-{ident}", icon=":material/visibility:"):
-            gateway.change("POST", f"/api/v1/alerts/{ident}/acknowledge", {"on": on, "by": entry.who()})
-        if not alert.muted_by and st.button("Silence 2 h", key=f"mute-{ident}", icon=":material/volume_off:"):
-            labels = {name: value for name, value in alert.labels.items() if value and name != "severity"}
-            body = {"match": labels, "until": "+2h", "by": entry.who(), "comment": alert.summary}
-            gateway.change("POST", "/api/v1/silences", body)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if alert.state != "resolved":
+            _acknowledge(alert)
+            if not alert.muted_by:
+                _silence(alert)
         if alert.fired_ms:
             _judge(alert)
+        st.space("stretch")
+        if incident := alerts.incident_of(alert):
+            st.page_link(
+                shell.ANOMALIES_PAGE, label="Incident", icon=":material/troubleshoot:",
+                query_params={"incident": incident, "range": "24h"},
+            )  # fmt: skip
         if query := alerts.explore_query(alert):
             st.page_link(shell.EXPLORE_PAGE, label="Explore", icon=":material/query_stats:", query_params=query)
-        if alert.runbook.startswith("http"):
-            st.link_button("Runbook", alert.runbook, icon=":material/menu_book:")
-        elif alert.runbook:
-            st.caption(f"Runbook: `{alert.runbook}`")
+        runbooks.show(alert.runbook, kind="tertiary")
+    if alert.description:
+        with st.expander("What is known", icon=":material/subject:", key=f"known-{ident}"):
+            st.markdown("  \n".join(escaped(line) for line in alert.description.splitlines()))
+
+
+def _acknowledge(alert: AlertRow) -> None:
+    on = not alert.acknowledged_ms
+    if st.button("Acknowledge" if on else "Take back", key=f"ack-{alert.alert_id}", icon=":material/visibility:"):
+        body = {"on": on, "by": entry.who()}
+        gateway.change("POST", f"/api/v1/alerts/{alert.alert_id}/acknowledge", body)
+
+
+def _silence(alert: AlertRow) -> None:
+    """At once for two hours, or by the form, which is filled in."""
+    labels = alerts.silence_labels(alert)
+    if st.button("Silence 2 h", key=f"mute-{alert.alert_id}", icon=":material/volume_off:"):
+        body = {"match": labels, "until": "+2h", "by": entry.who(), "comment": alert.summary}
+        gateway.change("POST", "/api/v1/silences", body)
+    if st.button(
+        "Silence…", key=f"form-{alert.alert_id}", type="tertiary", on_click=_fill_in, args=(labels, alert.summary),
+        help="Choose what it matches and for how long.",
+    ):  # fmt: skip
+        st.rerun()
+
+
+def _fill_in(labels: dict[str, str], why: str) -> None:
+    st.session_state["view"] = "Silences"
+    st.session_state["silence-match"], st.session_state["silence-why"] = alerts.match_text(labels), why
 
 
 def _judge(alert: AlertRow) -> None:
-    given = {True: "useful", False: "not useful", None: None}[alert.useful]
-    chosen = st.segmented_control(
-        "Was it useful?",
-        ("useful", "not useful"),
-        default=given,
-        key=f"useful-{alert.alert_id}",
-        label_visibility="collapsed",
-    )
+    given = {True: 1, False: 0, None: None}[alert.useful]
+    chosen = st.feedback("thumbs", default=given, key=f"useful-{alert.alert_id}-{given}")
     if chosen != given:
-        useful = None if chosen is None else chosen == "useful"
+        useful = None if chosen is None else bool(chosen)
         gateway.change("POST", f"/api/v1/alerts/{alert.alert_id}/feedback", {"useful": useful, "by": entry.who()})
 
 
@@ -162,7 +207,7 @@ def history() -> None:
         st.info("**No alert in this time.**", icon=":material/check_circle:")
         return
     zone = shell.viewer_zone()
-    with shell.panel("Time line", help="A bar from firing to end; the busiest rules first."):
+    with shell.panel("Time line", help="A bar from firing to end; the busiest rules first, at most 40 rows."):
         figure = alerts.timeline_figure(found, window, zone)
         st.plotly_chart(figure, config=CONFIG, key="timeline", alt="Alerts over time, a row a rule and labels")
     with shell.panel("Alerts", help="Choose a row to judge it."):
@@ -177,7 +222,11 @@ def history() -> None:
                 "Severity": st.column_config.MultiselectColumn(
                     options=list(alerts.SEVERITIES), color=[BADGES[name] for name in alerts.SEVERITIES]
                 ),
-                "What": st.column_config.TextColumn(width="large"),
+                "Fired": st.column_config.TextColumn(width=150),
+                "Lasted": st.column_config.TextColumn(width=115),
+                "Rule": st.column_config.TextColumn(width=170),
+                "What": st.column_config.TextColumn(width=430),
+                "Useful": st.column_config.TextColumn(width=65),
             },
         )
         rows = picked["selection"]["rows"]

@@ -7,16 +7,18 @@ import streamlit as st
 
 from muninn import names
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US
+from muninn.errors import Invalid
 from muninn.model import Window
 from muninn.reads import AffectedSeries, IncidentDetail, IncidentInfo, ProbableCause, Trend, UnknownMetric
-from streamlit_app import shell
+from streamlit_app import gateway, runbooks, shell
 from streamlit_app.widgets import formats, incidents, words
-from streamlit_app.widgets.charts import CONFIG, TimeAxis, trend_figure
+from streamlit_app.widgets.charts import CONFIG, TimeAxis
 
 RANGES = {"1h": HOUR_US, "6h": 6 * HOUR_US, "24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
 FIRST_RANGE = "24h"
 REFRESH_S = 10
 CHART_HEIGHT = 300
+STATES: dict[str, words.Color] = {"open": "red", "over": "blue"}
 AROUND_US = 15 * MINUTE_US
 MOST_CAUSES = 3
 MOST = 500
@@ -42,18 +44,32 @@ def _body(span_us: int) -> None:
     window = Window(now_us - span_us, now_us)
     found = shell.current_reads().incidents(window, most=MOST)
     _figures(found)
+    linked = _linked({each.incident_id for each in found})
     if not found:
         st.info(
             "**Nothing odd in this time.** Each series is first learned for a day and says nothing until then; "
             "`muninn status` tells whether the detector runs, `muninn inject` makes a fault to look at.",
             icon=":material/check_circle:",
         )
-        return
-    with shell.panel("Time line", help="From start to end; what is open reaches to the right edge."):
-        figure = incidents.timeline_figure(found, TimeAxis(window, shell.viewer_zone()))
-        st.plotly_chart(figure, config=CONFIG, key="timeline", alt="Incidents over time, a row a probable cause")
-        _table(found, now_us)
-    _one(found)
+        if linked is None:
+            return
+    by_id = {each.incident_id: each for each in ([linked] if linked else []) + found}
+    if found:
+        with shell.panel("Time line", help="From start to end; what is open reaches to the right edge. Click to open."):
+            _timeline(found, TimeAxis(window, shell.viewer_zone()))
+            _table(found, now_us)
+    _one(by_id, now_us)
+
+
+def _linked(known: set[str]) -> IncidentInfo | None:
+    """The incident that the address names, where it is not of this time: a link stays good for ever."""
+    ident = st.query_params.get("incident") or st.session_state.get("incident")
+    if not ident or ident in known:
+        return None
+    try:
+        return shell.current_reads().incident(ident).incident
+    except Invalid:
+        return None
 
 
 def _figures(found: list[IncidentInfo]) -> None:
@@ -64,21 +80,50 @@ def _figures(found: list[IncidentInfo]) -> None:
         shell.figure("Useful", incidents.useful_share(found), "Of those that somebody marked.")
 
 
+def _timeline(found: list[IncidentInfo], axis: TimeAxis) -> None:
+    def choose() -> None:
+        points = st.session_state["timeline"]["selection"]["points"]
+        if points:
+            st.session_state["incident"] = points[0]["customdata"][0]
+
+    st.plotly_chart(
+        incidents.timeline_figure(found, axis, st.session_state.get("incident") or found[0].incident_id),
+        config=CONFIG,
+        key="timeline",
+        on_select=choose,
+        selection_mode="points",
+        alt="Incidents over time, a row a probable cause",
+    )
+
+
 def _table(found: list[IncidentInfo], now_us: int) -> None:
+    def choose() -> None:
+        rows = st.session_state["incidents"]["selection"]["rows"]
+        if rows and rows[0] < len(found):
+            st.session_state["incident"] = found[rows[0]].incident_id
+
     st.dataframe(
         incidents.incident_table(found, shell.viewer_zone(), now_us),
         hide_index=True,
         height=250 if len(found) > 6 else "auto",
+        key="incidents",
+        on_select=choose,
+        selection_mode="single-row",
         column_config={
-            "Score": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.2f"),
-            "What": st.column_config.TextColumn(width="large"),
+            "State": st.column_config.MultiselectColumn(options=list(STATES), color=list(STATES.values()), width=70),
+            "Began": st.column_config.TextColumn(width=150),
+            "Lasted": st.column_config.TextColumn(width=105),
+            "What": st.column_config.TextColumn(width=510),
+            "Probable cause": st.column_config.TextColumn(width=135),
+            "Score": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.2f", width=105),
+            "Series": st.column_config.NumberColumn(width=55),
+            "Marked": st.column_config.TextColumn(width=85),
         },
     )
 
 
-def _one(found: list[IncidentInfo]) -> None:
+def _one(by_id: dict[str, IncidentInfo], now_us: int) -> None:
     zone = shell.viewer_zone()
-    by_id = {each.incident_id: each for each in found}
     ident = st.selectbox(
         "Incident",
         list(by_id),
@@ -87,6 +132,7 @@ def _one(found: list[IncidentInfo]) -> None:
         bind="query-params",
     )
     detail = shell.current_reads().incident(ident)
+    _head(detail.incident, now_us)
     with st.grid(2, min_column_width=440, gap="small"):
         with shell.panel("What was seen, and what was expected"):
             _series(detail)
@@ -97,11 +143,24 @@ def _one(found: list[IncidentInfo]) -> None:
         st.dataframe(
             incidents.series_table(detail.series, zone),
             hide_index=True,
+            height=320 if len(detail.series) > 8 else "auto",
             column_config={
-                name: st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.2f")
-                for name in ("Score", "Confidence")
+                "Series": st.column_config.TextColumn(width=420),
+                **{
+                    name: st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.2f", width=110)
+                    for name in ("Score", "Confidence")
+                },
             },
         )
+
+
+def _head(incident: IncidentInfo, now_us: int) -> None:
+    state = incidents.state_of(incident)
+    with st.container(border=True, gap="xxsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.badge(state, icon=":material/error:" if state == "open" else ":material/check:", color=STATES[state])
+            st.markdown(f"**{words.escaped(incident.title)}**", width="stretch")
+        st.caption(words.escaped(incidents.story(incident, shell.viewer_zone(), now_us)))
 
 
 def _series(detail: IncidentDetail) -> None:
@@ -110,12 +169,14 @@ def _series(detail: IncidentDetail) -> None:
     chosen = detail.series[place]
     until_us = (chosen.closed_ms or shell.now_us() // 1000) * 1000
     window = Window(chosen.opened_ms * 1000 - AROUND_US, min(shell.now_us(), until_us + AROUND_US // 3))
-    panel = incidents.band_panel(chosen, _trend(chosen, window))
-    figure = trend_figure([panel], TimeAxis(window, shell.viewer_zone()), band=True, height=CHART_HEIGHT)
+    axis = TimeAxis(window, shell.viewer_zone())
+    figure = incidents.band_figure(chosen, _trend(chosen, window), axis, CHART_HEIGHT)
     st.plotly_chart(figure, config=CONFIG, key="band", alt="The series, what was expected, and the band it has kept to")
     st.caption(f"Score {chosen.score:.2f} at its peak, by the views that contributed:")
     shares = incidents.contributions_figure(chosen.contributions)
     st.plotly_chart(shares, config=CONFIG, key="shares", alt="Signed share of the score by view")
+    query = words.explore_params(chosen.key)
+    st.page_link(shell.EXPLORE_PAGE, label="Explore this series", icon=":material/query_stats:", query_params=query)
 
 
 def _trend(series: AffectedSeries, window: Window) -> Trend | None:
@@ -138,7 +199,7 @@ def _causes(causes: tuple[ProbableCause, ...]) -> None:
             evidence = "\n".join(f"- {words.escaped(says)}: {words.escaped(series)}" for says, series in cause.evidence)
             st.markdown(evidence)
             st.markdown("**What to do**\n" + "\n".join(f"1. {words.escaped(action)}" for action in cause.actions))
-            st.caption(f"Runbook: docs/runbooks/{words.escaped(cause.runbook)}.md")
+            runbooks.show(cause.runbook)
 
 
 def _feedback(incident: IncidentInfo) -> None:
@@ -151,19 +212,15 @@ def _feedback(incident: IncidentInfo) -> None:
             ("Useful", ":material/thumb_up:", True),
             ("Not useful", ":material/thumb_down:", False),
         ):
-            st.button(
-                label,
-                icon=icon,
-                key=f"mark-{useful}",
-                on_click=_mark,
-                args=(incident.incident_id, useful),
-            )
+            chosen = incident.useful is useful
+            if st.button(label, icon=icon, key=f"mark-{useful}", type="primary" if chosen else "secondary"):
+                _mark(incident.incident_id, None if chosen else useful)
 
 
-def _mark(incident_id: str, useful: bool) -> None:
-    note = st.session_state.get(f"note-{incident_id}") or None
-    with shell.guard("The mark"):
-        shell.current_reads().mark_incident(incident_id, useful, note)
+def _mark(incident_id: str, useful: bool | None) -> None:
+    """Say so; what is chosen already is taken back."""
+    body = {"useful": useful, "note": st.session_state.get(f"note-{incident_id}") or ""}
+    gateway.change("POST", f"/api/v1/incidents/{incident_id}/feedback", body)
 
 
 if __name__ == "__main__":

@@ -3,21 +3,24 @@
 Belongs here: values -> what is shown. Does not: reading, Streamlit.
 """
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
+from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
-import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from numpy.typing import NDArray
 
+from muninn.alerting.matchers import Matchers
 from muninn.alerting.noise import Record
 from muninn.alerting.silence import Silence
 from muninn.model import Window
 from muninn.reads.alerts import AlertRow, NotificationRow
 from streamlit_app.widgets import formats
+from streamlit_app.widgets.bars import Bar, bars_figure
 from streamlit_app.widgets.charts import TimeAxis
 from streamlit_app.widgets.words import Look
 
@@ -27,9 +30,9 @@ SEVERITIES = {
     "info": Look("info", ":material/info:", "blue"),
 }
 COLOURS = {"critical": "#d9485f", "warning": "#e08a2c", "info": "#4a86d8"}
-_ROW_PX = 24
-MAX_ROWS = 40
 _OWN = ("rule", "severity", "metric")
+# Between commas, except those within double quotes.
+_PARTS = re.compile(r'(?:"[^"]*"|[^,"])+')
 
 
 def labels_text(alert: AlertRow) -> str:
@@ -75,27 +78,35 @@ def history_table(found: Sequence[AlertRow], tz: tzinfo, now_us: int) -> pl.Data
 
 
 def parse_match(text: str) -> dict[str, str]:
-    """What people type, `host=web1, rule=~disk_.*`, as the API takes it."""
+    """What people type, `host=web1, rule=~disk_.*, team="a, b"`, as the API takes it."""
     found = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
+    for part in filter(None, (piece.strip() for piece in _PARTS.findall(text))):
         cut = next((place for place, char in enumerate(part) if char in "=!"), len(part))
         name, value = part[:cut].strip(), part[cut:].strip()
         found[name] = value if value.startswith(("=~", "!")) else value.removeprefix("=").strip().strip('"')
     return found
 
 
-def silence_table(found: Sequence[Silence], tz: tzinfo, now_us: int) -> pl.DataFrame:
-    """Silences that hold or will."""
+def silence_table(found: Sequence[Silence], held: Mapping[str, int], tz: tzinfo, now_us: int) -> pl.DataFrame:
+    """Silences that hold, will, or did. held: how many open alerts each holds back now, by its id."""
     return pl.DataFrame(
         {
             "Of": [str(each.matchers) for each in found],
-            "From": [formats.clock_time(each.starts_us, tz) for each in found],
+            "State": [[_silence_state(each, now_us)] for each in found],
+            "Holds back": [held.get(each.silence_id, 0) for each in found],
             "Until": [formats.clock_time(each.ends_us, tz) for each in found],
-            "State": ["holds" if each.is_on(now_us) else "to come" for each in found],
             "By": [each.created_by for each in found],
             "Why": [each.comment for each in found],
-        }
+            "From": [formats.clock_time(each.starts_us, tz) for each in found],
+        },
+        schema_overrides={"State": pl.List(pl.String)},
     )
+
+
+def _silence_state(silence: Silence, now_us: int) -> str:
+    if silence.is_on(now_us):
+        return "holds"
+    return "to come" if silence.starts_us > now_us else "over"
 
 
 def window_table(found: Sequence[Mapping[str, Any]], tz: tzinfo) -> pl.DataFrame:
@@ -170,49 +181,46 @@ def precision(found: Sequence[Record]) -> float | None:
 
 
 def timeline_figure(found: Sequence[AlertRow], window: Window, tz: tzinfo) -> go.Figure:
-    """A row a rule and labels (at most 40, the busiest), a bar an alert from firing to end."""
-    axis = TimeAxis(window, tz)
-    rows: dict[str, list[AlertRow]] = {}
-    for alert in found:
-        rows.setdefault(_row_name(alert), []).append(alert)
-    shown = sorted(rows, key=lambda name: -len(rows[name]))[:MAX_ROWS]
-    figure = go.Figure()
-    for severity, colour in COLOURS.items():
-        bars = [(name, alert) for name in shown for alert in rows[name] if alert.severity == severity]
-        if bars:
-            figure.add_bar(**_bars(bars, window, axis), marker={"color": colour}, name=severity)
-    height = 96 + _ROW_PX * max(3, len(shown))
-    figure.update_layout(
-        height=height, barmode="overlay", margin={"l": 8, "r": 8, "t": 8, "b": 8}, bargap=0.35, hovermode="closest",
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-    )  # fmt: skip
-    first, last = axis.wall(_ms(window.since_us, window.until_us))
-    figure.update_xaxes(type="date", title={"text": axis.title}, range=[str(first), str(last)])
-    figure.update_yaxes(title={"text": "Rule and labels"}, automargin=True, autorange="reversed")
-    return figure
+    """A row a rule and labels (the busiest), a bar an alert from firing to end."""
+    rows = Counter(_row_name(alert) for alert in found)
+    order = sorted(found, key=lambda alert: (-rows[_row_name(alert)], _row_name(alert)))
+    bars = [
+        Bar(
+            _row_name(alert), alert.fired_ms or alert.started_ms, alert.resolved_ms or window.until_us // 1000,
+            alert.severity, _hint(alert, window, tz), alert.alert_id,
+        )
+        for alert in order
+    ]  # fmt: skip
+    return bars_figure(bars, TimeAxis(window, tz), COLOURS, "Rule and labels")
 
 
-def _bars(bars: Sequence[tuple[str, AlertRow]], window: Window, axis: TimeAxis) -> dict[str, object]:
-    starts = _ms(*(max((each.fired_ms or each.started_ms) * 1000, window.since_us) for _, each in bars))
-    ends = _ms(*(min((each.resolved_ms or 1 << 42) * 1000, window.until_us) for _, each in bars))
-    # A short one is still to be seen.
-    least_ms = window.length_us // 1000 // 250
-    return {
-        "orientation": "h",
-        "y": [name for name, _ in bars],
-        "base": axis.wall(starts),
-        "x": [max(int(end - start), least_ms) for start, end in zip(starts, ends, strict=True)],
-        "customdata": [[each.summary, formats.duration((end - start) / 1000)] for (_, each), start, end in
-                       zip(bars, starts, ends, strict=True)],
-        "hovertemplate": "%{customdata[0]}<br>%{base|%a %d %b, %H:%M:%S}, %{customdata[1]}<extra></extra>",
-    }  # fmt: skip
-
-
-def _ms(*at_us: int) -> NDArray[np.int64]:
-    return np.array(at_us, np.int64) // 1000
+def _hint(alert: AlertRow, window: Window, tz: tzinfo) -> str:
+    begin = formats.clock_time((alert.fired_ms or alert.started_ms) * 1000, tz)
+    lasted = since_text(alert, window.until_us) + ("" if alert.resolved_ms else " so far")
+    return f"{escape(alert.summary)}<br>{begin}, {lasted}"
 
 
 def _row_name(alert: AlertRow) -> str:
     labels = labels_text(alert)
-    name = f"{alert.rule} · {labels}" if labels else alert.rule
-    return name if len(name) <= 48 else f"{name[:47]}…"
+    return f"{alert.rule} · {labels}" if labels else alert.rule
+
+
+def filtered(found: Sequence[AlertRow], text: str) -> list[AlertRow]:
+    """Those that match what people typed (see parse_match); Invalid where it is no matcher."""
+    matchers = Matchers.of(parse_match(text))
+    return [alert for alert in found if matchers.holds(alert.all_labels)]
+
+
+def match_text(labels: Mapping[str, str]) -> str:
+    """Labels as people type them, so that parse_match gives them back."""
+    return ", ".join(f'{name}="{value}"' if "," in value else f"{name}={value}" for name, value in labels.items())
+
+
+def silence_labels(alert: AlertRow) -> dict[str, str]:
+    """What a silence of this alert alone matches: it holds also once the alert gets worse or better."""
+    return {name: value for name, value in alert.all_labels.items() if value and name != "severity"}
+
+
+def incident_of(alert: AlertRow) -> str:
+    """The incident that it is, or belongs to; "" where it is of none."""
+    return alert.labels.get("incident", "") if alert.origin == "rule" else ""

@@ -5,6 +5,7 @@ Belongs here: the time line, a series with its expected band, contributions, tab
 
 from collections.abc import Sequence
 from datetime import tzinfo
+from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,11 +16,13 @@ from muninn import names
 from muninn.model import SeriesKey
 from muninn.reads import AffectedSeries, IncidentInfo, Trend
 from streamlit_app.widgets import formats
-from streamlit_app.widgets.charts import Panel, TimeAxis, line_color
+from streamlit_app.widgets.bars import Bar, bars_figure
+from streamlit_app.widgets.charts import Panel, TimeAxis, line_color, panel_scale, trend_figure
 from streamlit_app.widgets.lines import Line, with_gaps
 
 UNKNOWN = "cause not known"
-_BAR_HEIGHT, _FRAME_HEIGHT = 34, 110
+OPEN_COLOUR = "#d9485f"
+_FRAME_HEIGHT = 92
 _WORDS = {True: "useful", False: "not useful", None: ""}
 
 
@@ -28,47 +31,28 @@ def cause_of(incident: IncidentInfo) -> str:
     return incident.causes[0].name if incident.causes else UNKNOWN
 
 
-def timeline_figure(incidents: Sequence[IncidentInfo], axis: TimeAxis) -> go.Figure:
+def timeline_figure(incidents: Sequence[IncidentInfo], axis: TimeAxis, chosen: str = "") -> go.Figure:
     """A bar for each incident from its start to its end, a row a cause; one that is open reaches to the right edge."""
-    rows = sorted({cause_of(each) for each in incidents}, reverse=True)
-    figure = go.Figure()
-    for name, color, mine in (
-        ("over", line_color(0), [each for each in incidents if each.closed_ms is not None]),
-        ("open", line_color(1), [each for each in incidents if each.closed_ms is None]),
-    ):
-        if not mine:
-            continue
-        ends = np.array([[each.opened_ms, each.closed_ms or axis.window.until_us // 1000] for each in mine], np.int64)
-        ends[:, 1] = np.maximum(ends[:, 1], ends[:, 0] + axis.window.length_us // 1000 // 400)
-        wall = axis.wall(ends.ravel()).reshape(-1, 2)
-        figure.add_trace(
-            go.Scatter(
-                x=np.insert(wall.astype("datetime64[ms]"), 2, np.datetime64("NaT"), axis=1).ravel(),
-                y=[value for each in mine for value in (cause_of(each), cause_of(each), None)],
-                customdata=[value for each in mine for value in (_hint(each), _hint(each), "")],
-                name=name,
-                mode="lines",
-                line={"color": color, "width": 14},
-                connectgaps=False,
-                hovertemplate="%{customdata}<extra></extra>",
-            )
+    until_ms = axis.window.until_us // 1000
+    order = sorted(incidents, key=lambda each: (cause_of(each) == UNKNOWN, cause_of(each)))
+    bars = [
+        Bar(
+            cause_of(each), each.opened_ms, each.closed_ms or until_ms, state_of(each), _hint(each, axis.tz),
+            each.incident_id,
         )
-    figure.update_layout(
-        height=_FRAME_HEIGHT + _BAR_HEIGHT * len(rows),
-        margin={"l": 8, "r": 8, "t": 10, "b": 8},
-        hovermode="closest",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        uirevision="keep",
-    )
-    figure.update_xaxes(type="date", range=axis.range, title={"text": axis.title, "standoff": 6}, showgrid=False)
-    figure.update_yaxes(
-        categoryorder="array", categoryarray=rows, automargin=True, title={"text": "probable cause", "standoff": 24}
-    )
-    return figure
+        for each in order
+    ]  # fmt: skip
+    return bars_figure(bars, axis, {"open": OPEN_COLOUR, "over": line_color(0)}, "Probable cause", chosen)
 
 
-def _hint(incident: IncidentInfo) -> str:
-    return f"{incident.title}<br>score {incident.score:.2f}, {incident.series_count} series"
+def state_of(incident: IncidentInfo) -> str:
+    """open or over."""
+    return "open" if incident.closed_ms is None else "over"
+
+
+def _hint(incident: IncidentInfo, tz: tzinfo) -> str:
+    more = f"{incident.series_count} series, score {incident.score:.2f}"
+    return f"{escape(incident.title)}<br>{formats.clock_time(incident.opened_ms * 1000, tz)}, {more}"
 
 
 def band_panel(series: AffectedSeries, trend: Trend | None) -> Panel:
@@ -87,6 +71,30 @@ def band_panel(series: AffectedSeries, trend: Trend | None) -> Panel:
     return Panel("", unit, [seen, expected])
 
 
+def band_figure(series: AffectedSeries, trend: Trend | None, axis: TimeAxis, height: int) -> go.Figure:
+    """The series over its expected band; the time in which it was odd is shaded, its worst moment marked."""
+    panel = band_panel(series, trend)
+    figure = trend_figure([panel], axis, band=True, height=height)
+    since_ms, until_ms = series.opened_ms, series.closed_ms or axis.window.until_us // 1000
+    since, peak, until = axis.wall(np.array([since_ms, series.peak_ms, until_ms], np.int64))
+    figure.add_vrect(x0=str(since), x1=str(until), fillcolor=OPEN_COLOUR, opacity=0.08, line_width=0, layer="below")
+    divisor = panel_scale(panel, band=True).divisor
+    figure.add_scatter(
+        x=[peak], y=[series.value / divisor], name="at its worst", mode="markers",
+        marker={"color": OPEN_COLOUR, "size": 9, "symbol": "diamond"}, hovertemplate="%{y:,.5~r}",
+    )  # fmt: skip
+    if not panel.unit:
+        figure.update_yaxes(title={"text": series.key.metric})
+    # Room for ticks and title from the beginning: what is found while drawing comes too late for the title.
+    figure.update_yaxes(automargin=False, title={"standoff": 2})
+    figure.update_layout(
+        margin={"l": 72},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        showlegend=True,
+    )
+    return figure
+
+
 def contributions_figure(shares: Sequence[tuple[str, float]]) -> go.Figure:
     """A bar a view with its signed share of the score: to the right above its range, to the left below."""
     ordered = list(reversed(shares))
@@ -100,11 +108,13 @@ def contributions_figure(shares: Sequence[tuple[str, float]]) -> go.Figure:
             hovertemplate="%{y}: %{x:+.2f}<extra></extra>",
         )
     )
+    left = round(6.6 * max((len(name) for name, _ in shares), default=0)) + 40
     figure.update_layout(
-        height=_FRAME_HEIGHT + 26 * len(ordered), margin={"l": 8, "r": 8, "t": 10, "b": 8}, showlegend=False
+        height=_FRAME_HEIGHT + 30 * len(ordered), margin={"l": left, "r": 8, "t": 10, "b": 8}, showlegend=False
     )
-    figure.update_xaxes(title={"text": "share of the score (below · above its range)"}, zeroline=True, range=[-1, 1])
-    figure.update_yaxes(automargin=True, title={"text": "view"})
+    title = "Share of the score (left: below its range, right: above)"
+    figure.update_xaxes(title={"text": title}, zeroline=True, range=[-1, 1])
+    figure.update_yaxes(automargin=False, title={"text": "View", "standoff": left - 26})
     return figure
 
 
@@ -112,16 +122,30 @@ def incident_table(incidents: Sequence[IncidentInfo], tz: tzinfo, now_us: int) -
     """One row an incident."""
     return pl.DataFrame(
         {
+            "State": [[state_of(each)] for each in incidents],
             "Began": [formats.clock_time(each.opened_ms * 1000, tz) for each in incidents],
-            "State": ["open" if each.closed_ms is None else "over" for each in incidents],
-            "Lasted": [_lasted(each, now_us) for each in incidents],
-            "Score": [each.score for each in incidents],
+            "Lasted": [lasted(each, now_us) for each in incidents],
             "What": [each.title for each in incidents],
             "Probable cause": [cause_of(each) for each in incidents],
+            "Score": [each.score for each in incidents],
             "Series": [each.series_count for each in incidents],
             "Marked": [_WORDS[each.useful] for each in incidents],
-        }
+        },
+        schema_overrides={"State": pl.List(pl.String)},
     )
+
+
+def story(incident: IncidentInfo, tz: tzinfo, now_us: int) -> str:
+    """When, how long, how bad, how many, why: one line."""
+    began = formats.clock_time(incident.opened_ms * 1000, tz)
+    ending = "so far" if incident.closed_ms is None else f"until {formats.clock_time(incident.closed_ms * 1000, tz)}"
+    why = f"probably {cause_of(incident)} ({incident.causes[0].confidence:.0%})" if incident.causes else UNKNOWN
+    parts = [
+        f"began {began} ({formats.ago(incident.opened_ms * 1000, now_us)})",
+        f"{lasted(incident, now_us)} {ending}",
+    ]
+    parts += [f"score {incident.score:.2f}", f"{formats.count(incident.series_count)} series", why]
+    return " · ".join(parts)
 
 
 def series_table(series: Sequence[AffectedSeries], tz: tzinfo) -> pl.DataFrame:
@@ -161,7 +185,8 @@ def _unit(key: SeriesKey) -> str:
     return formats.rate_unit(meta.unit) if meta.kind == "counter" else meta.unit
 
 
-def _lasted(incident: IncidentInfo, now_us: int) -> str:
+def lasted(incident: IncidentInfo, now_us: int) -> str:
+    """For how long it has been open, or was."""
     return formats.duration(((incident.closed_ms or now_us // 1000) - incident.opened_ms) / 1000)
 
 

@@ -14,8 +14,8 @@ from streamlit.testing.v1 import AppTest
 from muninn.clock import SystemClock
 from muninn.store.alerts import AlertStore
 from muninn.store.database import Database
-from streamlit_app import shell
-from streamlit_app.widgets.alerts import parse_match
+from streamlit_app import runbooks, shell
+from streamlit_app.widgets.alerts import match_text, parse_match
 
 APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
 
@@ -155,20 +155,90 @@ def test_matchers_as_people_type_them() -> None:
     }  # fmt: skip
 
 
+def test_a_filter_leaves_what_matches(world: Any, open_view: Callable[..., AppTest]) -> None:
+    app = open_view(*world)
+    app.text_input(key="filter").set_value("host=web1").run()
+    assert not app.exception
+    said = texts(app).replace("\\", "")
+    assert "CPU of web1" in said
+    assert "/ of db1" not in said
+    app.text_input(key="filter").set_value("severity=critical, rule=host_disk_full").run()
+    assert "/ of db1" in texts(app).replace("\\", "")
+    assert "CPU of web1" not in texts(app)
+    app.text_input(key="filter").set_value("host=~(").run()
+    assert "host" in texts(app)
+    assert not app.exception
+
+
+def test_a_silence_shows_what_it_would_hold_back_before_it_is_made(
+    world: Any, open_view: Callable[..., AppTest]
+) -> None:
+    app = open_view(*world)
+    next(button for button in app.button if button.key and button.key.startswith("form-")).click().run()
+    assert not app.exception
+    assert app.text_input(key="silence-match").value == "host=db1, metric=cpu_busy_pct, rule=host_disk_full"
+    assert "Holds back **1** of 4 open alerts" in texts(app)
+    app.text_input(key="silence-match").set_value("host=nobody").run()
+    assert "None of the 4 open alerts matches" in texts(app)
+    app.selectbox(key="silence-span").set_value("until…").run()
+    assert not app.exception
+    app.toggle(key="silence-past").set_value(True).run()
+    shown = next(frame.value for frame in app.dataframe if "Holds back" in frame.value.columns)
+    assert shown["Holds back"].tolist()[-1] == 1
+
+
+def test_a_proposal_is_tried_beside_the_rule_as_it_is(world: Any, open_view: Callable[..., AppTest]) -> None:
+    app = open_view(*world, "Rules")
+    assert ["firing"] in [list(states) for states in app.dataframe[0].value["State"]]
+    app.button(key="hint-host_cpu_saturated").click().run()
+    assert not app.exception
+    assert "would have fired **0** times (as it is now: **1** times)" in texts(app)
+
+
+def test_runbooks_are_read_where_they_come_with_muninn_and_nothing_else_is() -> None:
+    assert (runbooks.text_of("docs/runbooks/host_cpu_saturated.md") or "").startswith("# host_cpu_saturated")
+    assert runbooks.text_of("saturation") == runbooks.text_of("docs/runbooks/saturation.md")
+    assert "](" not in (runbooks.text_of("saturation") or "]("), "other pages of docs are not here"
+    assert runbooks.text_of("../alerting") is None
+    assert runbooks.text_of("docs/runbooks/../alerting.md") is None
+    assert runbooks.text_of("https://wiki.example/disk") is None
+
+
+def test_labels_as_people_type_them_come_back() -> None:
+    labels = {"host": "web1", "route": "/a, b", "rule": "x"}
+    assert parse_match(match_text(labels)) == labels
+
+
+def in_one_line(page: Page) -> bool:
+    boxes = [page.get_by_text(name, exact=True).first.bounding_box() for name in ("Silence 2 h", "Silence…", "Runbook")]
+    middles = [box["y"] + box["height"] / 2 for box in boxes if box is not None]
+    return len(middles) == 3 and max(middles) - min(middles) < 3
+
+
 @pytest.mark.browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_people_see_it_and_can_act(
-    world: Any, streamlit_server: Callable[[dict[str, str]], str], open_page: Callable[..., Page]
+    world: Any, streamlit_server: Callable[[dict[str, str]], str], open_page: Callable[..., Page], dark: bool
 ) -> None:
     address = streamlit_server({"MUNINN_DATABASE_URL": world[0], "MUNINN_GATEWAY_PORT": str(world[1])})
-    page = open_page(f"{address}/alerts", dark=True)
+    page = open_page(f"{address}/alerts", dark=dark)
     expect(page.get_by_text("/ of db1 is 97% full")).to_be_visible(timeout=60_000)
-    page.get_by_text("Silence 2 h").first.click()
+    eventually(lambda: in_one_line(page), 30, "the buttons of a card stand in one line", 0.3)
 
-    def is_silenced() -> bool:
+    def silences() -> int:
         with Database(world[0], pool_size=1) as database:
-            return any("db1" in str(each.matchers) for each in AlertStore(database).silences(0))
+            found = [each for each in AlertStore(database).silences(0) if "db1" in str(each.matchers)]
+        # Of this alert alone: not of all that the host may have.
+        assert all(each.matchers.exact.get("rule") == "host_disk_full" for each in found)
+        return len(found)
 
-    eventually(is_silenced, 60, "the silence is kept", 0.3)
+    before = silences()
+    page.get_by_text("Silence 2 h").first.click()
+    eventually(lambda: silences() > before, 60, "the silence is kept", 0.3)
+    page.get_by_text("Silence…").first.click()
+    expect(page.get_by_text("Holds back")).to_be_visible(timeout=60_000)
     page.get_by_text("History").first.click()
     expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Rule and labels").first).to_be_visible(timeout=60_000)
+    page.set_viewport_size({"width": 600, "height": 900})
+    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollWidth <= 600", timeout=60_000)

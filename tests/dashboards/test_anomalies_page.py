@@ -1,16 +1,18 @@
 """The Anomalies page: as a script on a real store, and as people see it."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import alert_world
 import pytest
 import streamlit as st
 from known import load_known
 from known_incidents import OPEN, OVER, load_another, load_incidents
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
-from servers import Postgres, eventually
+from servers import Postgres, eventually, free_port
 from streamlit.testing.v1 import AppTest
 
 from muninn.clock import ManualClock
@@ -71,13 +73,13 @@ def test_incidents_with_their_series_band_and_cause(run_page: Callable[..., AppT
     assert (shown["Open now"], shown["In this time"], shown["Series"]) == ("1", "2", "3")
     timeline, band, shares = (json.loads(chart.proto.spec) for chart in app.get("plotly_chart"))
     assert {trace["name"] for trace in timeline["data"]} == {"open", "over"}
-    assert timeline["layout"]["yaxis"]["title"]["text"] == "probable cause"
-    assert {trace.get("name") for trace in band["data"]} >= {"measured", "expected"}
-    assert shares["layout"]["xaxis"]["title"]["text"].startswith("share of the score")
+    assert timeline["layout"]["yaxis"]["title"]["text"] == "Probable cause"
+    assert {trace.get("name") for trace in band["data"]} >= {"measured", "expected", "at its worst"}
+    assert shares["layout"]["xaxis"]["title"]["text"].startswith("Share of the score")
     said = words(app)
     assert "A resource is used up" in "".join(each.label for each in app.expander)
     assert "docs/runbooks/saturation" in said.replace("\\", "")
-    assert [frame.value.columns[0] for frame in app.dataframe] == ["Began", "Series"]
+    assert [frame.value.columns[0] for frame in app.dataframe] == ["State", "Series"]
 
 
 def test_another_series_or_incident_can_be_chosen(run_page: Callable[..., AppTest], incidents_url: str) -> None:
@@ -89,12 +91,32 @@ def test_another_series_or_incident_can_be_chosen(run_page: Callable[..., AppTes
     assert "A source sends nothing any more" in "".join(each.label for each in app.expander)
 
 
-def test_a_mark_is_kept(run_page: Callable[..., AppTest], incidents_url: str) -> None:
-    app = run_page(incidents_url)
-    app.text_input(key=f"note-{OPEN}").set_value("a crawler").run()
-    app.button(key="mark-True").click().run()
+def test_a_link_to_an_incident_of_another_time_shows_that_incident(
+    run_page: Callable[..., AppTest], incidents_url: str
+) -> None:
+    app = run_page(incidents_url, incident=str(OVER), range="1h")
     assert not app.exception
-    assert "marked as useful. “a crawler”" in words(app)
+    assert {metric.label: metric.value for metric in app.metric}["In this time"] == "1"
+    assert app.selectbox(key="incident").value == str(OVER)
+    assert "A source sends nothing any more" in "".join(each.label for each in app.expander)
+    assert not run_page(incidents_url, incident=str(uuid.UUID(int=99))).exception
+
+
+def test_a_mark_is_kept(
+    run_page: Callable[..., AppTest], incidents_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MUNINN_GATEWAY_PORT", str(free_port()))
+    app = run_page(incidents_url)
+    app.button(key="mark-True").click().run()
+    assert "the gateway at" in words(app), "what a page changes goes through the gateway, and its check of rights"
+    with alert_world.api(incidents_url, tmp_path) as port:
+        st.cache_resource.clear()
+        monkeypatch.setenv("MUNINN_GATEWAY_PORT", str(port))
+        app = run_page(incidents_url)
+        app.text_input(key=f"note-{OPEN}").set_value("a crawler").run()
+        app.button(key="mark-True").click().run()
+        assert not app.exception
+        assert "marked as useful. “a crawler”" in words(app)
     with Reads(Database(incidents_url, pool_size=1).open(), meter=Meter(), clock=ManualClock()) as ask:
         marked = ask.incident(str(OPEN)).incident
         assert (marked.useful, marked.note) == (True, "a crawler")
@@ -121,6 +143,14 @@ def test_it_is_drawn_in_both_themes_and_widths(
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 3", timeout=DRAWN_MS)
     expect(page.get_by_text("A resource is used up")).to_be_visible(timeout=DRAWN_MS)
     assert page.locator("[data-testid=stException]").count() == 0
+    for title in page.locator(".js-plotly-plot .ytitle").all():
+        place = title.bounding_box()
+        ticks = [
+            tick.bounding_box()
+            for tick in title.locator("xpath=ancestor::*[@class='main-svg'][1]/..").locator(".ytick text").all()
+        ]
+        assert place is not None
+        assert all(tick is None or place["x"] + place["width"] <= tick["x"] for tick in ticks), "no title on its ticks"
     page.set_viewport_size({"width": 800, "height": 900})
     page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollWidth <= 800", timeout=DRAWN_MS)
 

@@ -179,6 +179,12 @@ def test_silences_in_both_forms(api: Api) -> None:
     body = {"matchers": seen["matchers"], "startsAt": seen["startsAt"], "endsAt": "2100-01-01T00:00:00.000Z"}
     again = api.post("/api/v2/silences", {**body, "createdBy": "amtool", "comment": "x"})
     assert api.get(f"/api/v2/silence/{again['silenceID']}")["createdBy"] == "amtool"
+    # `amtool silence add alertname=Down`: what is alertname there is rule here, and matches what comes from there.
+    named = {"name": "alertname", "value": "Down", "isRegex": False, "isEqual": True}
+    down = api.post("/api/v2/silences", {**body, "matchers": [named], "createdBy": "amtool", "comment": "x"})
+    (kept,) = [each for each in AlertStore(api.database).silences(0) if each.silence_id == down["silenceID"]]
+    assert kept.matchers.exact == {"rule": "Down"}
+    assert api.get(f"/api/v2/silence/{down['silenceID']}")["matchers"] == [named]
     for wrong in (
         {},
         {"match": {"a": "b"}},

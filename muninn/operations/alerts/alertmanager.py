@@ -4,6 +4,7 @@ Belongs here: its forms to ours and back. Does not: our own API (api), telling a
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from muninn.alerting.alert import Alert, alert_id_of, fingerprint_of
-from muninn.alerting.matchers import Matchers, alertmanager_matcher, to_alertmanager
+from muninn.alerting.matchers import Matcher, Matchers, alertmanager_matcher, to_alertmanager
 from muninn.alerting.payloads import rfc3339
 from muninn.alerting.silence import Silence
 from muninn.clock import MINUTE_US, Clock
@@ -97,7 +98,7 @@ class AlertmanagerApi:
         given = body.get("matchers")
         if not isinstance(given, list) or not given:
             raise Invalid("matchers: at least one", "matchers")
-        matchers = Matchers(tuple(alertmanager_matcher(each) for each in given))
+        matchers = Matchers(tuple(_renamed(alertmanager_matcher(each), "alertname", "rule") for each in given))
         starts_us = parse_instant(str(body.get("startsAt", "now")), now_us, "startsAt")
         ends_us = parse_instant(str(body.get("endsAt", "")), now_us, "endsAt")
         if ends_us <= max(starts_us, now_us):
@@ -149,7 +150,7 @@ class AlertmanagerApi:
             "createdBy": silence.created_by,
             "startsAt": rfc3339(silence.starts_us),
             "endsAt": rfc3339(silence.ends_us),
-            "matchers": [to_alertmanager(matcher) for matcher in silence.matchers.all],
+            "matchers": [to_alertmanager(_renamed(each, "rule", "alertname")) for each in silence.matchers.all],
         }
 
 
@@ -191,6 +192,11 @@ def outside_alert(given: Any, open_: Mapping[str, Alert], now_us: int) -> Alert 
         origin=ORIGIN,
         ends_us=ends_us,
     )
+
+
+def _renamed(matcher: Matcher, theirs: str, ours: str) -> Matcher:
+    """What is alertname there is rule here."""
+    return replace(matcher, name=ours) if matcher.name == theirs else matcher
 
 
 def _instant(given: object, now_us: int, otherwise: int) -> int:
