@@ -1,2 +1,2 @@
 -- Series whose scores are all of long ago.
-delete from scored_series where last_until < %(before)s - interval '1 hour'
+delete from scored_series where last_until < %(before)s::timestamptz - interval '1 hour'
