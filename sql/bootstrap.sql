@@ -12,7 +12,8 @@ create table if not exists schema_renewal (
   sha256 text not null,
   renewed_at timestamptz not null default now()
 );
--- The hash of each continuous aggregate's definition, as it was made with (muninn/store/definitions.py).
+-- The hash of each rollup's definition, as it was made with (muninn/store/definitions.py). A migration that deletes
+-- these rows says that rollups stand as they are, though what computes them changes.
 create table if not exists schema_aggregates (
   name text primary key,
   sha256 text not null

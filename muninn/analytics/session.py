@@ -86,14 +86,20 @@ class _Tiers:
         overlaid = tuple(day for day in found if day.changed and day.moved_us is not None)
         return cls(window, folder or Path(), filed, overlaid, tuple(_between(window, filed)))
 
-    def paths(self, content: str) -> list[str]:
-        """The files of raw samples or of one resolution."""
-        return [
-            str(cold_records.located(self.folder, file).absolute())
+    def paths(self, content: str) -> list[tuple[Window, list[str]]]:
+        """The files of raw samples or of one resolution, by the part of the window that is their day's."""
+        found = [
+            (
+                Window(max(day.day_us, self.window.since_us), min(day.window.until_us, self.window.until_us)),
+                [
+                    str(cold_records.located(self.folder, file).absolute())
+                    for file in day.files
+                    if file.content == content
+                ],
+            )
             for day in self.filed
-            for file in day.files
-            if file.content == content
         ]
+        return [(part, paths) for part, paths in found if paths]
 
 
 def _between(window: Window, days: Sequence[Day]) -> Iterator[Window]:
@@ -169,12 +175,15 @@ def _unite(session: duckdb.DuckDBPyConnection, tiers: _Tiers, *, whole: bool) ->
     for name, (content, hot, chosen, column) in sources.items():
         grouped = "hot_samples.*, metric_group from hot_samples join series using (series_id)"
         united = f"select {grouped}" if content == RAW else f"from {hot}"
-        if paths := tiers.paths(content):
-            listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        days = tiers.paths(content)
+        for part, paths in days:
+            # One branch a day: a question's bounds contradict those of other days, whose files then stay closed.
+            # The columns are told by the first file of a branch: the same for all, so that it is the only one more.
+            first = days[0][1][0]
+            listed = ", ".join("'" + path.replace("'", "''") + "'" for path in dict.fromkeys([first, *paths]))
             united += (
                 f" union all by name select {chosen} from read_parquet([{listed}], hive_partitioning = true)"  # noqa: S608
-                f" where {column} >= make_timestamptz({tiers.window.since_us})"
-                f" and {column} < make_timestamptz({tiers.window.until_us})"
+                f" where {column} >= make_timestamptz({part.since_us}) and {column} < make_timestamptz({part.until_us})"
             )
         session.execute(f"create {made} {name} as {united}")
         if whole:

@@ -37,7 +37,7 @@ class Script:
 class Planned:
     """What `migrate` would do: names of the migrations it would apply, and of the views and functions it would renew.
 
-    engine: whose files they are. changed: continuous aggregates of another definition, which are made anew, or why not.
+    engine: whose files they are. changed: rollups of another definition, which are made anew, or why not.
     """
 
     engine: str
@@ -49,7 +49,7 @@ class Planned:
 @dataclass(frozen=True)
 class Migrated:
     """What `migrate` did: names of the migrations applied now, whether views and functions were renewed, and the
-    continuous aggregates that were made anew: a refresh computes them."""
+    rollups that were made anew: a refresh computes them."""
 
     applied: tuple[str, ...]
     renewed: bool
@@ -67,7 +67,7 @@ def scripts(folder: Path, pattern: re.Pattern[str], engine: str) -> list[Script]
 def migrate(database: Database, folder: Path = SQL) -> Migrated:
     """Bring the schema up to this code, in one transaction; nothing happens where it is there already.
 
-    Misconfigured when an applied migration was changed since, the database is newer than this code, or aggregates
+    Misconfigured when an applied migration was changed since, the database is newer than this code, or rollups
     would have to be computed from samples that are gone.
     """
     engine = layout(database, folder)
@@ -80,9 +80,9 @@ def migrate(database: Database, folder: Path = SQL) -> Migrated:
         for script in pending:
             transaction.script(script.text)
             transaction.execute("store_record_migration", name=script.name, sha256=script.sha256)
-        defined = definitions.hashes(script.text for script in idempotent)
+        defined = definitions.hashes(script.text for script in [*migrations, *idempotent])
         changed = definitions.changed(transaction, defined)
-        definitions.drop(transaction, changed, folder)
+        definitions.drop(transaction, changed, engine, folder)
         renewed = _renew(transaction, idempotent, force=bool(pending or changed.names))
         if renewed:
             definitions.record(transaction, defined)
@@ -99,7 +99,7 @@ def plan(database: Database, folder: Path = SQL) -> Planned:
         applied = {row.name: row.sha256 for row in transaction.fetch("store_applied_migrations")} if there else {}
         pending = pending_of(migrations, applied)
         renewed = idempotent if pending or not _is_current(transaction, idempotent) else []
-        defined = definitions.hashes(script.text for script in idempotent)
+        defined = definitions.hashes(script.text for script in [*migrations, *idempotent])
         changed = definitions.changed(transaction, defined) if there else UNCHANGED
     return Planned(engine, tuple(each.name for each in pending), tuple(each.name for each in renewed), changed)
 

@@ -59,8 +59,59 @@ def test_only_what_is_computed_makes_a_definition() -> None:
     found = definitions.hashes([text])
     assert tuple(sorted(found)) == NAMES
     assert definitions.hashes([text.replace("count(*) + ", "count(*)\n    +  ")]) == found
-    other = definitions.hashes([text.replace("interval '5 minutes'", "interval '10 minutes'")])
-    assert {name for name in found if other[name] != found[name]} == {"rollup_5min"}
+    assert differs([text], [text.replace("interval '5 minutes'", "interval '10 minutes'")]) == {"rollup_5min"}
+
+
+def differs(before: list[str], after: list[str]) -> set[str]:
+    found, other = definitions.hashes(before), definitions.hashes(after)
+    assert found.keys() == other.keys()
+    return {name for name in found if other[name] != found[name]}
+
+
+@pytest.mark.parametrize("engine", ["postgres", "timescaledb"])
+def test_the_functions_that_a_rollup_calls_belong_to_its_definition(engine: str) -> None:
+    texts = [
+        path.read_text()
+        for path in [*sorted((SQL / "migrations").glob("*.sql")), *sorted((SQL / "idempotent").glob("*.sql"))]
+        if path.suffixes[0] in (".sql", f".{engine}")
+    ]
+
+    def changed(old: str, new: str) -> set[str]:
+        assert any(old in text for text in texts), old
+        return differs(texts, [text.replace(old, new) for text in texts])
+
+    raw_only = {"rollup_1min"} if engine == "timescaledb" else set(NAMES)
+    # Called in the definition; called by what is called there; the transition of an aggregate.
+    assert changed("sample - before else sample end", "sample - before else 0 end") == raw_only
+    assert changed("ceil(ln(value) / 0.0198", "floor(ln(value) / 0.0198") == raw_only
+    assert changed("finalfunc = sketch_compact, combinefunc", "combinefunc") >= set(NAMES) - {"rollup_1min"}
+    assert changed("-- Over samples in order of time", "-- Said otherwise") == set()
+    assert changed("exp(least((key - 40000.5", "exp(least((key - 40000.4") == set(), "only who reads calls it"
+
+
+@pytest.mark.parametrize("engine", stores.ENGINES)
+def test_a_changed_function_makes_anew_what_was_computed_with_it(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    request.param = engine
+    for store in stores.opened(request):
+        fill(store)
+        before = increases(store)
+        folder = Path(shutil.copytree(SQL, tmp_path / "sql"))
+        path = folder / "idempotent/032_counters.sql"
+        path.write_text(path.read_text().replace("total := total + case", "total := total + 2 * case"))
+        assert plan(store.database, folder).changed == definitions.Changed(NAMES)
+        assert migrate(store.database, folder).rebuilt == NAMES
+        store.refresh()
+        assert increases(store) == [increase * 2 for increase in before]
+        assert plan(store.database, folder).changed == definitions.Changed()
+        assert migrate(store.database).rebuilt == NAMES
+        store.refresh()
+        assert increases(store) == before
+
+
+def increases(store: stores.Postgres) -> list[float]:
+    return [sum(one.increase or 0.0 for one in store.buckets(resolution)) for resolution in RESOLUTIONS]
 
 
 def test_what_the_samples_cover_is_made_anew_and_computed(store: stores.Postgres, folder: Path) -> None:

@@ -93,29 +93,57 @@ def test_a_question_about_a_day_reads_the_rows_of_that_day(tier: Cold, view: str
         counted = session.sql(text).fetchall()[0][0]
     scanned = [(int(some), int(every)) for some, every in re.findall(r"Row Groups Scanned: (\d+) / (\d+)", plan)]
     assert counted == (120 if view == "performance_metrics" else 60)
-    # Of files: two metric groups of four days; of rollups one. The other scan is of what is in no file.
-    assert ((2, 8) if view == "performance_metrics" else (1, 4)) in scanned
+    # Of files: two metric groups of this day, and the one that tells the columns. The other scan is of what is in none.
+    assert ((2, 3) if view == "performance_metrics" else (1, 2)) in scanned
 
 
-def opened(session: duckdb.DuckDBPyConnection, text: str) -> set[tuple[str, str]]:
-    """(content, metric group) of every file that a statement opens."""
+def opened(session: duckdb.DuckDBPyConnection, text: str) -> set[tuple[str, str, str]]:
+    """(content, day, metric group) of every file that a statement opens."""
     session.execute("call enable_logging('FileSystem')")
     session.execute("call truncate_duckdb_logs()")
     session.execute(text).fetchall()
     found = session.execute("select path from duckdb_logs_parsed('FileSystem') where op = 'OPEN'").fetchall()
     session.execute("call disable_logging()")
     parts = [path.split("/") for (path,) in found if path.endswith(".parquet")]
-    return {(content, group.removeprefix("metric_group=")) for *_, content, _, group, _ in parts}
+    return {
+        (content, day.removeprefix("day="), group.removeprefix("metric_group=")) for *_, content, day, group, _ in parts
+    }
+
+
+def date(day: int) -> str:
+    return f"{Window(TODAY + day * DAY_US, TODAY + (day + 1) * DAY_US).since:%Y-%m-%d}"
 
 
 def test_a_question_about_a_metric_opens_no_file_of_another_group(tier: Cold) -> None:
     tier.night()
     with connect(tier.store.database, WINDOW, folder=tier.settings.cold_folder) as session:
         asked = "select sum(metric_value) from performance_metrics where metric_name = 'memory_used_bytes'"
-        first = ("raw", "cpu")  # the first file of all tells the columns
-        assert opened(session, asked) - {first} == {("raw", "memory")}
-        assert opened(session, "select sum(metric_value) from performance_metrics") == {first, ("raw", "memory")}
-        assert opened(session, "select sum(sum_value) from metrics_1hour") == {("1hour", "all")}
+        days = [date(day) for day in DAYS[:4]]
+        first = ("raw", days[0], "cpu")  # the first file of all tells the columns
+        assert opened(session, asked) - {first} == {("raw", day, "memory") for day in days}
+        both = {("raw", day, group) for day in days for group in ("cpu", "memory")}
+        assert opened(session, "select sum(metric_value) from performance_metrics") == both
+        assert opened(session, "select sum(sum_value) from metrics_1hour") == {("1hour", day, "all") for day in days}
+
+
+@pytest.mark.parametrize(
+    ("view", "column", "content"), [("performance_metrics", "timestamp", "raw"), ("metrics_1min", "bucket", "1min")]
+)
+def test_a_question_about_a_day_opens_no_file_of_another_day(tier: Cold, view: str, column: str, content: str) -> None:
+    tier.night()
+    one, next_one = (f"timestamptz '{date(day)}'" for day in (-5, -4))
+    questions = {
+        f"{column} >= {one} and {column} < {next_one}": (-5,),
+        f"{column} between {one} and {one} + interval 5 hour": (-5,),
+        f"{column} = {one}": (-5,),
+        f"{column} >= {next_one} - interval 1 hour": (-5, -4, -2),
+    }
+    groups = ("cpu", "memory") if content == "raw" else ("all",)
+    telling = {(content, date(DAYS[0]), groups[0])}  # the one that tells the columns
+    with connect(tier.store.database, WINDOW, folder=tier.settings.cold_folder) as session:
+        for where, days in questions.items():
+            found = opened(session, f"select count(*) from {view} where {where}")
+            assert found - telling == {(content, date(day), group) for day in days for group in groups}
 
 
 def test_growth_of_counters_is_exact_over_resets_buckets_and_tiers(tier: Cold) -> None:

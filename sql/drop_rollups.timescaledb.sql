@@ -9,5 +9,8 @@ drop materialized view if exists rollup_1min cascade;
 truncate packed_1min, packed_5min, packed_1hour;
 update packed_state set packed_until = 'epoch';
 update rollup_state set watermark = 'epoch', refreshed_at = null;
+-- Its functions may have changed, and they are made only where they are missing.
+drop aggregate if exists sketch_merge(int8[]) cascade;
+drop aggregate if exists sketch_cat(int8[]) cascade;
 -- Copies of rollups in the cold tier's files are of the former definition.
 insert into cold_changes (day) select day from cold_days;
