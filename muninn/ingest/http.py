@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from muninn.clock import Clock, SystemClock
 from muninn.errors import Invalid, MuninnError, Rejected
+from muninn.ingest.about import described
 from muninn.ingest.body import TooLarge, gunzip, read
 from muninn.ingest.buffer.contract import MAX_KEY_CHARS
 from muninn.ingest.callers import caller_of
@@ -71,7 +72,10 @@ class IngestDoor:
 
     def routes(self) -> list[Route]:
         """The routes to mount: our own format's, then one for each protocol's path."""
-        return [Route(protocol.path, self._endpoint(protocol), methods=["POST"]) for protocol in (OWN, *protocols())]
+        return [
+            described(Route(protocol.path, self._endpoint(protocol), methods=["POST"]), protocol.about)
+            for protocol in (OWN, *protocols())
+        ]
 
     def paths(self) -> frozenset[str]:
         """Where samples are sent to."""

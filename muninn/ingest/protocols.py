@@ -13,6 +13,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from muninn.ingest.about import About
 from muninn.ingest.decode import Count
 from muninn.ingest.decode.form import decode_form
 from muninn.ingest.decode.json import decode_json, decode_ndjson
@@ -26,27 +27,68 @@ if TYPE_CHECKING:
 
 # (body, rules, now_us, the most bytes it may unpack to, known keys) -> samples
 Decode = Callable[[bytes, Rules, int, int, KeyTable], Decoded]
+_REMOTE_WRITE_FORMATS = ("application/x-protobuf",)
+_OTLP_FORMATS = ("application/x-protobuf", "application/json")
 _PLAIN_OR_GZIP = ("identity", "gzip", "x-gzip")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """decoder: how to read a request's body, or the answer that refuses it. answer: what a taken request is told."""
+    """decoder: how to read a request's body, or the answer that refuses it. answer: what a taken request is told.
+
+    formats: media types of bodies. parameters: of the query. told: media type of `answer` where all is well.
+    """
 
     name: str
     path: str
+    text: str
     decoder: Callable[[Request, Count], Decode | Response]
     answer: Callable[[Request, Decoded, str | None], Response]
+    formats: tuple[str, ...]
     encodings: tuple[str, ...] = _PLAIN_OR_GZIP
+    parameters: tuple[str, ...] = ()
+    told: str = ""
+
+    @property
+    def about(self) -> About:
+        """For who describes the gateway."""
+        packed = tuple(each for each in self.encodings if each != "identity")
+        return About(self.text, self.parameters, bodies=self.formats, encodings=packed, answer=self.told)
 
 
 def protocols() -> list[Protocol]:
     """All but our own."""
     return [
-        Protocol("prometheus", "/api/v1/write", _remote_write, _prometheus_answer, ("snappy", "identity")),
-        Protocol("otlp", "/v1/metrics", _otlp, _otlp_answer),
-        Protocol("influx", "/write", _influx, _influx_answer),
-        Protocol("influx", "/api/v2/write", _influx, _influx_answer),
+        Protocol(
+            "prometheus",
+            "/api/v1/write",
+            "Samples as Prometheus remote write 1.0 sends them. 400 as soon as one is bad; the good ones are taken.",
+            _remote_write,
+            _prometheus_answer,
+            _REMOTE_WRITE_FORMATS,
+            ("snappy", "identity"),
+        ),
+        Protocol(
+            "otlp",
+            "/v1/metrics",
+            "Metrics of OpenTelemetry, OTLP over HTTP. Bad points are told in `partial_success`.",
+            _otlp,
+            _otlp_answer,
+            _OTLP_FORMATS,
+            told="application/json",
+        ),
+        *(
+            Protocol(
+                "influx",
+                path,
+                "Samples in Influx's line protocol. 400 with the first bad line; the good ones are taken.",
+                _influx,
+                _influx_answer,
+                ("text/plain",),
+                parameters=("precision",),
+            )
+            for path in ("/write", "/api/v2/write")
+        ),
     ]
 
 
@@ -119,7 +161,15 @@ _OWN_FORMATS: dict[str, Decode] = {
     "application/vnd.apache.arrow.stream": _arrow_stream,
     "application/vnd.apache.arrow.file": _arrow_file,
 }
-OWN = Protocol("muninn", "/api/v1/metrics", _own, _own_answer)
+OWN = Protocol(
+    "muninn",
+    "/api/v1/metrics",
+    "Samples in Muninn's own forms: docs/ingest.md. Bad ones are named; 400 where none is good.",
+    _own,
+    _own_answer,
+    tuple(_OWN_FORMATS),
+    told="application/json",
+)
 
 
 # Prometheus remote write 1.0; a 2.0 sender falls back to 1.0 when it is told 415.
@@ -136,8 +186,8 @@ def _remote_write(request: Request, count: Count) -> Decode | Response:
     content_type = request.headers.get("content-type", "application/x-protobuf")
     if "io.prometheus.write.v2" in content_type:
         return problem(415, "remote write 2.0 is not spoken here: send 1.0 (prometheus.WriteRequest)")
-    if _media_type(request) not in ("application/x-protobuf", ""):
-        return _unsupported(_media_type(request), ("application/x-protobuf",))
+    if _media_type(request) not in (*_REMOTE_WRITE_FORMATS, ""):
+        return _unsupported(_media_type(request), _REMOTE_WRITE_FORMATS)
     return lambda body, rules, now_us, max_bytes, _: _remote_write_decoder().decode(
         body, rules, now_us, max_bytes, count
     )
@@ -171,8 +221,6 @@ def _influx_answer(_: Request, decoded: Decoded, entry_id: str | None) -> Respon
 
 
 # OpenTelemetry: OTLP over HTTP.
-
-_OTLP_FORMATS = ("application/x-protobuf", "application/json")
 
 
 def _otlp(request: Request, count: Count) -> Decode | Response:

@@ -50,9 +50,19 @@ class Doorkeeper:
 
     def needed(self, method: str, path: str) -> kinds.Scope:
         """The scope that a request needs: to send samples, to read, or to change anything else."""
-        if path in self._ingest and method == "POST":
-            return "ingest"
-        return "read" if method in ("GET", "HEAD", "OPTIONS") else "admin"
+        return scope_of(self._ingest, method, path)
+
+
+def needed_of(ingest_paths: frozenset[str], method: str, path: str) -> kinds.Scope | None:
+    """The same; None where everybody is answered."""
+    return None if path in _OPEN_PATHS else scope_of(ingest_paths, method, path)
+
+
+def scope_of(ingest_paths: frozenset[str], method: str, path: str) -> kinds.Scope:
+    """What a token must be good for."""
+    if path in ingest_paths and method == "POST":
+        return "ingest"
+    return "read" if method in ("GET", "HEAD", "OPTIONS") else "admin"
 
 
 def headers_of(scope: Scope) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from muninn.cache.board import Board
 from muninn.errors import MuninnError, Unavailable
+from muninn.ingest.about import About, described
 from muninn.operations.prometheus import CONTENT_TYPE, exposition
 
 # Returns where the thing answers, raises Unavailable or Misconfigured where it does not.
@@ -39,7 +40,17 @@ def routes(board: Board, needed: Mapping[str, Check], useful: Mapping[str, Check
         except Unavailable as error:
             return Response(f"# {error}\n", 503, media_type="text/plain")
 
-    return [Route("/healthz", alive), Route("/readyz", ready), Route("/metrics", metrics)]
+    return [
+        described(Route("/healthz", alive, methods=["GET"]), About("Whether the gateway runs.")),
+        described(
+            Route("/readyz", ready, methods=["GET"]),
+            About("Whether it can take samples; 503 where it cannot, with why."),
+        ),
+        described(
+            Route("/metrics", metrics, methods=["GET"]),
+            About("Figures of every program of this Muninn, in Prometheus' text format.", answer="text/plain"),
+        ),
+    ]
 
 
 def heard_of(board: Board, program: str) -> None:

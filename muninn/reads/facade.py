@@ -89,7 +89,7 @@ class Reads:
         return [metric for metric in found if metric.metric_name.startswith(prefix)]
 
     def known_metrics(self, prefix: str = "") -> Catalogue:
-        """The same with its age; while the database is away the last answer kept, which says so."""
+        """Every metric whose name starts with `prefix`, and its age; while the store is away as last kept."""
         found, age_s, away = self._memo.answer_or_kept(catalogue.ANSWER, self.fresh_catalogue)
         return Catalogue([one for one in found if one.metric_name.startswith(prefix)], age_s, away)
 

@@ -18,28 +18,37 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from muninn.errors import Invalid, MuninnError
+from muninn.ingest.about import About, described, text_of
 from muninn.ingest.problem import answer_to, problem
 from muninn.model import SeriesKey
+from muninn.reads.catalogue import Catalogue
 from muninn.reads.facade import Reads
 from muninn.reads.http_questions import ANY_LABEL, LABEL, PARAMETERS, REPEATED, answer
-from muninn.reads.values import UnknownMetric
+from muninn.reads.values import Overview, PipelineState, UnknownMetric
 
 log = logging.getLogger(__name__)
 
 Answer = Callable[[QueryParams], Any]
+# Of Reads, where it has not the address's own name.
+_QUESTIONS = {"/api/v1/metrics": "known_metrics"}
 
 
 def routes(reads: Reads) -> list[Route]:
     """The routes to mount; handlers are plain functions, which starlette runs in its thread pool."""
     return [
-        _route("/api/v1/metrics", ("match",), lambda query: reads.known_metrics(query.get("match", ""))),
-        _route("/api/v1/overview", (), lambda _: reads.overview()),
-        _route("/api/v1/pipeline", (), lambda _: reads.pipeline()),
+        _route("/api/v1/metrics", ("match",), lambda query: reads.known_metrics(query.get("match", "")), Catalogue),
+        _route("/api/v1/overview", (), lambda _: reads.overview(), Overview),
+        _route("/api/v1/pipeline", (), lambda _: reads.pipeline(), PipelineState),
         *(_route(path, accepted, partial(answer, reads, path)) for path, accepted in PARAMETERS.items()),
     ]
 
 
-def _route(path: str, accepted: tuple[str, ...], ask: Answer) -> Route:
+def _about(path: str, accepted: tuple[str, ...], shape: type[Any] | None) -> About:
+    question = getattr(Reads, _QUESTIONS.get(path, path.rpartition("/")[2]))
+    return About(text_of(question), accepted, REPEATED.get(path, ()), shape=shape)
+
+
+def _route(path: str, accepted: tuple[str, ...], ask: Answer, shape: type[Any] | None = None) -> Route:
     def handle(request: Request) -> Response:
         try:
             check_parameters(request.query_params, accepted, REPEATED.get(path, ()))
@@ -53,7 +62,8 @@ def _route(path: str, accepted: tuple[str, ...], ask: Answer) -> Route:
             return problem(500, "the question failed; the log of the gateway says why")
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
-    return Route(path, handle, methods=["GET"], name=path.rpartition("/")[2])
+    route = Route(path, handle, methods=["GET"], name=path.rpartition("/")[2])
+    return described(route, _about(path, accepted, shape))
 
 
 def to_json(answer: Any) -> bytes:

@@ -5,6 +5,7 @@ Belongs here: its forms to ours and back. Does not: our own API (api), telling a
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +19,7 @@ from muninn.alerting.payloads import rfc3339
 from muninn.alerting.silence import Silence
 from muninn.clock import MINUTE_US, Clock
 from muninn.errors import Invalid, MuninnError
+from muninn.ingest.about import JSON, About, described, text_of
 from muninn.ingest.problem import answer_to
 from muninn.operations.alerts.api import Body, NotFound, read_json, route
 from muninn.operations.alerts.rulebook import Rulebook
@@ -44,16 +46,17 @@ class AlertmanagerApi:
         self._started_us = clock.now_us()
 
     def routes(self) -> list[Route]:
-        """The routes to mount."""
+        """The routes to mount; amtool asks with parameters that say nothing here."""
+        lenient = partial(route, lenient=True)
         return [
-            Route(ALERTS, self.post, methods=["POST"]),
-            route(ALERTS, "GET", self.alerts),
-            route("/api/v2/silences", "GET", self.silences),
-            route("/api/v2/silences", "POST", self.save_silence),
-            route("/api/v2/silence/{id}", "GET", self.silence),
-            route("/api/v2/silence/{id}", "DELETE", self.end_silence),
-            route("/api/v2/receivers", "GET", self.receivers),
-            route("/api/v2/status", "GET", self.status),
+            described(Route(ALERTS, self.post, methods=["POST"]), About(text_of(self.post), bodies=(JSON,), answer="")),
+            lenient(ALERTS, "GET", self.alerts, ("filter", "silenced", "inhibited")),
+            lenient("/api/v2/silences", "GET", self.silences),
+            lenient("/api/v2/silences", "POST", self.save_silence),
+            lenient("/api/v2/silence/{id}", "GET", self.silence),
+            lenient("/api/v2/silence/{id}", "DELETE", self.end_silence),
+            lenient("/api/v2/receivers", "GET", self.receivers),
+            lenient("/api/v2/status", "GET", self.status),
         ]
 
     async def post(self, request: Request) -> Response:

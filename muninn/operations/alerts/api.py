@@ -23,13 +23,15 @@ from muninn.alerting.silence import Silence
 from muninn.alerting.timeline import svg
 from muninn.clock import DAY_US, Clock
 from muninn.errors import Invalid, MuninnError
+from muninn.ingest.about import JSON, About, described
+from muninn.ingest.about import text_of as description
 from muninn.ingest.callers import caller_of
 from muninn.ingest.problem import answer_to, problem
 from muninn.model import Window
 from muninn.operations.alerts import history
 from muninn.operations.alerts.rulebook import API, Rulebook
 from muninn.reads.facade import Reads
-from muninn.reads.http import to_json
+from muninn.reads.http import check_parameters, to_json
 from muninn.reads.times import parse_instant, parse_window
 from muninn.settings import Settings
 from muninn.store.alerts import AlertStore
@@ -54,21 +56,21 @@ class AlertApi:
     def routes(self) -> list[Route]:
         """The routes to mount."""
         return [
-            route("/api/v1/alerts", "GET", self.alerts),
+            route("/api/v1/alerts", "GET", self.alerts, ("state", "since", "rule", "limit")),
             route("/api/v1/alerts/{id}/acknowledge", "POST", self.acknowledge),
             route("/api/v1/alerts/{id}/feedback", "POST", self.feedback),
             route("/api/v1/alert-rules", "GET", self.rules),
             route("/api/v1/alert-rules", "POST", self.save_rule),
             route("/api/v1/alert-rules/test", "POST", self.try_rule),
             route("/api/v1/alert-rules/{name}", "DELETE", self.delete_rule),
-            route("/api/v1/silences", "GET", self.silences),
+            route("/api/v1/silences", "GET", self.silences, ("since",)),
             route("/api/v1/silences", "POST", self.save_silence),
             route("/api/v1/silences/{id}", "DELETE", self.end_silence),
-            route("/api/v1/notifications", "GET", self.notifications),
+            route("/api/v1/notifications", "GET", self.notifications, ("since",)),
         ]
 
     def alerts(self, request: Request, _: Body) -> Any:
-        """?state=firing,pending&since=-24h&rule=NAME&limit=500."""
+        """Alerts, the newest first: ?state=firing,pending&since=-24h&rule=NAME&limit=500."""
         query = request.query_params
         states = tuple(filter(None, query.get("state", "pending,firing").split(",")))
         since_us = parse_instant(query.get("since", "-24h"), self._clock.now_us(), "since")
@@ -76,7 +78,7 @@ class AlertApi:
         return {"alerts": self._reads.alerts(states, since_us, query.get("rule"), limit)}
 
     def acknowledge(self, request: Request, body: Body) -> Any:
-        """{"by": NAME, "on": true}: someone looks after it, which ends repetition and escalation."""
+        """Someone looks after it, which ends repetition and escalation: {"by": NAME, "on": true}."""
         on = body.get("on", True)
         at_us = self._clock.now_us() if on else None
         if not self._store.acknowledge(request.path_params["id"], at_us, made_by(request, body) if on else ""):
@@ -84,7 +86,7 @@ class AlertApi:
         return {"acknowledged": bool(on)}
 
     def feedback(self, request: Request, body: Body) -> Any:
-        """{"useful": true | false | null, "note": TEXT}."""
+        """Whether it was of use: {"useful": true | false | null, "note": TEXT}."""
         useful = body.get("useful")
         if useful is not None and not isinstance(useful, bool):
             raise Invalid("useful: true, false, or null for no opinion", "useful")
@@ -127,7 +129,7 @@ class AlertApi:
         return {"deleted": request.path_params["name"]}
 
     def try_rule(self, _: Request, body: Body) -> Any:
-        """{"rule": {...}, "since": "-24h", "until": "now"}: what it would have done."""
+        """What a rule would have done: {"rule": {...}, "since": "-24h", "until": "now"}."""
         window = parse_window(str(body.get("since", "-24h")), str(body.get("until", "now")), self._clock.now_us())
         rule = rule_of(body.get("rule"))
         result, kind = history.over_store(self._database, [rule], window)
@@ -145,12 +147,12 @@ class AlertApi:
         }
 
     def silences(self, request: Request, _: Body) -> Any:
-        """?since=-7d shows those of the past too."""
+        """Silences; ?since=-7d shows those of the past too."""
         since_us = parse_instant(request.query_params.get("since", "now"), self._clock.now_us(), "since")
         return {"silences": [silence_json(each) for each in self._reads.silences(since_us)]}
 
     def save_silence(self, request: Request, body: Body) -> Any:
-        """{"match": {...}, "until": "+2h", "since": "now", "comment": TEXT, "id": to change one}."""
+        """A silence: {"match": {...}, "until": "+2h", "since": "now", "comment": TEXT, "id": to change one}."""
         silence = silence_from(body, self._clock.now_us(), made_by(request, body))
         return {"id": self._store.save_silence(silence)}
 
@@ -161,7 +163,7 @@ class AlertApi:
         return {"ended": request.path_params["id"]}
 
     def notifications(self, request: Request, _: Body) -> Any:
-        """?since=-24h: the notify log."""
+        """The notify log: ?since=-24h."""
         since_us = parse_instant(request.query_params.get("since", "-24h"), self._clock.now_us(), "since")
         return {"notifications": self._reads.notifications(since_us)}
 
@@ -175,13 +177,16 @@ class NotFound(MuninnError):
     """There is no such thing."""
 
 
-def route(path: str, method: str, answer: Answer) -> Route:
-    """A route whose answer is made in the thread pool."""
+def route(path: str, method: str, answer: Answer, parameters: tuple[str, ...] = (), *, lenient: bool = False) -> Route:
+    """A route whose answer is made in the thread pool. lenient: other parameters are passed over, else they are 400."""
+    sends = method in ("POST", "PUT")
 
     async def handle(request: Request) -> Response:
         try:
             _check_texts([*request.path_params.values(), *request.query_params.values()])
-            body = await read_json(request) if method in ("POST", "PUT") else {}
+            if not lenient:
+                check_parameters(request.query_params, parameters)
+            body = await read_json(request) if sends else {}
             if not isinstance(body, dict):
                 raise Invalid("the body is a JSON object")
             found = await run_in_threadpool(answer, request, body)
@@ -194,7 +199,8 @@ def route(path: str, method: str, answer: Answer) -> Route:
             return problem(500, "the request failed; the log of the gateway says why")
         return Response(to_json(found), media_type="application/json", headers={"Cache-Control": "no-store"})
 
-    return Route(path, handle, methods=[method])
+    about = About(description(answer), parameters, bodies=(JSON,) if sends else ())
+    return described(Route(path, handle, methods=[method]), about)
 
 
 async def read_json(request: Request) -> Any:

@@ -15,7 +15,6 @@ from muninn.clock import Clock
 from muninn.errors import Invalid
 from muninn.operations.alerts.api import Body, NotFound, number_of, route, text_of
 from muninn.reads.facade import Reads
-from muninn.reads.http import check_parameters
 from muninn.reads.incidents import AffectedSeries, IncidentInfo, IncidentState, UnknownIncident
 from muninn.reads.times import parse_window
 
@@ -31,15 +30,14 @@ class IncidentApi:
     def routes(self) -> list[Route]:
         """The routes to mount."""
         return [
-            route("/api/v1/incidents", "GET", self.incidents),
+            route("/api/v1/incidents", "GET", self.incidents, ("since", "until", "state", "limit")),
             route("/api/v1/incidents/{id}", "GET", self.incident),
             route("/api/v1/incidents/{id}/feedback", "POST", self.feedback),
         ]
 
     def incidents(self, request: Request, _: Body) -> Any:
-        """?since=-24h&until=now&state=open|closed|all&limit=200: those open at some time in it, the newest first."""
+        """Those open at some time in it, the newest first: ?since=-24h&until=now&state=open|closed|all&limit=200."""
         query = request.query_params
-        check_parameters(query, ("since", "until", "state", "limit"))
         window = parse_window(query.get("since", "-24h"), query.get("until", "now"), self._clock.now_us())
         state = query.get("state", "all")
         if state not in get_args(IncidentState):
@@ -51,7 +49,6 @@ class IncidentApi:
 
     def incident(self, request: Request, _: Body) -> Any:
         """One with its series, the head first, each with its track: what was seen, what was expected, the band."""
-        check_parameters(request.query_params, ())
         try:
             found = self._reads.incident(request.path_params["id"])
         except UnknownIncident as error:
@@ -59,7 +56,7 @@ class IncidentApi:
         return {**_incident(found.incident), "series": [_series(each) for each in found.series]}
 
     def feedback(self, request: Request, body: Body) -> Any:
-        """{"useful": true | false | null, "note": TEXT}; null takes it back."""
+        """Whether it was of use: {"useful": true | false | null, "note": TEXT}; null takes it back."""
         useful = body.get("useful")
         if "useful" not in body or (useful is not None and not isinstance(useful, bool)):
             raise Invalid("useful: true, false, or null for no opinion", "useful")

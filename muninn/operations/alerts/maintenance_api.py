@@ -15,7 +15,6 @@ from muninn.alerting.silence import Maintenance
 from muninn.clock import Clock
 from muninn.operations.alerts.api import Body, NotFound, made_by, route
 from muninn.operations.alerts.rulebook import API, Rulebook
-from muninn.reads.http import check_parameters
 from muninn.settings import Settings
 from muninn.store import maintenance
 from muninn.store.database import Database
@@ -31,14 +30,13 @@ class MaintenanceApi:
     def routes(self) -> list[Route]:
         """The routes to mount."""
         return [
-            route("/api/v1/maintenance", "GET", self.windows),
+            route("/api/v1/maintenance", "GET", self.windows, ("ended",)),
             route("/api/v1/maintenance", "POST", self.save),
-            route("/api/v1/maintenance/{name}", "DELETE", self.end),
+            route("/api/v1/maintenance/{name}", "DELETE", self.end, ("by",)),
         ]
 
     def windows(self, request: Request, _: Body) -> Any:
         """Those of files and those made here, which win over a file's of the same name; ?ended=true: past ones too."""
-        check_parameters(request.query_params, ("ended",))
         made = maintenance.listed(self._database, ended=request.query_params.get("ended") == "true")
         names = {each.window.name for each in made if each.ended_us is None}
         book = Rulebook(self._settings)
@@ -55,8 +53,7 @@ class MaintenanceApi:
         return self._plain(window, API)
 
     def end(self, request: Request, _: Body) -> Any:
-        """?by=NAME. Only what was made here can go; a file's window of the same name comes back."""
-        check_parameters(request.query_params, ("by",))
+        """It ends now: ?by=NAME. Only what was made here can go; a file's window of the same name comes back."""
         by = made_by(request, {"by": request.query_params.get("by", "")})
         if not maintenance.end(self._database, request.path_params["name"], by):
             raise NotFound("no window of this name was made through the API; one in a file is taken out there")

@@ -12,7 +12,7 @@ from muninn.errors import Unavailable
 from muninn.ingest.http import DoorLimits, IngestDoor
 from muninn.ingest.loader import measure
 from muninn.ingest.validate import Rules
-from muninn.operations import access, http, listening
+from muninn.operations import access, http, listening, openapi
 from muninn.operations.alerts import alertmanager
 from muninn.operations.alerts.api import AlertApi
 from muninn.operations.alerts.incident_api import IncidentApi
@@ -46,8 +46,9 @@ def main(context: Context) -> None:
     alive = {name: partial(http.heard_of, board, name) for name in programs}
     watch = http.routes(board, {"buffer": broker.depth}, {"store": asked.check, **alive})
     alerts = _alert_routes(context, asked)
-    app = Starlette(routes=[*door.routes(), *reads_http.routes(asked), *alerts, *watch])
     ingest = door.paths() | {alertmanager.ALERTS}
+    routes = [*door.routes(), *reads_http.routes(asked), *alerts, *watch]
+    app = Starlette(routes=openapi.with_document(routes, partial(access.needed_of, ingest)))
     kept = access.Doorkeeper(app, context.judge("gateway"), ingest, context.meter)
     tls = listening.files_of_tls(context.settings)
     context.start_heartbeat(lambda: measure(broker, context.meter, context.buffer_limits()))
