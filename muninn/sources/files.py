@@ -24,7 +24,7 @@ LABEL_PREFIX = "label."
 KINDS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet", ".pq": "parquet"}
 _BLOCK_BYTES = 4 << 20
 _MAX_LINE_BYTES = 16 << 20
-_BROKEN = (pa.ArrowException, OSError, ValueError)
+_BROKEN = (pa.ArrowException, OSError, ValueError, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def _parquet(path: Path, rows: int, names_of: _Names) -> Iterator[Piece]:
         names = names_of.wanted(file.schema_arrow.names)
         first_row = 0
         for batch in file.iter_batches(batch_size=rows, columns=names):
+            batch.validate(full=True)  # a file may call bytes text that are none
             yield Piece(first_row, names_of.renamed(pa.Table.from_batches([batch])))
             first_row += batch.num_rows
 

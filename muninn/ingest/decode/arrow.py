@@ -43,7 +43,6 @@ def decode_arrow_stream(
         check_stream(buffer, max_bytes)
         samples = pa.ipc.open_stream(buffer).read_all()
         samples.validate(full=True)
-        _check_names([*samples.schema])
     except _BROKEN as error:
         raise Invalid(f"the body is not an Arrow IPC stream: {_brief(error)}") from None
     return decode_table(samples, rules, now_us, table)
@@ -58,7 +57,6 @@ def decode_arrow_file(body: bytes, rules: Rules, now_us: int, max_bytes: int, ta
         check_file(buffer, max_bytes)
         samples = pa.ipc.open_file(buffer).read_all()
         samples.validate(full=True)
-        _check_names([*samples.schema])
     except _BROKEN as error:
         raise Invalid(f"the body is not an Arrow IPC file: {_brief(error)}") from None
     return decode_table(samples, rules, now_us, table)
@@ -76,6 +74,7 @@ def decode_table(
 
     text: instants and values may be given as text, as CSV does. `first_index` is the number of the first row.
     """
+    _check_names([*samples.schema])
     screening = Screening(samples.num_rows)
     key_index, keys = resolve(*_series(samples, screening), table or KeyTable(), screening)
     at_us = _instants(_column(samples, "timestamp"), screening, text)
@@ -93,11 +92,14 @@ def decode_table(
 
 
 def _check_names(found: list[pa.Field]) -> None:
-    """ValueError where the name of a column, or of a member at any depth, is no UTF-8: Arrow itself does not look."""
-    while found:
-        field = found.pop()
-        assert isinstance(field.name, str)
-        found += [field.type.field(place) for place in range(field.type.num_fields)]
+    """Invalid where the name of a column, or of a member at any depth, is no UTF-8: Arrow itself does not look."""
+    try:
+        while found:
+            field = found.pop()
+            assert isinstance(field.name, str)
+            found += [field.type.field(place) for place in range(field.type.num_fields)]
+    except UnicodeDecodeError:
+        raise Invalid("the name of a column, or of a member of one, is no UTF-8") from None
 
 
 def _brief(error: Exception) -> str:

@@ -127,6 +127,7 @@ def test_an_empty_file_has_no_samples(tmp_path: Path) -> None:
         ("a.csv", b"", "no column `metric`; the header has nothing"),
         ("a.csv", b"time,value\n1,2\n", "no column `metric`; the header has time, value"),
         ("a.csv.gz", b"not gzip", "a.csv.gz: "),
+        ("a.csv", b"metric,time\rstamp,value\ncpu,1,2\n", "a.csv: new-line character"),
         ("a.csv", b"metric,timestamp,value\n\xff\xfe\xff,1,2\n", "a.csv: "),
     ],
 )
@@ -136,6 +137,18 @@ def test_a_file_that_is_not_what_its_name_says_is_invalid(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(Invalid, match=message):
         read(tmp_path / name)
+
+
+def test_text_in_parquet_that_is_none_makes_the_file_invalid(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"metric": ["cpu", "wxyz"], "timestamp": [NOW_MS, NOW_MS], "value": [1.0, 2.0]}).write_parquet(
+        path, compression="uncompressed", statistics=False, use_pyarrow=False
+    )
+    content = path.read_bytes()
+    assert content.count(b"wxyz") == 1
+    path.write_bytes(content.replace(b"wxyz", b"w\xffyz"))
+    with pytest.raises(Invalid, match=r"a\.parquet: "):
+        read(path)
 
 
 def test_a_missing_file_is_invalid(tmp_path: Path) -> None:
