@@ -93,6 +93,9 @@ class IngestDoor:
                 response = problem(400, "the client went away before its body was complete")
             except MuninnError as error:
                 response = answer_to(error)
+            except Exception:
+                log.exception("%s failed", request.url.path)
+                response = problem(500, "the request failed; the log of the gateway says why")
             self._meter.count("muninn_ingest_requests_total", protocol=protocol.name, status=str(response.status_code))
             return response
 

@@ -251,6 +251,22 @@ _SAMPLE = {"metric": "cpu", "timestamp": NOW_MS, "value": 1.5, "labels": '{"host
 _MANY = {"values": [1.0, 2.5], "counts": [3, 4], "sum": 13.0, "min": 1.0, "max": 2.5}
 
 
+# (path, media type) that the door takes -> its target.
+FORMATS = {
+    ("/api/v1/metrics", "application/json"): "json",
+    ("/api/v1/metrics", "application/x-ndjson"): "ndjson",
+    ("/api/v1/metrics", "text/x-ndjson"): "ndjson",
+    ("/api/v1/metrics", "application/x-www-form-urlencoded"): "form",
+    ("/api/v1/metrics", "application/vnd.apache.arrow.stream"): "arrow_stream",
+    ("/api/v1/metrics", "application/vnd.apache.arrow.file"): "arrow_file",
+    ("/api/v1/write", "application/x-protobuf"): "remote_write",
+    ("/v1/metrics", "application/x-protobuf"): "otlp_protobuf",
+    ("/v1/metrics", "application/json"): "otlp_json",
+    ("/write", "text/plain"): "influx",
+    ("/api/v2/write", "text/plain"): "influx",
+}
+
+
 def _arrow(kind: str, *samples: dict[str, Any]) -> bytes:
     sink = io.BytesIO()
     table = pa.Table.from_pylist([*(samples or (_SAMPLE,))])

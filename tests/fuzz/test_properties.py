@@ -6,7 +6,9 @@ import pytest
 import targets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from targets import SEEDS, TARGETS
+from targets import FORMATS, SEEDS, TARGETS
+
+from muninn.ingest.protocols import OWN, protocols
 
 # Bytes that mean something to some format, and lengths that promise more than there is.
 TOKENS = st.sampled_from(
@@ -35,6 +37,12 @@ def run(target: Callable[[bytes], None], data: st.SearchStrategy[bytes], example
         target(found)
 
     check()
+
+
+def test_every_format_of_the_door_has_a_target() -> None:
+    taken = {(protocol.path, media_type) for protocol in (OWN, *protocols()) for media_type in protocol.formats}
+    assert taken == FORMATS.keys()
+    assert set(FORMATS.values()) <= TARGETS.keys()
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -216,6 +216,16 @@ def test_trouble_of_the_buffer_is_told_with_when_to_retry(error: Exception, stat
     assert answer.json()["detail"] == str(error)
 
 
+def test_a_bug_is_a_problem_too_and_lies_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    meter = Meter()
+    door = IngestDoor(Broken(ZeroDivisionError("a bug")), clock=ManualClock(NOW_MS * 1000), meter=meter)
+    answer = ask(door, orjson.dumps(sample()), {"content-type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "a bug" in caplog.text
+    counted = [labels for name, labels, _ in meter.snapshot() if name == "muninn_ingest_requests_total"]
+    assert counted == [{"protocol": "muninn", "status": "500"}]
+
+
 def test_limits_of_time_come_from_the_clock(door: Door) -> None:
     assert door.post(sample(timestamp=NOW_MS + 700_000)).status_code == 400
     door.clock.advance(200)
