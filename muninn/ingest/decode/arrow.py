@@ -33,6 +33,9 @@ _US_PER = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _EPOCH_MS = r"^-?[0-9]{1,16}(\.[0-9]+)?$"
 _BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError, struct.error)
 
+# Of types that Arrow itself does not convert, at whatever depth they lie.
+_UNREADABLE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, pa.ArrowKeyError)
+
 
 def decode_arrow_stream(
     body: bytes, rules: Rules, now_us: int, max_bytes: int, table: KeyTable | None = None
@@ -75,8 +78,17 @@ def decode_table(
     text: instants and values may be given as text, as CSV does. `first_index` is the number of the first row.
     """
     _check_names([*samples.schema])
+    try:
+        return _decode_table(samples, rules, now_us, table or KeyTable(), first_index, text)
+    except _UNREADABLE as error:
+        raise Invalid(f"the columns cannot be read: {_brief(error)}") from None
+
+
+def _decode_table(
+    samples: pa.Table, rules: Rules, now_us: int, table: KeyTable, first_index: int, text: bool
+) -> Decoded:
     screening = Screening(samples.num_rows)
-    key_index, keys = resolve(*_series(samples, screening), table or KeyTable(), screening)
+    key_index, keys = resolve(*_series(samples, screening), table, screening)
     at_us = _instants(_column(samples, "timestamp"), screening, text)
     column = _optional(samples, COLUMN)
     found = None if column is None or pa.types.is_null(column.type) else parse_distributions(column, screening)

@@ -134,6 +134,17 @@ def test_what_the_client_sends_comes_back_bin_by_bin() -> None:
         assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
 
 
+def test_a_member_of_a_type_that_cannot_be_read_is_invalid() -> None:
+    """Where all are null Arrow builds a struct of its type, which it cannot of every one."""
+    odd = pa.sparse_union([pa.field("a", pa.int64())])
+    kind = pa.struct([("values", pa.list_(pa.float64())), ("more", odd)])
+    table = table_of([{"values": [1.0]}])
+    empty = pa.chunked_array([], kind)
+    table = table.slice(0, 0).set_column(2, "distribution", empty)
+    with pytest.raises(Invalid, match="cannot be read"):
+        decode_table(table, Rules(), NOW_US)
+
+
 @pytest.mark.parametrize("name", [b"counts", b"distribution", b"metric"])
 def test_names_that_are_no_text_are_invalid(name: bytes) -> None:
     """Of a member (where all are null Arrow makes a struct by its name), and of a column."""
