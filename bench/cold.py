@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 import psycopg
 
-from bench import cpu
+from bench import cpu, kinds
 from muninn.analytics import lifecycle
 from muninn.analytics.cold_thaw import ColdThaw
 from muninn.analytics.session import connect
@@ -36,7 +36,7 @@ NOW_US = DAY_START_US + 3 * DAY_US
 HOSTS = int(os.environ.get("MUNINN_BENCH_HOSTS", cpu.HOSTS))
 
 
-def run() -> dict[str, object]:
+def run() -> dict[str, Any]:
     """Fill, export, move, ask, load a late sample, export again."""
     workload = cpu.Workload(1.0, DAY.until_us, HOSTS)
     with cpu.server() as url, tempfile.TemporaryDirectory(prefix="muninn-bench-cold-") as folder:
@@ -50,10 +50,11 @@ def run() -> dict[str, object]:
                 **asked_reads(database, settings, workload),
             }
             figures["a late sample into a day in files"] = late(database, settings, workload)
+    figures["other values and instants"] = kinds.run(float(figures["bytes a sample in the database, with index"]))
     return figures
 
 
-def exported(url: str, database: Database, settings: Settings) -> dict[str, object]:
+def exported(url: str, database: Database, settings: Settings) -> dict[str, Any]:
     """Export and move the day."""
     day = f"at >= to_timestamp({DAY.since_us // SECOND_US}) and at < to_timestamp({DAY.until_us // SECOND_US})"
     text = f"copy (select at, series_id, value from raw_samples where {day}) to stdout (format binary)"

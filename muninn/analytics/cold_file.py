@@ -1,7 +1,8 @@
 """One file of the cold tier: samples sorted by series and time, in Parquet.
 
 Columns: series_id int32; at int64 (microseconds since the epoch, UTC, as timestamp); mantissa int64 and exponent
-int8 (value == mantissa / 10**exponent); value float64, set only where no such pair gives the same double back;
+int8 (value == mantissa / 10**exponent, or mantissa / 2**-exponent where that is negative); value float64, set only
+where no such pair gives the same double back, or none that packs smaller;
 sample_count, min_value, max_value and sketch, set only where the sample is a distribution, whose value is its mean.
 Encodings by measurement (1,000 series, one reading in 10 s, one decimal): delta-packed integers take 0.78 bytes
 a sample, a byte-stream split of the same integers 1.06, a dictionary of doubles 2.7.
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from muninn.errors import Invalid
 from muninn.model import Distributions, Window
 from muninn.model.window import as_us
+from muninn.numerics.dyadic import TOO_WIDE, dyadic, width
 from muninn.numerics.scaled import Scaled, scale, unscale
 
 if TYPE_CHECKING:
@@ -34,6 +36,11 @@ _ENCODINGS = {
     "value": "BYTE_STREAM_SPLIT",
 }
 _ROW_GROUP = 1_000_000
+# A series is kept as decimals where that serves this share of it.
+_DECIMAL = 0.9
+_FEW_DIGITS = 3
+# Doubles that come again and again (a share of so many ticks) are kept once a row group, up to this size.
+_DICTIONARY_BYTES = 4 << 20
 _WORD = (1 << 64) - 1
 
 
@@ -120,23 +127,16 @@ class Writer:
     """
 
     def __init__(self, path: Path):
-        import pyarrow.parquet as pq
-
         self._path = path
         self._temporary = path.with_name(f".{path.name}.partial")
-        self._file = pq.ParquetWriter(
-            self._temporary,
-            schema(),
-            compression="zstd",
-            use_dictionary=["exponent"],
-            column_encoding=_ENCODINGS,
-            write_page_index=True,
-        )
+        self._file: pq.ParquetWriter | None = None
         self._rows = self._samples = self._series = self._checksum = 0
 
     def add(self, ordered: Columns) -> None:
         """Append samples; whole series only, so that each has one scale."""
-        self._file.write_table(_to_table(ordered), row_group_size=_ROW_GROUP)
+        table = _to_table(ordered)
+        self._file = self._file or self._opened(table)
+        self._file.write_table(table, row_group_size=_ROW_GROUP)
         self._rows += len(ordered)
         self._samples += ordered.samples
         self._series += len(np.unique(ordered.series_id))
@@ -144,9 +144,33 @@ class Writer:
 
     def close(self) -> Written:
         """Give the file its name."""
+        if self._file is None:
+            self._file = self._opened(schema().empty_table())
         self._file.close()
         publish(self._temporary, self._path)
         return Written(self._rows, self._samples, self._series, self._path.stat().st_size, self._checksum)
+
+    def _opened(self, table: "pa.Table") -> "pq.ParquetWriter":
+        """The file, with the encodings that its first piece asks for."""
+        import pyarrow.parquet as pq
+
+        repeats = _repeats(table["value"].combine_chunks().drop_null().to_numpy(zero_copy_only=False))
+        return pq.ParquetWriter(
+            self._temporary,
+            table.schema,
+            compression="zstd",
+            use_dictionary=["exponent", "value"] if repeats else ["exponent"],
+            dictionary_pagesize_limit=_DICTIONARY_BYTES,
+            column_encoding={name: each for name, each in _ENCODINGS.items() if name != "value" or not repeats},
+            write_page_index=True,
+        )
+
+
+def _repeats(doubles: NDArray[np.float64]) -> bool:
+    """Whether a dictionary of them and numbers into it take clearly less than they do."""
+    different = len(np.unique(doubles.view(np.int64)))
+    packed = 8.0 * different + len(doubles) * np.log2(max(different, 2)) / 8.0
+    return 8 * different < _DICTIONARY_BYTES and packed < 5.0 * len(doubles)
 
 
 def publish(temporary: Path, path: Path) -> None:
@@ -260,8 +284,7 @@ def _distributions_of(table: "pa.Table") -> Distributions | None:
 def _to_table(ordered: Columns) -> "pa.Table":
     import pyarrow as pa
 
-    starts = np.flatnonzero(np.diff(ordered.series_id, prepend=-1)) if len(ordered.series_id) else np.empty(0, np.intp)
-    scaled = scale(ordered.value, starts)
+    scaled = _scaled(ordered)
     return pa.table(
         [
             pa.array(ordered.series_id, pa.int32()),
@@ -273,6 +296,24 @@ def _to_table(ordered: Columns) -> "pa.Table":
         ],
         schema=schema(),
     )
+
+
+def _scaled(ordered: Columns) -> Scaled:
+    """Decimals; where those do not serve a series, or only with many digits, powers of two if they are smaller."""
+    starts = np.flatnonzero(np.diff(ordered.series_id, prepend=-1)) if len(ordered) else np.empty(0, np.intp)
+    found = scale(ordered.value, starts)
+    if not len(ordered):
+        return found
+    ends = np.append(starts[1:], len(ordered))
+    served = np.add.reduceat(found.exact, starts, dtype=np.int64) >= _DECIMAL * (ends - starts)
+    others = ~served | (found.exponent[starts] > _FEW_DIGITS)
+    for start, end, decimal in zip(starts[others], ends[others], served[others], strict=True):
+        rows = slice(start, end)
+        too_wide = width(found.mantissa[rows][found.exact[rows]]) if decimal else TOO_WIDE
+        if some := dyadic(ordered.value[rows], too_wide):
+            bits, found.mantissa[rows], found.exact[rows] = some
+            found.exponent[rows] = -bits
+    return found
 
 
 def _distribution_columns(ordered: Columns) -> "list[pa.Array]":

@@ -28,8 +28,16 @@ from muninn.store.database import SQL, Database, Transaction
 # Called with the table at work, and how many are done of how many.
 Progress = Callable[[str, int, int], None]
 
-_POWERS = "[" + ", ".join(f"1e{exponent}" for exponent in range(MAX_EXPONENT + 1)) + "]"
-_VALUE = f"case when value is null then mantissa / {_POWERS}[exponent + 1] else value end"
+# By exponent, in DuckDB's count from 1: powers of ten, and for those below 0 of two, read from the end.
+_POWERS = (
+    "["
+    + ", ".join(
+        [f"1e{exponent}" for exponent in range(MAX_EXPONENT + 1)]
+        + [f"{2.0**bits!r}::double" for bits in range(128, 0, -1)]
+    )
+    + "]"
+)
+VALUE = f"case when value is null then mantissa / {_POWERS}[exponent + (exponent >= 0)::int] else value end"
 
 
 def connect(
@@ -168,7 +176,7 @@ def _unite(session: duckdb.DuckDBPyConnection, tiers: _Tiers, *, whole: bool) ->
     """Make `raw_samples` and `rollup_<resolution>`: views over files and tables, or (whole) tables of all of it."""
     made = "table" if whole else "view"
     # A join over metric_group has DuckDB leave the files of other groups closed.
-    sample = f'"at", series_id, {_VALUE} as value, metric_group'
+    sample = f'"at", series_id, {VALUE} as value, metric_group'
     sources = {"raw_samples": (RAW, "hot_samples", sample, '"at"')}
     for each in RESOLUTIONS:
         sources[f"rollup_{each.name}"] = (each.name, f"hot_{each.name}", "* exclude (day, metric_group)", "bucket")

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 
 MAX_EXPONENT = 12
 _MAX_MANTISSA = float(1 << 53)
+_POWERS = np.array([10.0**e for e in range(MAX_EXPONENT + 1)] + [2.0**bits for bits in range(128, 0, -1)])
 
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """n values: where `exact`, value is mantissa / 10**exponent; elsewhere `mantissa` is 0 and the double is kept."""
+    """n values: where `exact`, value is mantissa / 10**exponent; elsewhere `mantissa` is 0 and the double is kept.
+
+    With an exponent below 0 it is mantissa / 2**-exponent (muninn/numerics/dyadic.py).
+    """
 
     mantissa: NDArray[np.int64]
     exponent: NDArray[np.int8]
@@ -59,7 +63,7 @@ def unscale(scaled: Scaled, value: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _power(exponent: NDArray[np.int8] | int) -> NDArray[np.float64]:
-    return np.array([10.0**e for e in range(MAX_EXPONENT + 1)])[exponent]
+    return _POWERS[exponent]  # negative ones count from the end
 
 
 def _mantissa(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -12,8 +13,10 @@ from hypothesis.extra import numpy as hnp
 
 from muninn.analytics import cold_file
 from muninn.analytics.cold_file import Columns, overlaid, read, write
+from muninn.analytics.session import VALUE
 from muninn.errors import Invalid
 from muninn.model import Distributions, Window
+from muninn.numerics.dyadic import dyadic
 from muninn.numerics.scaled import scale, unscale
 
 DOUBLES = st.one_of(st.floats(width=64), st.sampled_from([0.0, -0.0, 5e-324, 1.7976931348623157e308]))
@@ -73,6 +76,41 @@ def test_the_checksum_ignores_order_and_sees_every_bit(rows: list[tuple[int, int
             assert columns_of([*rows[:index], changed, *rows[index + 1 :]]).checksum() != reference
 
 
+NEAR = st.tuples(st.floats(-1e6, 1e6), st.floats(0, 1e-3), st.integers(0, 2**32)).map(
+    lambda drawn: drawn[0] + np.random.default_rng(drawn[2]).normal(0, drawn[1], 60)
+)
+SHORT = hnp.arrays(np.float32, 60, elements=st.floats(width=32, allow_nan=False)).map(lambda value: value.astype(float))
+SIZES = hnp.arrays(np.int64, 60, elements=st.integers(0, 2**40)).map(lambda value: value / 2.0**30)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(NEAR, SHORT, SIZES), min_size=1, max_size=4), st.lists(DOUBLES, max_size=3))
+def test_what_is_kept_by_powers_of_two_comes_back_bit_for_bit_in_duckdb_too(
+    tmp_path: Path, series: list[np.ndarray], odd: list[float]
+) -> None:
+    values = [np.concatenate([value, odd]) for value in series]
+    rows = [(number, at, each) for number, value in enumerate(values) for at, each in enumerate(value)]
+    columns = columns_of(rows)
+    write(tmp_path / "day.parquet", columns)
+    back = read(tmp_path / "day.parquet")
+    assert back.value.tobytes() == columns.value.tobytes()
+    asked = duckdb.sql(f"select {VALUE} as value from '{tmp_path}/day.parquet' order by series_id, \"at\"")
+    assert asked is not None
+    assert asked.fetchnumpy()["value"].tobytes() == columns.value.tobytes()
+
+
+def test_series_that_drift_are_kept_by_powers_of_two() -> None:
+    """Else the test above would show nothing."""
+    rng = np.random.default_rng(5)
+    drifting = 40 + rng.normal(0, 1e-4, 500)
+    bits, mantissa, exact = dyadic(drifting) or (0, None, None)
+    assert (bits, exact is not None and exact.all()) == (47, True)
+    assert (np.asarray(mantissa) / 2.0**47).tobytes() == drifting.tobytes()
+    assert dyadic(rng.integers(1 << 52, 2047 << 52, 500).view(np.float64)) is None
+    assert dyadic(np.arange(500.0)) is None, "whole numbers are decimals"
+    assert dyadic(np.full(5, np.nan)) is None
+
+
 def test_decimal_readings_take_less_than_a_byte_a_sample(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     series, points = 100, 8640
@@ -94,6 +132,11 @@ ROW_BYTES = 52
         ("a counter", ROW_BYTES / 10),
         ("bytes", ROW_BYTES / 10),
         ("a constant", 0.1),
+        ("32-bit floats", ROW_BYTES / 10),
+        ("a measurement that drifts", ROW_BYTES / 10),
+        ("shares of ticks", ROW_BYTES / 10),
+        ("sizes by 1,024", ROW_BYTES / 10),
+        ("jittered", ROW_BYTES / 10),
         # 64 bits of which none can be foretold: no encoding makes less of them, and ours makes no more.
         ("any doubles", 8.1),
     ],
@@ -102,15 +145,24 @@ def test_a_day_takes_a_tenth_of_its_rows_and_what_can_not_be_packed_no_more_than
     tmp_path: Path, kind: str, at_most: float
 ) -> None:
     rng, shape = np.random.default_rng(1), (20, 8640)
-    value = {
+    value: np.ndarray = {
         "three decimals": np.round(50 + np.cumsum(rng.normal(0, 0.5, shape), axis=1), 3),
         "a counter": np.cumsum(rng.integers(0, 1000, shape), axis=1).astype(float),
         "bytes": rng.integers(0, 1 << 34, shape).astype(float),
         "a constant": np.full(shape, 3.25),
+        "32-bit floats": np.cumsum(rng.normal(0, 0.5, shape), axis=1).astype(np.float32).astype(float),
+        "a measurement that drifts": 50 + np.cumsum(rng.normal(0, 5e-4, shape), axis=1) + rng.normal(0, 5e-4, shape),
+        "shares of ticks": 100 * (1 - rng.integers(0, 1000, shape) / rng.integers(995, 1006, shape)),
+        "sizes by 1,024": np.cumsum(rng.integers(-3000, 3000, shape), axis=1) * 4096 / 1024**3 + 9,
+        "jittered": np.round(50 + np.cumsum(rng.normal(0, 0.5, shape), axis=1), 1),
         "any doubles": rng.integers(1 << 52, 2047 << 52, shape).view(np.float64),
     }[kind]
     at = np.tile(1_700_000_000_000_000 + np.arange(shape[1], dtype=np.int64) * 10_000_000, shape[0])
-    columns = Columns(np.repeat(np.arange(shape[0], dtype=np.int32), shape[1]), at, value.ravel())
+    if kind == "jittered":
+        at = at + rng.normal(0, 20_000, at.size).astype(np.int64)
+    columns = Columns(
+        np.repeat(np.arange(shape[0], dtype=np.int32), shape[1]), at, np.asarray(value.ravel(), np.float64)
+    )
     assert write(tmp_path / "day.parquet", columns) / value.size <= at_most
 
 
