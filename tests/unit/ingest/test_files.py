@@ -151,6 +151,14 @@ def test_text_in_parquet_that_is_none_makes_the_file_invalid(tmp_path: Path) -> 
         read(path)
 
 
+def test_a_parquet_footer_that_counts_what_cannot_be_makes_the_file_invalid(tmp_path: Path) -> None:
+    """In Arrow itself it would end the process."""
+    path = tmp_path / "a.parquet"
+    path.write_bytes((Path(__file__).parents[2] / "data" / "negative-rows.parquet").read_bytes())
+    with pytest.raises(Invalid, match="rows that cannot be"):
+        read(path)
+
+
 def test_a_missing_file_is_invalid(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"a\.csv"):
         read(tmp_path / "a.csv")
