@@ -10,9 +10,11 @@ nothing changed since, drops the partition and says so. Whatever a crash leaves 
 """
 
 import logging
+import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -88,7 +90,9 @@ def export_day(session: Session, folder: Path, day_us: int, step: Step = nothing
         job.write(snapshot, next(iter(cold_records.days(snapshot, window)), None) if state.moved else None)
     job.verify()
     step("verified", day_us)
+    replaced = [folder / file.path for day in cold_records.days(session, window) for file in day.files]
     _record(session, day_us, state, job.files)
+    _stay_for_now(replaced)
     step("recorded", day_us)
     raw = [file for file in job.files if file.content == RAW]
     return Exported(
@@ -168,6 +172,13 @@ def _record(session: Session, day_us: int, state: Any, files: list[File]) -> Non
                 bytes=file.bytes,
                 checksum=file.checksum,
             )
+
+
+def _stay_for_now(replaced: Iterable[Path]) -> None:
+    """Retention sweeps files that no record names when they are no longer young: whoever reads these goes on."""
+    for path in replaced:
+        with suppress(FileNotFoundError):
+            os.utime(path)
 
 
 @dataclass

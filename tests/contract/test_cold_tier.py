@@ -1,5 +1,6 @@
 """The cold tier on each engine: days leave the database as files, and no answer changes by it."""
 
+import os
 from pathlib import Path
 
 import cold
@@ -207,6 +208,21 @@ def test_files_that_no_record_names_are_swept_when_they_are_old(tier: Cold) -> N
     foreign.write_text("not ours")
     assert list(lifecycle.unnamed(database, folder)) == []
     assert list(lifecycle.unnamed(database, folder, grace_s=-1)) == [stray]
+
+
+def test_replaced_files_stay_for_those_who_read_them(tier: Cold) -> None:
+    tier.night()
+    database, folder = tier.store.database, tier.settings.cold_folder
+    day = tier.days()[0]
+    old = {folder / file.path for file in day.files}
+    for path in old:
+        os.utime(path, (0, 0))
+    tier.load([(CPU, day.day_us + 1, 7.0)])
+    tier.refresh()
+    tier.night()
+    assert not old & {folder / file.path for file in tier.days()[0].files}
+    assert all(path.exists() for path in old)
+    assert set(lifecycle.unnamed(database, folder, grace_s=-1)) == old
 
 
 def test_a_file_that_changed_on_disk_is_found(tier: Cold) -> None:
