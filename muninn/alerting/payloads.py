@@ -241,8 +241,9 @@ def _alertmanager(receiver: Any, due: Notification, page_url: str) -> list[Reque
     if receiver.password is not None:
         both = f"{receiver.user}:{receiver.password.get_secret_value()}".encode()
         headers["Authorization"] = f"Basic {base64.b64encode(both).decode()}"
-    # Until the repetition, which its route has to make sooner than this; see docs/alerting.md.
-    alerts = alertmanager_alerts(due.alerts, page_url, keep_s=5 * 3600.0)
+    # Its end is told. Until then it must not expire there, also where nothing is repeated, because somebody
+    # acknowledged it or the route repeats rarely.
+    alerts = alertmanager_alerts(due.alerts, page_url, keep_s=7 * 86_400.0)
     return [Request(url, orjson.dumps(alerts), headers)]
 
 

@@ -333,5 +333,7 @@ def test_a_real_alertmanager_takes_what_fires_and_what_is_over(alertmanager: str
     (found,) = httpx.get(f"{alertmanager}/api/v2/alerts").json()
     assert found["labels"] == {"alertname": "disk_full", "host": "web1", "severity": "critical"}
     assert found["annotations"]["runbook_url"] == "https://wiki.example/disk"
+    left = datetime.fromisoformat(found["endsAt"]) - datetime.now(UTC)
+    assert left > timedelta(days=6), "one that is acknowledged is not repeated, and does not expire there meanwhile"
     assert send(to, news(OVER), "").ok
     assert httpx.get(f"{alertmanager}/api/v2/alerts").json() == []
