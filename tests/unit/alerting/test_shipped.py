@@ -49,3 +49,12 @@ def test_the_example_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> Non
     found, faults = book([("README.md", example)], {})
     assert not faults
     assert (len(found.rules), len(found.receivers), len(found.routes)) == (1, 1, 1)
+
+
+def test_the_first_alert_of_the_docs_works() -> None:
+    text = (ROOT / "docs" / "alerting.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"<<'END'\n(rules:.*?)END\n", text, re.DOTALL)
+    found, faults = book([("first.yaml", example)], {})
+    assert not faults
+    (test,) = [RuleTest.model_validate(each) for each in yaml.safe_load(example)["tests"]]
+    assert run(test, found.rules).differences == ()
