@@ -50,9 +50,9 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """n series. series: int64[n], ids. before, now, spread: float64[n], of means or growth per second."""
+    """n series. place: int64[n], of each among all. before, now, spread: float64[n], of means or growth per second."""
 
-    series: Ints
+    place: Ints
     before: Floats
     now: Floats
     spread: Floats
@@ -60,20 +60,13 @@ class Compared:
 
 @dataclass(frozen=True, eq=False)
 class Minutes:
-    """n minutes of series. series, at_us, count: int64[n]. total, low, high: float64[n]."""
+    """n minutes, by series and time. place, of the series, at_us, count: int64[n]. total, low: float64[n]."""
 
-    series: Ints
+    place: Ints
     at_us: Ints
     count: Ints
     total: Floats
     low: Floats
-    high: Floats
-
-    def take(self, places: NDArray[Any]) -> "Minutes":
-        """Those at these places."""
-        columns = (self.series, self.at_us, self.count, self.total, self.low, self.high)
-        series, at_us, count, total, low, high = (column[places] for column in columns)
-        return Minutes(series, at_us, count, total, low, high)
 
 
 def changes(ask: Asker, now_us: int) -> list[Found]:
@@ -84,54 +77,69 @@ def changes(ask: Asker, now_us: int) -> list[Found]:
     if known.metrics is None:
         return []
     ids, metrics = arrays.int64s(known.series), np.array(known.metrics, dtype=np.str_)
-    minutes = _minutes(ask, since_us, now_us)
-    place = np.minimum(np.searchsorted(ids, minutes.series), len(ids) - 1)
-    usable = (ids[place] == minutes.series) & (minutes.low > -_LARGEST) & (minutes.high < _LARGEST)
-    minutes = minutes.take(np.flatnonzero(usable))
-    minutes = minutes.take(np.lexsort((minutes.at_us, minutes.series)))
-    counter = np.char.endswith(metrics, "_total")[np.searchsorted(ids, minutes.series)]
-    compared = compare(minutes, counter, split_us)
-    names = metrics[np.searchsorted(ids, compared.series)]
+    minutes = _minutes(ask, ids, since_us, now_us)
+    compared = compare(minutes, np.char.endswith(metrics, "_total")[minutes.place], split_us)
+    names = metrics[compared.place]
     score = scores(compared, np.char.endswith(names, "_pct"))
-    return _named(ask, compared, score, chosen(names, score))
+    return _named(ask, ids, compared, score, chosen(names, score))
 
 
-def _minutes(ask: Asker, since_us: int, until_us: int) -> Minutes:
+def _minutes(ask: Asker, ids: Ints, since_us: int, until_us: int) -> Minutes:
+    """Of the series with these ids, which rise; without what is too large to be squared."""
     rows = ask.fetch("reads_minutes", since=as_datetime(since_us), until=as_datetime(until_us))
-    parts = [(points.series_of(row), points.words(row.points)) for row in rows if row.points]
-    series = np.concatenate([np.empty(0, np.int64), *(series for series, _ in parts)])
-    words = np.concatenate([np.empty((0, points.WORDS), np.int64), *(words for _, words in parts)])
-    at_us = words[:, 0] + arrays.POSTGRES_EPOCH_US
-    figures = words.view(np.float64)
-    found = Minutes(series, at_us, words[:, 1], figures[:, 2], figures[:, 3], figures[:, 4])
-    return found.take(np.flatnonzero((at_us >= since_us) & (at_us < until_us)))
+    rows = [row for row in rows if row.points]
+    place = np.concatenate([np.empty(0, np.int64), *(_places(row, ids) for row in rows)])
+    words = np.frombuffer(b"".join(row.points for row in rows), ">i8").reshape(-1, points.WORDS)
+    at_us, count = words[:, 0].astype(np.int64) + arrays.POSTGRES_EPOCH_US, words[:, 1].astype(np.int64)
+    total, low, high = (words[:, column].astype(np.int64).view(np.float64) for column in (2, 3, 4))
+    usable = (place >= 0) & (at_us >= since_us) & (at_us < until_us) & (low > -_LARGEST) & (high < _LARGEST)
+    order = _in_order(place, (at_us - since_us) // MINUTE_US, np.flatnonzero(usable))
+    return Minutes(*(column[order] for column in (place, at_us, count, total, low)))
+
+
+def _places(row: Any, ids: Ints) -> Ints:
+    """int64[n]: where the series of each minute of a row stands among `ids`; -1: nowhere."""
+    series, lengths = points.stretches(row)
+    place = np.minimum(np.searchsorted(ids, series), len(ids) - 1)
+    return np.repeat(np.where(ids[place] == series, place, -1), lengths)
+
+
+def _in_order(place: Ints, minute: Ints, some: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Those of some rows by place and minute, of which each pair is there once: laid out in a table, not sorted."""
+    if not len(some):
+        return some
+    width = int(minute[some].max()) + 1
+    table = np.full((int(place[some].max()) + 1) * width, -1, np.intp)
+    table[place[some] * width + minute[some]] = some
+    return table[table >= 0]
 
 
 def compare(minutes: Minutes, counter: NDArray[np.bool_], split_us: int) -> Compared:
-    """Each series' recent minutes (from `split_us` on) against those before; minutes are ordered by series and time.
+    """Each series' recent minutes (from `split_us` on) against those before.
 
     counter: bool[n], of each minute's series.
     """
-    last = np.append(np.diff(minutes.series) != 0, True) if len(minutes.series) else np.empty(0, np.bool_)
+    last = np.append(np.diff(minutes.place) != 0, True) if len(minutes.place) else np.empty(0, np.bool_)
     growth, gap_s = np.roll(minutes.low, -1) - minutes.low, (np.roll(minutes.at_us, -1) - minutes.at_us) / SECOND_US
     amount, weight = np.where(counter, growth, minutes.total), np.where(counter, gap_s, minutes.count)
     kept = ~counter | (~last & (growth >= 0))
-    series, recent = minutes.series[kept], minutes.at_us[kept] >= split_us
+    place, recent = minutes.place[kept], minutes.at_us[kept] >= split_us
     amount, weight = amount[kept], weight[kept]
-    ids, place = np.unique(series, return_inverse=True)
-    place, size = place * 2 + recent, len(ids) * 2
+    begins = np.diff(place, prepend=-1) != 0
+    places, half = place[begins], (np.cumsum(begins) - 1) * 2 + recent
+    size = len(places) * 2
     totals, weights, times = (
-        np.bincount(place, values, size).reshape(-1, 2) for values in (amount, weight, np.ones(len(place)))
+        np.bincount(half, values, size).reshape(-1, 2) for values in (amount, weight, np.ones(len(half)))
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         means = totals / weights
         rate = amount / weight
         # Around the mean of the minutes, as a standard deviation is.
-        centre = (np.bincount(place, rate, size) / times.ravel())[place]
-        squares = np.bincount(place, (rate - centre) ** 2, size).reshape(-1, 2)[:, 0]
+        centre = (np.bincount(half, rate, size) / times.ravel())[half]
+        squares = np.bincount(half, (rate - centre) ** 2, size).reshape(-1, 2)[:, 0]
         spread = np.sqrt(squares / (times[:, 0] - 1))
     enough = (times[:, 0] >= MIN_BEFORE) & (times[:, 1] >= MIN_NOW)
-    return Compared(ids[enough], means[enough, 0], means[enough, 1], spread[enough])
+    return Compared(places[enough], means[enough, 0], means[enough, 1], spread[enough])
 
 
 def scores(compared: Compared, percentage: NDArray[np.bool_]) -> Floats:
@@ -157,10 +165,10 @@ def chosen(names: NDArray[np.str_], score: Floats) -> list[int]:
     return found
 
 
-def _named(ask: Asker, compared: Compared, score: Floats, places: list[int]) -> list[Found]:
+def _named(ask: Asker, ids: Ints, compared: Compared, score: Floats, places: list[int]) -> list[Found]:
     if not places:
         return []
-    wanted = [int(compared.series[place]) for place in places]
+    wanted = ids[compared.place[places]].tolist()
     keys = {row.series_id: row for row in ask.fetch("reads_series_keys", series=wanted)}
     return [
         Found(

@@ -182,10 +182,16 @@ def words(sent: bytes) -> Ints:
     return np.frombuffer(sent, ">i8").astype(np.int64).reshape(-1, WORDS)
 
 
+def stretches(row: Any) -> tuple[Ints, Ints]:
+    """int64[s] each: the series of stretches of a row's buckets, and how many buckets each is."""
+    series = received_array(row.series, np.int32).astype(np.int64)
+    lengths = np.ones_like(series) if row.bytes_each is None else received_array(row.bytes_each, np.int32) // BYTES
+    return series, lengths
+
+
 def series_of(row: Any) -> Ints:
     """int64[n]: the series of each bucket of a row."""
-    series = received_array(row.series, np.int32).astype(np.int64)
-    return series if row.bytes_each is None else np.repeat(series, received_array(row.bytes_each, np.int32) // BYTES)
+    return np.repeat(*stretches(row))
 
 
 def _points(row: Any) -> Points:

@@ -45,5 +45,10 @@ language sql stable as $$
   order by state.table_name, bounds.since
 $$;
 
+-- What all partitions take.
+create or replace function store_bytes() returns int8 language sql stable as
+$$ select coalesce(sum(pg_total_relation_size(inhrelid)), 0)::int8
+   from retention_state join pg_inherits on inhparent = to_regclass(table_name) $$;
+
 create or replace procedure store_drop_partition(partition text)
 language plpgsql as $$ begin execute format('drop table if exists %I', partition); end $$;

@@ -225,7 +225,8 @@ language sql stable parallel safe as $$
 $$;
 
 -- The minutes of all series as points, in no order: what is compared across the fleet. series: an id for each point,
--- or, where bytes_each is given, for each stretch of so many bytes of points.
+-- or, where bytes_each is given, for each stretch of so many bytes of points. A row has some of the series: one of a few
+-- megabytes costs more to hand on than to make.
 create or replace function read_minutes(since timestamptz, until timestamptz)
 returns table (series bytea, bytes_each bytea, points bytea)
 language plpgsql stable parallel safe set plan_cache_mode = force_generic_plan as $$
@@ -241,7 +242,8 @@ begin
     return query
       select array_send(array_agg(p.series_id)), array_send(array_agg(length(p.points))),
              string_agg(p.points, ''::bytea)
-      from packed_1min p where p.since > start - interval '15 minutes' and p.since < stop;
+      from packed_1min p where p.since > start - interval '15 minutes' and p.since < stop
+      group by p.since, p.series_id / 256;
     start := stop;
   end if;
   if start < least(until, mark) then
