@@ -121,8 +121,8 @@ def sizes(filled: cpu.Filled) -> dict[str, float]:
             store.execute("select table_name, sum(bytes)::float8 from store_partitions() group by 1").fetchall()
         )
         packed = store.execute(
-            "select relname, pg_total_relation_size(oid)::float8 from pg_class where relname in"
-            " ('packed_1min', 'packed_5min', 'packed_1hour')"
+            "select relname, pg_total_relation_size(oid)::float8 from pg_class"
+            " where relkind = 'r' and relname ~ '^packed_.*(min|hour)$'"
         ).fetchall()
     samples = len(filled.workload.keys) * filled.workload.steps
     return {name: size / samples for name, size in sorted([*found.items(), *packed])}

@@ -168,6 +168,7 @@ def empty(connection: Any) -> None:
            update load_lanes set writer = null, turn = 0, unflushed_us = null;
            update retention_state set horizon = 'epoch';
            truncate packed_1min, packed_5min, packed_1hour;
+           truncate packed_sketches_1min, packed_sketches_5min, packed_sketches_1hour;
            update packed_state set packed_until = 'epoch';
            update cold_tier set announced = 'epoch'"""
     )

@@ -7,8 +7,6 @@ Python one by one. Belongs here: that wire format. Does not: what the arrays mea
 import numpy as np
 from numpy.typing import NDArray
 
-from muninn.store.arrays import received_joined
-
 # Of a one-dimensional array: dimensions, null flag, element type, length, lower bound; 4 bytes each.
 HEADER_BYTES = 20
 POSTGRES_EPOCH_US = 946_684_800_000_000
@@ -27,11 +25,6 @@ def float64s(sent: bytes) -> NDArray[np.float64]:
 def instants_us(sent: bytes) -> NDArray[np.int64]:
     """From array_send(timestamptz[]) without nulls or infinities: microseconds since 1970."""
     return int64s(sent) + POSTGRES_EPOCH_US
-
-
-def joined_int64s(sent: bytes, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """From string_agg(array_send(int8[]), ''): all elements in order; lengths int64[k] are > 0."""
-    return received_joined(sent, lengths)
 
 
 def _elements(sent: bytes, kind: str) -> NDArray[np.void]:

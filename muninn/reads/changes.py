@@ -89,12 +89,12 @@ def _minutes(ask: Asker, ids: Ints, since_us: int, until_us: int) -> Minutes:
     rows = ask.fetch("reads_minutes", since=as_datetime(since_us), until=as_datetime(until_us))
     rows = [row for row in rows if row.points]
     place = np.concatenate([np.empty(0, np.int64), *(_places(row, ids) for row in rows)])
-    words = np.frombuffer(b"".join(row.points for row in rows), ">i8").reshape(-1, points.WORDS)
-    at_us, count = words[:, 0].astype(np.int64) + arrays.POSTGRES_EPOCH_US, words[:, 1].astype(np.int64)
-    total, low, high = (words[:, column].astype(np.int64).view(np.float64) for column in (2, 3, 4))
+    words = points.words(rows)
+    at_us, count = points.column(words, 0) + arrays.POSTGRES_EPOCH_US, points.column(words, 1)
+    total, low, high = (points.column(words, number).view(np.float64) for number in (2, 3, 4))
     usable = (place >= 0) & (at_us >= since_us) & (at_us < until_us) & (low > -_LARGEST) & (high < _LARGEST)
     order = _in_order(place, (at_us - since_us) // MINUTE_US, np.flatnonzero(usable))
-    return Minutes(*(column[order] for column in (place, at_us, count, total, low)))
+    return Minutes(place[order], at_us[order], count[order], total[order], low[order])
 
 
 def _places(row: Any, ids: Ints) -> Ints:

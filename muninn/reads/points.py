@@ -5,8 +5,9 @@ Does not: which series, which steps, what a group means.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -18,8 +19,8 @@ from muninn.model import Window
 from muninn.numerics import sketch
 from muninn.reads import arrays, tiers
 from muninn.reads.asking import Asker
-from muninn.reads.quantiles import grouped
-from muninn.store.arrays import instants_literal, text_literal
+from muninn.reads.quantiles import SketchSet
+from muninn.store.arrays import instants_literal, received_joined, text_literal
 from muninn.store.arrays import received as received_array
 
 P95 = 0.95
@@ -36,8 +37,7 @@ BYTES = 8 * WORDS
 class Points:
     """n buckets, in any order. series: int64[n], ids. at_us: int64[n], starts. count: int64[n], > 0.
 
-    total, low, high, p95: float64[n]; p95 is NaN where it has to come from the sketch.
-    lengths: int64[n], entries of each bucket's sketch (0: not read). bins: int64[sum(lengths)], in the same order.
+    total, low, high, p95: float64[n]; p95 is NaN where it has to come from the sketch. sketches: one of each bucket.
     """
 
     series: Ints
@@ -47,8 +47,7 @@ class Points:
     low: Floats
     high: Floats
     p95: Floats
-    lengths: Ints
-    bins: Ints
+    sketches: SketchSet
 
     def __len__(self) -> int:
         return len(self.at_us)
@@ -56,7 +55,8 @@ class Points:
     @classmethod
     def concat(cls, some: Sequence["Points"]) -> "Points":
         """All of them, one after the other."""
-        return cls(*(np.concatenate([getattr(each, name) for each in some]) for name in _COLUMNS))
+        columns: dict[str, Any] = {name: np.concatenate([getattr(each, name) for each in some]) for name in _COLUMNS}
+        return cls(**columns, sketches=SketchSet.concat([each.sketches for each in some]))
 
     def labelled(self, groups: Mapping[int, int]) -> Ints:
         """int64[n]: the group of each bucket's series."""
@@ -65,26 +65,10 @@ class Points:
         order = np.argsort(ids)
         return numbers[order][np.searchsorted(ids, self.series, sorter=order)] if len(ids) else ids
 
-    def take(self, order: NDArray[np.intp] | NDArray[np.bool_]) -> "Points":
+    def take(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> "Points":
         """The buckets at these places."""
-        places = np.flatnonzero(order) if order.dtype == np.bool_ else order
-        lengths = self.lengths[places]
-        bins = self.bins
-        if len(bins):
-            starts = (np.cumsum(self.lengths) - self.lengths)[places]
-            inside = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-            bins = bins[np.repeat(starts, lengths) + inside]
-        return Points(
-            self.series[places],
-            self.at_us[places],
-            self.count[places],
-            self.total[places],
-            self.low[places],
-            self.high[places],
-            self.p95[places],
-            lengths,
-            bins,
-        )
+        columns: dict[str, Any] = {name: getattr(self, name)[places] for name in _COLUMNS}
+        return Points(**columns, sketches=self.sketches.take(places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +82,17 @@ class Merged:
     low: Floats
     high: Floats
     p95: Floats
+    sketches: SketchSet
 
     @property
     def mean(self) -> Floats:
         """sum / count, held within [min, max], which rounding alone could leave."""
         return np.clip(self.total / self.count, self.low, self.high)
+
+    def merged(self, step_us: Ints) -> "Merged":
+        """The same groups by other steps (int64[g], rising within a group), each of whole ones of these."""
+        buckets = Points(self.group, self.at_us, self.count, self.total, self.low, self.high, self.p95, self.sketches)
+        return merge(buckets, self.group, step_us)
 
 
 @dataclass(frozen=True)
@@ -143,22 +133,18 @@ def raw(ask: Asker, series: list[int], hours: list[datetime]) -> Points:
     """The samples of some hours, each as a bucket, in whichever tier they are."""
     cold, hot = tiers.hours(ask, series, hours)
     rows = ask.fetch("reads_edges_raw", series=series, hours=hot) if hot else []
-    found = _joined([_points(row) for row in rows])
+    found = _points(rows)
     return found if cold is None else Points.concat([found, of_samples(cold)])
 
 
 def received(rows: Sequence[Any], pieces: Sequence[Piece]) -> Points:
     """What read_points() gave, each row of its piece (from 1): packed buckets come in whole spans."""
     found = []
-    for row in rows:
-        some = _points(row)
-        inside = pieces[row.piece - 1].holds(some.at_us) & (some.at_us >= row.from_us)
-        found.append(some if inside.all() else some.take(inside))
-    return _joined(found)
-
-
-def _joined(some: list[Points]) -> Points:
-    return some[0] if len(some) == 1 else Points.concat([_NONE, *some])
+    for (piece, from_us, _), some in groupby(rows, lambda row: (row.piece, row.from_us, row.bytes_each is None)):
+        read = _points(list(some))
+        inside = pieces[piece - 1].holds(read.at_us) & (read.at_us >= from_us)
+        found.append(read if inside.all() else read.take(inside))
+    return found[0] if len(found) == 1 else Points.concat([_NONE, *found])
 
 
 def of_samples(found: Columns) -> Points:
@@ -174,12 +160,8 @@ def of_samples(found: Columns) -> Points:
         bins[many], bins[~many] = some.bins, np.delete(of_one, some.rows)
     unknown = np.full(len(found), np.nan)
     series = found.series_id.astype(np.int64)
-    return Points(series, found.at_us, count, found.value * count, low, high, unknown, lengths, bins)
-
-
-def words(sent: bytes) -> Ints:
-    """int64[n, WORDS]: buckets as they were sent; figures are doubles of the same bits."""
-    return np.frombuffer(sent, ">i8").astype(np.int64).reshape(-1, WORDS)
+    sketches = SketchSet.of_entries(lengths, bins)
+    return Points(series, found.at_us, count, found.value * count, low, high, unknown, sketches)
 
 
 def stretches(row: Any) -> tuple[Ints, Ints]:
@@ -189,65 +171,77 @@ def stretches(row: Any) -> tuple[Ints, Ints]:
     return series, lengths
 
 
-def series_of(row: Any) -> Ints:
-    """int64[n]: the series of each bucket of a row."""
-    return np.repeat(*stretches(row))
+def words(rows: Sequence[Any]) -> NDArray[Any]:
+    """>i8[n, WORDS]: buckets as they were sent; figures are doubles of the same bits."""
+    return np.frombuffer(b"".join(row.points for row in rows), ">i8").reshape(-1, WORDS)
 
 
-def _points(row: Any) -> Points:
-    found = words(row.points)
-    figures = found.view(np.float64)
-    lengths = np.zeros(len(found), np.int64) if row.sketch_length is None else arrays.int64s(row.sketch_length)
-    return Points(
-        series_of(row),
-        found[:, 0] + arrays.POSTGRES_EPOCH_US,
-        found[:, 1],
-        figures[:, 2],
-        figures[:, 3],
-        figures[:, 4],
-        figures[:, 5],
-        lengths,
-        np.empty(0, np.int64) if row.sketch is None else arrays.joined_int64s(row.sketch, lengths),
-    )
+def column(sent: NDArray[Any], number: int) -> Ints:
+    """int64[n]: one of the words of each bucket."""
+    found: Ints = sent[:, number].astype(np.int64)
+    return found
 
 
-_COLUMNS = tuple(field.name for field in fields(Points))
+def _points(rows: Sequence[Any]) -> Points:
+    """What is in some rows, all packed or none."""
+    if not rows:
+        return _NONE
+    series, lengths = (np.concatenate(parts) for parts in zip(*map(stretches, rows), strict=True))
+    sent = words(rows)
+    total, low, high, p95 = (column(sent, number).view(np.float64) for number in range(2, WORDS))
+    at_us, count = column(sent, 0) + arrays.POSTGRES_EPOCH_US, column(sent, 1)
+    return Points(np.repeat(series, lengths), at_us, count, total, low, high, p95, _sketches(rows, len(sent)))
+
+
+def _sketches(rows: Sequence[Any], count: int) -> SketchSet:
+    if rows[0].sketch is None:
+        return SketchSet.none(count)
+    sent = b"".join(row.sketch for row in rows)
+    if rows[0].bytes_each is not None:
+        return SketchSet.of_words(b"".join(row.sketch_length for row in rows), sent)
+    lengths = np.concatenate([arrays.int64s(row.sketch_length) for row in rows])
+    return SketchSet.of_entries(lengths, received_joined(sent, lengths))
+
+
+_COLUMNS = tuple(field.name for field in fields(Points) if field.name != "sketches")
 _EMPTY, _EMPTY_FIGURES = np.empty(0, np.int64), np.empty(0, np.float64)
-_NONE = Points(_EMPTY, _EMPTY, _EMPTY, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY, _EMPTY)
+_NONE = Points(
+    _EMPTY, _EMPTY, _EMPTY, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, SketchSet.none(0)
+)
 
 
 def merge(points: Points, group: Ints, step_us: Ints) -> Merged:
     """The buckets merged by group and step (int64[n] each); p95 is right where one bucket or sketches make a step."""
-    place = np.lexsort((step_us, group))
-    if (place[1:] < place[:-1]).any():
-        points, group, step_us = points.take(place), group[place], step_us[place]
     if not len(points):
-        return Merged(_EMPTY, _EMPTY, _EMPTY, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES)
-    begins = np.empty(len(group), np.bool_)
-    begins[0] = True
-    np.not_equal(group[1:], group[:-1], out=begins[1:])
-    begins[1:] |= step_us[1:] != step_us[:-1]
-    if begins.all() and not len(points.bins):  # each bucket is a step by itself, with what it needs
-        return Merged(group, step_us, points.count, points.total, points.low, points.high, points.p95)
+        nothing = _EMPTY_FIGURES
+        return Merged(_EMPTY, _EMPTY, _EMPTY, nothing, nothing, nothing, nothing, SketchSet.none(0))
+    order = np.lexsort((step_us, group))
+    group, step_us = group[order], step_us[order]
+    begins = np.ones(len(group), np.bool_)
+    begins[1:] = (group[1:] != group[:-1]) | (step_us[1:] != step_us[:-1])
+    if begins.all():  # each bucket is a step by itself
+        found = points.take(order)
+        p95 = _p95(found.sketches, found.low, found.high, found.p95)
+        return Merged(group, step_us, found.count, found.total, found.low, found.high, p95, found.sketches)
     starts = np.flatnonzero(begins)
-    merged = Merged(
+    low, high = np.minimum.reduceat(points.low[order], starts), np.maximum.reduceat(points.high[order], starts)
+    # Sketches are not put in order: they are counted where they belong.
+    place = np.empty(len(order), np.int64)
+    place[order] = np.cumsum(begins) - 1
+    sketches = points.sketches.merged(place, len(starts))
+    alone = np.diff(np.append(starts, len(group))) == 1
+    return Merged(
         group[starts],
         step_us[starts],
-        np.add.reduceat(points.count, starts),
-        np.add.reduceat(points.total, starts),
-        np.minimum.reduceat(points.low, starts),
-        np.maximum.reduceat(points.high, starts),
-        points.p95[starts],
+        np.add.reduceat(points.count[order], starts),
+        np.add.reduceat(points.total[order], starts),
+        low,
+        high,
+        _p95(sketches, low, high, np.where(alone, points.p95[order][starts], np.nan)),
+        sketches,
     )
-    return replace(merged, p95=_p95(points, starts, merged))
 
 
-def _p95(points: Points, starts: NDArray[np.intp], merged: Merged) -> Floats:
-    """From sketches where there are; a bucket that is a step by itself keeps its own."""
-    alone = np.diff(np.append(starts, len(points))) == 1
-    p95 = np.where(alone, merged.p95, np.nan)
-    lengths = np.add.reduceat(points.lengths, starts)
-    made = lengths > 0
-    if made.any():
-        p95[made] = grouped(points.bins, lengths[made], P95, merged.low[made], merged.high[made])
-    return p95
+def _p95(sketches: SketchSet, low: Floats, high: Floats, own: Floats) -> Floats:
+    """From sketches where there are; otherwise its own."""
+    return np.where(sketches.lengths > 0, sketches.quantile(P95, low, high), own) if len(sketches.keys) else own

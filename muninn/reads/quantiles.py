@@ -1,7 +1,12 @@
 """Quantiles of many merged sketches at once.
 
-Belongs here: merging sketches that lie one after another, a group at a time. Does not: bins (numerics.sketch).
+Belongs here: sketches one after another, as they come from the store, merged into groups. Does not: bins
+(numerics.sketch), which sketches make a group (points).
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,49 +15,96 @@ from muninn.numerics import sketch
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Entries = NDArray[np.int64] | NDArray[np.int32]
 
-
-def grouped(bins: Ints, lengths: Ints, q: float, low: Floats, high: Floats) -> Floats:
-    """float64[g]: the q-quantile (nearest rank) of each group of sketches, held inside [low, high].
-
-    bins: int64[b], the entries of all sketches, group after group; within a group in any order, keys may repeat.
-    lengths: int64[g], entries of each group, > 0. low, high: float64[g], least and greatest sample.
-    """
-    keys, counts = bins >> 32, bins & 0xFFFF_FFFF
-    if not _sorted_within(keys, lengths):
-        keys, counts, lengths = _in_order(keys, counts, lengths)
-    reached = np.cumsum(counts)
-    ends = reached[np.cumsum(lengths) - 1]
-    before = np.concatenate(([0], ends[:-1]))
-    rank = np.maximum(1, np.ceil(q * (ends - before))).astype(np.int64)
-    # The running count grows over all groups, so one search finds every group's bin.
-    return np.clip(sketch.value_of(keys[np.searchsorted(reached, before + rank)]), low, high)
-
-
-def _in_order(keys: Ints, counts: Ints, lengths: Ints) -> tuple[Ints, Ints, Ints]:
-    """The same groups, keys rising: counted in a table of groups by keys, or sorted where that were too large."""
-    group = np.repeat(np.arange(len(lengths)), lengths)
-    seen = np.zeros(int(np.ptp(keys)) + 1, np.bool_)
-    first = keys.min()
-    seen[keys - first] = True
-    distinct = np.flatnonzero(seen) + first
-    cells = len(lengths) * len(distinct)
-    if cells > _CELLS_A_KEY * len(keys):
-        order = np.lexsort((keys, group))
-        return keys[order], counts[order], lengths
-    column = (np.cumsum(seen) - 1)[keys - first]
-    # Counts stay far below 2^53, up to which doubles are exact.
-    table = np.bincount(group * len(distinct) + column, counts, cells)
-    held = np.flatnonzero(table)
-    row, column = np.divmod(held, len(distinct))
-    return distinct[column], table[held].astype(np.int64), np.bincount(row, minlength=len(lengths))
-
-
-# Of the table, for each key that is counted: a larger one costs more than sorting.
+# Of a packed word: the count's bits below the key; with the flag it counts by so many samples.
+_KEY_SHIFT, _FLAG, _LOW_BITS = 14, 1 << 13, 13
+# Of a table of groups by keys, for each entry that is counted: a larger one costs more than sorting.
 _CELLS_A_KEY = 16
 
 
-def _sorted_within(keys: Ints, lengths: Ints) -> bool:
-    rising = keys[1:] > keys[:-1]
-    rising[np.cumsum(lengths)[:-1] - 1] = True
-    return bool(rising.all())
+@dataclass(frozen=True, eq=False)
+class SketchSet:
+    """k sketches. lengths: int64[k], entries of each, 0: none. keys, counts: int[e], of entries, sketch after sketch.
+
+    Within a sketch keys rise, or are the same.
+    """
+
+    lengths: Ints
+    keys: Entries
+    counts: Entries
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @classmethod
+    def none(cls, count: int) -> "SketchSet":
+        """So many that are none."""
+        return cls(np.zeros(count, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+
+    @classmethod
+    def of_entries(cls, lengths: Ints, entries: Ints) -> "SketchSet":
+        """entries: int64[e], as numerics.sketch has them."""
+        return cls(lengths, entries >> 32, entries & 0xFFFF_FFFF)
+
+    @classmethod
+    def of_words(cls, lengths: bytes, words: bytes) -> "SketchSet":
+        """What sketch_packed() of SQL made, and how many words each sketch is, four bytes each."""
+        held = np.frombuffer(words, ">i4").astype(np.int32)
+        counts = held & (_FLAG - 1)
+        if (flags := held & _FLAG).any():
+            counts[flags != 0] <<= _LOW_BITS
+        return cls(np.frombuffer(lengths, ">i4").astype(np.int64), held >> _KEY_SHIFT, counts)
+
+    @classmethod
+    def concat(cls, some: Sequence["SketchSet"]) -> "SketchSet":
+        """All of them, one after the other."""
+        return cls(*(np.concatenate([getattr(each, name) for each in some]) for name in ("lengths", "keys", "counts")))
+
+    def take(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> "SketchSet":
+        """Those at these places."""
+        lengths = self.lengths[places]
+        if not len(self.keys):
+            return SketchSet(lengths, self.keys, self.counts)
+        if places.dtype == np.bool_:
+            entries: NDArray[Any] = np.repeat(places, self.lengths)
+        else:
+            starts = (np.cumsum(self.lengths) - self.lengths)[places]
+            entries = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+        return SketchSet(lengths, self.keys[entries], self.counts[entries])
+
+    def merged(self, group: Ints, groups: int) -> "SketchSet":
+        """One sketch for each of so many groups, of which each of these belongs to one (int64[k])."""
+        if not len(self.keys):
+            return SketchSet.none(groups)
+        seen = np.zeros(int(np.ptp(self.keys)) + 1, np.bool_)
+        first = self.keys.min()
+        seen[self.keys - first] = True
+        distinct = np.flatnonzero(seen) + first
+        cells = groups * len(distinct)
+        if cells > _CELLS_A_KEY * len(self.keys):
+            return self._sorted(np.repeat(group, self.lengths), groups)
+        cell = np.repeat(group * len(distinct), self.lengths) + (np.cumsum(seen) - 1)[self.keys - first]
+        # Counts stay far below 2^53, up to which doubles are exact.
+        table = np.bincount(cell, self.counts, cells)
+        held = np.flatnonzero(table)
+        row, column = np.divmod(held, len(distinct))
+        return SketchSet(np.bincount(row, minlength=groups), distinct[column], table[held].astype(np.int64))
+
+    def _sorted(self, group: Ints, groups: int) -> "SketchSet":
+        order = np.lexsort((self.keys, group))
+        return SketchSet(np.bincount(group, minlength=groups), self.keys[order], self.counts[order])
+
+    def quantile(self, q: float, low: Floats, high: Floats) -> Floats:
+        """float64[k]: the q-quantile (nearest rank) of each, held inside [low, high]; NaN where there is none."""
+        found = np.full(len(self), np.nan)
+        made = self.lengths > 0
+        if made.any():
+            reached = np.cumsum(self.counts)
+            ends = reached[np.cumsum(self.lengths[made]) - 1]
+            before = np.concatenate(([0], ends[:-1]))
+            rank = np.maximum(1, np.ceil(q * (ends - before))).astype(np.int64)
+            # The running count grows over all sketches, so one search finds every one's bin.
+            key = self.keys[np.searchsorted(reached, before + rank)]
+            found[made] = np.clip(sketch.value_of(key), low[made], high[made])
+        return found

@@ -8,6 +8,7 @@ over each single day of the baseline varies too, and what is within three standa
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,21 @@ class _Figure:
     now: Floats
     daily: Floats
 
+    @cached_property
+    def noise(self) -> Floats:
+        """float64[n]: how far single days lie apart; NaN where there are fewer than two."""
+        there = np.isfinite(self.daily)
+        days = there.sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(there, self.daily, 0).sum(axis=1) / days
+            squares = np.where(there, self.daily - mean[:, None], 0) ** 2
+            found: Floats = NOISE_DEVIATIONS * np.sqrt(squares.sum(axis=1) / (days - 1))
+        return found
+
     def shift(self, place: int, floor: float) -> Shift:
         before, now = float(self.before[place]), float(self.now[place])
-        days = self.daily[place][np.isfinite(self.daily[place])]
-        noise = max(NOISE_DEVIATIONS * float(days.std(ddof=1)), floor)
         # Sums of the same values in another order differ in the last digits.
-        noise = max(noise, 1e-9 * max(abs(before), abs(now)))
+        noise = max(float(self.noise[place]), floor, 1e-9 * max(abs(before), abs(now)))
         pct = (now - before) / abs(before) * 100 if before else None
         return Shift(before, now, pct, noise, verdict(before, now, noise))
 
@@ -134,7 +144,7 @@ def _of_gauges(
     mean, p95 = _empty(len(keys)), _empty(len(keys))
     daily = points.merge(found, group, span)
     mean.daily[daily.group, daily.at_us], p95.daily[daily.group, daily.at_us] = daily.mean, daily.p95
-    halves = points.merge(found, group, (span == BASELINE_DAYS).astype(np.int64))
+    halves = daily.merged((daily.at_us == BASELINE_DAYS).astype(np.int64))
     for figure_, values in ((mean, halves.mean), (p95, halves.p95)):
         figure_.before[halves.group[halves.at_us == 0]] = values[halves.at_us == 0]
         figure_.now[halves.group[halves.at_us == 1]] = values[halves.at_us == 1]

@@ -63,15 +63,16 @@ def pieces(planned: Plan, bounds_us: Sequence[int]) -> list[Piece]:
     core = [Piece(planned.core, Window(since_us, until_us), planned.cut_us)] if since_us < until_us else []
     if planned.edge in (None, RAW):
         return core
-    return core + [piece for at_us in planned.cut_us for piece in _edges(planned.within, at_us, bounds_us)]
+    return core + [piece for at_us in planned.cut_us for piece in _edges(planned, at_us, bounds_us)]
 
 
-def _edges(coarsest: str, hour_us: int, bounds_us: Sequence[int]) -> Iterator[Piece]:
+def _edges(planned: Plan, hour_us: int, bounds_us: Sequence[int]) -> Iterator[Piece]:
     since_us, until_us = max(hour_us, bounds_us[0]), min(hour_us + HOUR_US, bounds_us[-1])
-    inner = [bound for bound in bounds_us if since_us < bound < until_us]
+    # No bound cuts a bucket of the edge's own level; what is coarser has to end at each.
+    inner = [bound for bound in bounds_us if since_us < bound < until_us] if planned.within != planned.edge else []
     for start_us, stop_us in pairwise([since_us, *inner, until_us]):
         if start_us < stop_us:
-            yield from (Piece(*one) for one in steps.pieces(Window(start_us, stop_us), coarsest))
+            yield from (Piece(*one) for one in steps.pieces(Window(start_us, stop_us), planned.within))
 
 
 def read(

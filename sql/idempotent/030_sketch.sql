@@ -71,3 +71,29 @@ begin
   end loop;
   return least(greatest(sketch_value(entry >> 32), minimum), maximum);
 end $$;
+
+-- A sketch as words of four bytes, for reading: key * 2^14 + count in order of keys; with bit 13 the other 13 bits count by
+-- 8,192, so that a bin of many samples is several words. A loop, as in sketch_quantile().
+create or replace function sketch_packed(sketch int8[]) returns bytea
+language plpgsql immutable parallel safe as $$
+declare
+  entry int8;
+  key int8;
+  remaining int8;
+  step int8;
+  words bytea := '';
+begin
+  foreach entry in array coalesce(sketch, '{}') loop
+    key := (entry >> 32) * 16384;
+    remaining := entry & 4294967295;
+    while remaining >= 8192 loop
+      step := least(remaining >> 13, 8191);
+      words := words || int4send((key + 8192 + step)::int4);
+      remaining := remaining - (step << 13);
+    end loop;
+    if remaining > 0 then
+      words := words || int4send((key + remaining)::int4);
+    end if;
+  end loop;
+  return words;
+end $$;

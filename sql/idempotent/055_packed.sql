@@ -23,13 +23,23 @@ declare
 begin
   while start < until loop
     execute format($sql$
-      insert into %I as packed (since, series_id, points)
-      select date_bin(%L, bucket, 'epoch'::timestamptz), series_id,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value,
-                                     sketch_quantile(sketch, 0.95, min_value, max_value)), '' order by bucket)
-      from %I where bucket >= $1 and bucket < $2 %s group by 1, 2
+      with buckets as materialized (
+        select date_bin(%1$L, bucket, 'epoch'::timestamptz) as since, series_id, bucket, sketch_packed(sketch) as words,
+               packed_point(bucket, sample_count, sum_value, min_value, max_value,
+                            sketch_quantile(sketch, 0.95, min_value, max_value)) as point
+        from %2$I where bucket >= $1 and bucket < $2 %3$s
+      ), sketches as (
+        insert into %5$I as packed
+        select since, series_id, string_agg(int4send(length(words) / 4), '' order by bucket),
+               string_agg(words, '' order by bucket)
+        from buckets group by 1, 2
+        on conflict (series_id, since) do update
+        set lengths = packed.lengths || excluded.lengths, words = packed.words || excluded.words
+      )
+      insert into %4$I as packed
+      select since, series_id, string_agg(point, '' order by bucket) from buckets group by 1, 2
       on conflict (series_id, since) do update set points = packed.points || excluded.points$sql$,
-      'packed_' || resolution, span, 'rollup_' || resolution, mine)
+      span, 'rollup_' || resolution, mine, 'packed_' || resolution, 'packed_sketches_' || resolution)
       using start, least(start + slice, until), series_ids;
     start := start + slice;
   end loop;
@@ -38,10 +48,14 @@ end $$;
 -- Make the packed rows of one resolution anew, from the beginning of a span on.
 create or replace procedure packed_fill(resolution text, since timestamptz, until timestamptz, series_ids int4[])
 language plpgsql as $$
+declare
+  held text;
 begin
-  execute format('delete from %I where since >= $1 and since < $2', 'packed_' || resolution)
-    || case when series_ids is null then '' else ' and series_id = any($3)' end
-    using since, until, series_ids;
+  foreach held in array array['packed_', 'packed_sketches_'] loop
+    execute format('delete from %I where since >= $1 and since < $2', held || resolution)
+      || case when series_ids is null then '' else ' and series_id = any($3)' end
+      using since, until, series_ids;
+  end loop;
   call packed_add(resolution, since, until, series_ids);
 end $$;
 
@@ -86,19 +100,33 @@ end $$;
 create or replace procedure packed_drop(rollup text, before timestamptz)
 language plpgsql as $$
 declare
-  packed text := replace(rollup, 'rollup_', 'packed_');
+  held text;
 begin
-  if packed <> rollup and to_regclass(packed) is not null then
-    execute format('delete from %I where since < $1', packed) using before;
-  end if;
+  foreach held in array array['packed_', 'packed_sketches_'] loop
+    held := replace(rollup, 'rollup_', held);
+    if held <> rollup and to_regclass(held) is not null then
+      execute format('delete from %I where since < $1', held) using before;
+    end if;
+  end loop;
 end $$;
+
+-- Of how many series points are read at once over so many buckets each: of as many as make some hundred kilobytes. A row
+-- of several megabytes costs more to hand on than to make.
+drop function if exists points_slice(text, timestamptz, timestamptz, text);
+create or replace function points_slice(length interval, width interval, sketches bool) returns int
+language sql immutable parallel safe as $$
+  select greatest(1, least(1e6, case when sketches then 1200 else 5000 end * extract(epoch from width)
+                                / greatest(1, extract(epoch from length))))::int
+$$;
 
 -- The points of some series over a window of whole buckets, up to this second; several rows, each in order of series and
 -- time. Above its watermark a resolution continues with finer buckets. Packed buckets come in whole spans: what begins
 -- before `from_us` or outside the window does not count.
--- series: an id for each point, or, where bytes_each is given, for each stretch of so many bytes of points.
--- sketches: 'none': packed where possible, p95 of a bucket that is not packed is NaN. 'open': likewise, with the
--- sketches of what is not packed. 'all': nothing packed, with all sketches.
+-- series: an id for each point. Where bytes_each is given, these are packed rows: an id for each stretch of so many
+-- bytes of points; sketch_length and sketch, if any, are as packed_sketches_* keep them. Otherwise they are int8[] and
+-- sketches as rollups have them, as array_send() gives them.
+-- sketches: 'none': p95 of a bucket that is not packed is NaN. 'open': likewise, with the sketches of the buckets that
+-- have no p95 or have to be merged. 'all': with all sketches.
 -- Each statement is planned once a session, for any window: partitions that a window does not need are left out when it
 -- runs, and all of them see one instant.
 drop function if exists read_points(text, int4[], timestamptz, timestamptz, text);
@@ -111,86 +139,170 @@ declare
   none bool := sketches = 'none';
   start timestamptz := since;
   stop timestamptz;
-  -- By level: 1 is a minute, 4 is a day. Beside 'none' only the asked level's own buckets may be packed: a step of
-  -- several needs their sketches.
+  slice int;
+  -- By level: 1 is a minute, 4 is a day.
   marks timestamptz[];
   packed timestamptz[];
   level int := array_position(array['1min', '5min', '1hour', '1day'], resolution);
 begin
-  select array_agg(watermark order by width),
-         array_agg(case when sketches <> 'all' and (none or state.resolution = read_points.resolution)
-                        then coalesce(packed_until, 'epoch') else 'epoch' end order by width)
+  select array_agg(watermark order by width), array_agg(coalesce(packed_until, 'epoch') order by width)
     into marks, packed
     from rollup_state state left join packed_state using (resolution);
   if level = 4 and start < least(until, marks[4]) then
     stop := least(until, marks[4]);
+    slice := points_slice(stop - start, '24 hours', not none);
     return query
-      select epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                        order by series_id, bucket),
-             array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
-             string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
-      from rollup_1day r where r.series_id = any(ids) and bucket >= start and bucket < stop;
+      select epoch_us(start), found.*
+      from generate_series(1, cardinality(ids), slice) first, lateral (
+        select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+               string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                          order by series_id, bucket),
+               array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+               string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+        from rollup_1day r
+        where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
+      ) found;
     start := stop;
   end if;
   if level >= 3 and start < least(until, packed[3]) then
     stop := least(until, packed[3]);
-    return query
-      select epoch_us(start), array_send(array_agg(p.series_id order by p.series_id, p.since)),
-             array_send(array_agg(length(p.points) order by p.series_id, p.since)),
-             string_agg(p.points, '' order by p.series_id, p.since), null::bytea, null::bytea
-      from packed_1hour p where p.series_id = any(ids) and p.since > start - interval '24 hours' and p.since < stop;
+    if none or (sketches = 'open' and level = 3) then
+      slice := points_slice(stop - start + '24 hours', '1 hour', false);
+      return query
+        select epoch_us(start), found.*, null::bytea, null::bytea
+        from generate_series(1, cardinality(ids), slice) first, lateral (
+          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
+                 string_agg(p.points, '' order by p.series_id, p.since)
+          from packed_1hour p
+          where p.series_id = any(ids[first : first + slice - 1])
+            and p.since > start - interval '24 hours' and p.since < stop
+        ) found;
+    else
+      slice := points_slice(stop - start + '24 hours', '1 hour', true);
+      return query
+        select epoch_us(start), found.*
+        from generate_series(1, cardinality(ids), slice) first, lateral (
+          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
+                 string_agg(p.points, '' order by p.series_id, p.since),
+                 string_agg(s.lengths, '' order by p.series_id, p.since),
+                 string_agg(s.words, '' order by p.series_id, p.since)
+          from packed_1hour p join packed_sketches_1hour s using (series_id, since)
+          where p.series_id = any(ids[first : first + slice - 1])
+            and p.since > start - interval '24 hours' and p.since < stop
+        ) found;
+    end if;
     start := stop;
   end if;
   if level >= 3 and start < least(until, marks[3]) then
     stop := least(until, marks[3]);
+    slice := points_slice(stop - start, '1 hour', not none);
     return query
-      select epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                        order by series_id, bucket),
-             array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
-             string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
-      from rollup_1hour r where r.series_id = any(ids) and bucket >= start and bucket < stop;
+      select epoch_us(start), found.*
+      from generate_series(1, cardinality(ids), slice) first, lateral (
+        select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+               string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                          order by series_id, bucket),
+               array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+               string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+        from rollup_1hour r
+        where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
+      ) found;
     start := stop;
   end if;
   if level >= 2 and start < least(until, packed[2]) then
     stop := least(until, packed[2]);
-    return query
-      select epoch_us(start), array_send(array_agg(p.series_id order by p.series_id, p.since)),
-             array_send(array_agg(length(p.points) order by p.series_id, p.since)),
-             string_agg(p.points, '' order by p.series_id, p.since), null::bytea, null::bytea
-      from packed_5min p where p.series_id = any(ids) and p.since > start - interval '3 hours' and p.since < stop;
+    if none or (sketches = 'open' and level = 2) then
+      slice := points_slice(stop - start + '3 hours', '5 minutes', false);
+      return query
+        select epoch_us(start), found.*, null::bytea, null::bytea
+        from generate_series(1, cardinality(ids), slice) first, lateral (
+          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
+                 string_agg(p.points, '' order by p.series_id, p.since)
+          from packed_5min p
+          where p.series_id = any(ids[first : first + slice - 1])
+            and p.since > start - interval '3 hours' and p.since < stop
+        ) found;
+    else
+      slice := points_slice(stop - start + '3 hours', '5 minutes', true);
+      return query
+        select epoch_us(start), found.*
+        from generate_series(1, cardinality(ids), slice) first, lateral (
+          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
+                 string_agg(p.points, '' order by p.series_id, p.since),
+                 string_agg(s.lengths, '' order by p.series_id, p.since),
+                 string_agg(s.words, '' order by p.series_id, p.since)
+          from packed_5min p join packed_sketches_5min s using (series_id, since)
+          where p.series_id = any(ids[first : first + slice - 1])
+            and p.since > start - interval '3 hours' and p.since < stop
+        ) found;
+    end if;
     start := stop;
   end if;
   if level >= 2 and start < least(until, marks[2]) then
     stop := least(until, marks[2]);
+    slice := points_slice(stop - start, '5 minutes', not none);
     return query
-      select epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                        order by series_id, bucket),
-             array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
-             string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
-      from rollup_5min r where r.series_id = any(ids) and bucket >= start and bucket < stop;
+      select epoch_us(start), found.*
+      from generate_series(1, cardinality(ids), slice) first, lateral (
+        select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+               string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                          order by series_id, bucket),
+               array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+               string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+        from rollup_5min r
+        where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
+      ) found;
     start := stop;
   end if;
   if start < least(until, packed[1]) then
     stop := least(until, packed[1]);
-    return query
-      select epoch_us(start), array_send(array_agg(p.series_id order by p.series_id, p.since)),
-             array_send(array_agg(length(p.points) order by p.series_id, p.since)),
-             string_agg(p.points, '' order by p.series_id, p.since), null::bytea, null::bytea
-      from packed_1min p where p.series_id = any(ids) and p.since > start - interval '15 minutes' and p.since < stop;
+    if none or (sketches = 'open' and level = 1) then
+      slice := points_slice(stop - start + '15 minutes', '1 minute', false);
+      return query
+        select epoch_us(start), found.*, null::bytea, null::bytea
+        from generate_series(1, cardinality(ids), slice) first, lateral (
+          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
+                 string_agg(p.points, '' order by p.series_id, p.since)
+          from packed_1min p
+          where p.series_id = any(ids[first : first + slice - 1])
+            and p.since > start - interval '15 minutes' and p.since < stop
+        ) found;
+    else
+      slice := points_slice(stop - start + '15 minutes', '1 minute', true);
+      return query
+        select epoch_us(start), found.*
+        from generate_series(1, cardinality(ids), slice) first, lateral (
+          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
+                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
+                 string_agg(p.points, '' order by p.series_id, p.since),
+                 string_agg(s.lengths, '' order by p.series_id, p.since),
+                 string_agg(s.words, '' order by p.series_id, p.since)
+          from packed_1min p join packed_sketches_1min s using (series_id, since)
+          where p.series_id = any(ids[first : first + slice - 1])
+            and p.since > start - interval '15 minutes' and p.since < stop
+        ) found;
+    end if;
     start := stop;
   end if;
   if start < least(until, marks[1]) then
     stop := least(until, marks[1]);
+    slice := points_slice(stop - start, '1 minute', not none);
     return query
-      select epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                        order by series_id, bucket),
-             array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
-             string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
-      from rollup_1min r where r.series_id = any(ids) and bucket >= start and bucket < stop;
+      select epoch_us(start), found.*
+      from generate_series(1, cardinality(ids), slice) first, lateral (
+        select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+               string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                          order by series_id, bucket),
+               array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+               string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+        from rollup_1min r
+        where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
+      ) found;
     start := stop;
   end if;
   if start < until then
@@ -213,16 +325,6 @@ begin
       from live;
   end if;
 end $$;
-
--- Of how many series points are read at once over a window: with all their sketches, of as many as make about a megabyte.
--- A row of many megabytes costs more to hand on than to make.
-create or replace function points_slice(resolution text, since timestamptz, until timestamptz, sketches text) returns int
-language sql stable parallel safe as $$
-  select case when sketches = 'all'
-              then greatest(1, 2000 * extract(epoch from width) / greatest(1, extract(epoch from until - since)))::int
-              else 2147483647 end
-  from rollup_state state where state.resolution = points_slice.resolution
-$$;
 
 -- The minutes of all series as points, in no order: what is compared across the fleet. series: an id for each point,
 -- or, where bytes_each is given, for each stretch of so many bytes of points. A row has some of the series: one of a few

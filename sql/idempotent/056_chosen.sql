@@ -21,7 +21,6 @@ create function read_chosen(
 language plpgsql stable parallel safe set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
-  slice int8;
   ids int4[] := array(
     select s.series_id
     from series s join latest_samples l using (series_id)
@@ -33,12 +32,9 @@ begin
   return query select 0, series_edition(), null::int8, array_send(ids), null::bytea, null::bytea, null::bytea, null::bytea;
   if cardinality(ids) between 1 and most then
     for place in 1 .. cardinality(resolutions) loop
-      slice := points_slice(resolutions[place], sinces[place], untils[place], sketches);
       return query
         select place, null::int8, found.*
-        from generate_series(1, cardinality(ids), slice) first,
-          lateral read_points(resolutions[place], ids[first : first + slice - 1], sinces[place], untils[place], sketches)
-            found
+        from read_points(resolutions[place], ids, sinces[place], untils[place], sketches) found
         where found.points is not null;
     end loop;
   end if;

@@ -25,3 +25,21 @@ create table packed_1min (
 create index packed_1min_since on packed_1min using brin (since) with (pages_per_range = 16, autosummarize = on);
 create table packed_5min (like packed_1min including indexes);
 create table packed_1hour (like packed_1min including indexes);
+
+-- Their sketches beside them, for steps of several buckets and for several series together: of each bucket how many words
+-- it has, and all words, four bytes each (sketch_packed() makes them). In tables of their own, so that what needs no
+-- sketch reads none; a row stays in one piece up to 8 kB, uncompressed.
+create table packed_sketches_1min (
+  since timestamptz not null,
+  series_id int4 not null,
+  lengths bytea not null,
+  words bytea not null,
+  primary key (series_id, since)
+) with (toast_tuple_target = 8160);
+alter table packed_sketches_1min alter column lengths set storage external, alter column words set storage external;
+create index packed_sketches_1min_since on packed_sketches_1min
+  using brin (since) with (pages_per_range = 16, autosummarize = on);
+create table packed_sketches_5min (like packed_sketches_1min including indexes including storage)
+  with (toast_tuple_target = 8160);
+create table packed_sketches_1hour (like packed_sketches_1min including indexes including storage)
+  with (toast_tuple_target = 8160);

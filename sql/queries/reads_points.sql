@@ -2,11 +2,7 @@
 -- comparisons are made of.
 select piece.place::int4 as piece, found.from_us, found.series, found.bytes_each, found.points, found.sketch_length,
        found.sketch
-from (select %(series)s::int4[] as ids) asked,
-  unnest(%(resolutions)s::text[], %(since)s::timestamptz[], %(until)s::timestamptz[])
+from unnest(%(resolutions)s::text[], %(since)s::timestamptz[], %(until)s::timestamptz[])
     with ordinality as piece (resolution, since, until, place),
-  lateral (select points_slice(piece.resolution, piece.since, piece.until, %(sketches)s::text)::int8 as width) slice,
-  lateral generate_series(1, cardinality(ids), slice.width) as first,
-  lateral read_points(piece.resolution, ids[first : first + slice.width - 1], piece.since, piece.until,
-                      %(sketches)s::text) as found
+  lateral read_points(piece.resolution, %(series)s::int4[], piece.since, piece.until, %(sketches)s::text) as found
 where found.points is not null

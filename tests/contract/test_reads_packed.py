@@ -15,6 +15,7 @@ from muninn.model import RESOLUTIONS, SampleBatch, SeriesKey, Window
 from muninn.model.window import as_us
 from muninn.reads import points
 from muninn.reads.asking import Asker
+from muninn.reads.quantiles import SketchSet
 from muninn.store import partitions
 
 KEYS = [SeriesKey.of("m", {"host": str(number)}) for number in range(3)]
@@ -52,6 +53,21 @@ def packed_rows(store: stores.Postgres, resolution: str) -> Rows:
     return found
 
 
+def packed_sketches(store: stores.Postgres, resolution: str) -> dict[tuple[int, int], list[int]]:
+    """(series, bucket) -> the sketch of everything that is packed."""
+    found = {}
+    for series_id, points_held, lengths, words in store.connection.execute(
+        f"select series_id, points, lengths, words from packed_{resolution}"
+        f" full join packed_sketches_{resolution} using (series_id, since)"
+    ):
+        read = SketchSet.of_words(lengths, words)
+        for place, (bucket, *_) in enumerate(decoded(points_held)):
+            one = read.take(np.array([place]))
+            found[series_id, bucket] = ((one.keys.astype(np.int64) << 32) + one.counts).tolist()
+        assert len(read) == len(decoded(points_held))
+    return found
+
+
 def decoded(held: bytes) -> list[tuple[float, ...]]:
     words = np.frombuffer(held, ">i8").reshape(-1, 6)
     figures = words.view(">f8")
@@ -72,6 +88,16 @@ def rollup_rows(store: stores.Postgres, resolution: str) -> Rows:
     return {(series_id, as_us(bucket)): tuple(figures) for series_id, bucket, *figures in rows}
 
 
+def rollup_sketches(store: stores.Postgres, resolution: str) -> dict[tuple[int, int], list[int]]:
+    """The same of the rollup's rows that should be packed."""
+    rows = store.connection.execute(
+        f"""select series_id, bucket, sketch from rollup_{resolution}
+            where bucket < (select packed_until from packed_state where resolution = %s)""",
+        (resolution,),
+    ).fetchall()
+    return {(series_id, as_us(bucket)): sketch for series_id, bucket, sketch in rows}
+
+
 def check(store: stores.Postgres) -> None:
     """What is packed is what the rows say, and reads give the same with it as without."""
     states = dict(store.connection.execute("select resolution, packed_until from packed_state").fetchall())
@@ -79,6 +105,7 @@ def check(store: stores.Postgres) -> None:
         if name in SPANS_US:
             assert as_us(states[name]) == as_us(watermark) // STEPS_US[name] * STEPS_US[name]
             assert packed_rows(store, name) == rollup_rows(store, name)
+            assert packed_sketches(store, name) == rollup_sketches(store, name)
     series = [row[0] for row in store.connection.execute("select series_id from series").fetchall()]
     now_us = store.clock.now_us()
     for resolution in RESOLUTIONS:
@@ -145,6 +172,7 @@ def test_retention_takes_what_is_packed_with_the_rows(store: stores.Postgres) ->
     partitions.drop_expired(store.database, store.clock.now_us(), **days)
     oldest = min(bucket for _, bucket in packed_rows(store, "1min"))
     assert oldest > NOW_US - 5 * DAY_US
+    assert min(bucket for _, bucket in packed_sketches(store, "1min")) == oldest
     assert min(bucket for _, bucket in packed_rows(store, "5min")) == NOW_US - (24 * 12 - 1) * HOUR_US
     check(store)
 

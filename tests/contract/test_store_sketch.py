@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muninn.numerics import sketch
+from muninn.reads.quantiles import SketchSet
 
 doubles = st.floats(allow_nan=False, allow_infinity=False)
 samples = st.lists(st.one_of(doubles, st.integers(-20, 20).map(float)), min_size=1, max_size=60)
@@ -87,3 +88,16 @@ def test_the_functions_may_stand_in_a_continuous_aggregate(connection: Any) -> N
         "sketch_value",
     }
     assert {(volatility, parallel) for _, volatility, parallel in found} == {("i", "s")}
+
+
+def test_words_say_what_the_sketch_says(connection: Any) -> None:
+    """Of every key that a double has, and of counts that take several words."""
+    keys = np.array([-sketch.OFFSET - 35_848, -sketch.OFFSET + 37_600, -1, 0, 1, sketch.OFFSET + 35_848])
+    counts = (1, 8191, 8192, 8193, 8191 << 13, 8192 << 13, (1 << 32) - 1)
+    for count in counts:
+        made = (keys << 32) + count
+        (words,) = connection.execute("select sketch_packed(%s::int8[])", (made.tolist(),)).fetchone()
+        read = SketchSet.of_words(np.array([len(words) // 4], ">i4").tobytes(), words)
+        whole = read.merged(np.zeros(1, np.int64), 1)
+        assert (whole.keys.tolist(), whole.counts.tolist()) == (keys.tolist(), [count] * len(keys))
+        assert len(words) <= 4 * len(keys) * 66
