@@ -13,7 +13,7 @@ same, compressed but for its last day (bench/timescale.py); it takes twice as lo
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -29,6 +29,7 @@ from muninn.clock import HOUR_US, MINUTE_US, ManualClock, SystemClock
 from muninn.meter import Meter
 from muninn.model import BatchHandle, Window
 from muninn.reads import Latest, Reads, Top, Trend
+from muninn.run import environment
 from muninn.store.database import Database
 from muninn.store.migrations import migrate
 from muninn.store.writer import StoreWriter
@@ -64,11 +65,12 @@ def run() -> dict[str, object]:
 
 def questions(url: str, workload: cpu.Workload) -> dict[str, dict[str, float]]:
     """Figures of each question at this store."""
+    _as_programs_are_run()
     spawned = get_context("spawn")
     begin = spawned.Barrier(CLIENTS)
     with ProcessPoolExecutor(CLIENTS, spawned, _connect, (url, begin)) as clients:
         return {
-            question.name: timed(url, place, question, workload, clients) for place, question in enumerate(QUESTIONS)
+            question.name: timed(place, question, workload, url, clients) for place, question in enumerate(QUESTIONS)
         }
 
 
@@ -129,19 +131,12 @@ def sizes(filled: cpu.Filled) -> dict[str, float]:
 
 
 def timed(
-    url: str, place: int, question: Question, workload: cpu.Workload, clients: ProcessPoolExecutor
+    place: int, question: Question, workload: cpu.Workload, url: str, clients: ProcessPoolExecutor
 ) -> dict[str, float]:
-    """Check the answer, then time it with one client and with eight processes at once."""
-    with reads(url) as (ask, meter):
+    """Check the answer, then time it with one process alone and with eight at once."""
+    with connected(url, Meter()) as ask:
         question.check(question.ask(ask), workload)
-        for _ in range(peers.WARMING):
-            question.ask(ask)
-        took, database = [], []
-        for _ in range(SINGLE):
-            before, started = _asked(meter), time.perf_counter()
-            question.ask(ask)
-            took.append(time.perf_counter() - started)
-            database.append(_asked(meter) - before)
+    took, database = clients.submit(alone, place).result()
     every = [clients.submit(client, place) for _ in range(CLIENTS)]
     many = [seconds for each in every for seconds in each.result()[0]]
     rate = sum(each.result()[1] for each in every)
@@ -156,19 +151,40 @@ def timed(
     }
 
 
-_client: list[Reads] = []
+_client: list[tuple[Reads, Meter]] = []
 _begin: list[Any] = []
+
+
+def _as_programs_are_run() -> None:
+    """The processes to come begin with what `muninn up` gives its programs."""
+    for name, value in environment.FRUGAL.items():
+        os.environ.setdefault(name, value)
 
 
 def _connect(url: str, begin: Any) -> None:
     """In each client's process, once."""
-    _client.append(connected(url, Meter()))
+    meter = Meter()
+    _client.append((connected(url, meter), meter))
     _begin.append(begin)
+
+
+def alone(place: int) -> tuple[list[float], list[float]]:
+    """Seconds of each answer of one process, and of them those that it waited for the server."""
+    question, (ask, meter) = QUESTIONS[place], _client[0]
+    for _ in range(peers.WARMING):
+        question.ask(ask)
+    took, database = [], []
+    for _ in range(SINGLE):
+        before, started = _asked(meter), time.perf_counter()
+        question.ask(ask)
+        took.append(time.perf_counter() - started)
+        database.append(_asked(meter) - before)
+    return took, database
 
 
 def client(place: int) -> tuple[list[float], float]:
     """Seconds of each answer, and answers a second, of one of the processes that begin together."""
-    question, ask = QUESTIONS[place], _client[0]
+    question, (ask, _) = QUESTIONS[place], _client[0]
     for _ in range(2):
         question.ask(ask)
     _begin[0].wait()
@@ -179,14 +195,6 @@ def client(place: int) -> tuple[list[float], float]:
         question.ask(ask)
         took.append(time.perf_counter() - started)
     return took, PER_CLIENT / (time.perf_counter() - began)
-
-
-@contextlib.contextmanager
-def reads(url: str) -> Iterator[tuple[Reads, Meter]]:
-    """Reads and what they count."""
-    meter = Meter()
-    with connected(url, meter) as ask:
-        yield ask, meter
 
 
 class AtTheEnd(SystemClock):
@@ -332,6 +340,11 @@ QUESTIONS = (
     Question(
         "pooled p95 by region, 24 h by 1 h",
         lambda ask: ask.trend(METRIC, window(24), HOUR_US, by="region"),
+        check_groups,
+    ),
+    Question(
+        "pooled p95 by region, 24 h by 5 min",
+        lambda ask: ask.trend(METRIC, window(24), 5 * MINUTE_US, by="region"),
         check_groups,
     ),
     Question(

@@ -77,19 +77,37 @@ class SketchSet:
         """One sketch for each of so many groups, of which each of these belongs to one (int64[k])."""
         if not len(self.keys):
             return SketchSet.none(groups)
-        seen = np.zeros(int(np.ptp(self.keys)) + 1, np.bool_)
-        first = self.keys.min()
-        seen[self.keys - first] = True
-        distinct = np.flatnonzero(seen) + first
-        cells = groups * len(distinct)
-        if cells > _CELLS_A_KEY * len(self.keys):
+        distinct, column = self._columns()
+        low, width = self._reach(column, group, groups)
+        ends = np.cumsum(width)
+        if ends[-1] > _CELLS_A_KEY * len(self.keys):
             return self._sorted(np.repeat(group, self.lengths), groups)
-        cell = np.repeat(group * len(distinct), self.lengths) + (np.cumsum(seen) - 1)[self.keys - first]
-        # Counts stay far below 2^53, up to which doubles are exact.
-        table = np.bincount(cell, self.counts, cells)
+        # A table with, for each group, the keys from its least to its greatest. Counts stay far below 2^53, up to which
+        # doubles are exact.
+        first = ends - width - low
+        table = np.bincount(np.repeat(first[group], self.lengths) + column, self.counts, ends[-1])
         held = np.flatnonzero(table)
-        row, column = np.divmod(held, len(distinct))
-        return SketchSet(np.bincount(row, minlength=groups), distinct[column], table[held].astype(np.int64))
+        lengths = np.diff(np.searchsorted(held, ends), prepend=0)
+        keys = distinct[held - np.repeat(first, lengths)]
+        return SketchSet(lengths, keys, table[held].astype(np.int64))
+
+    def _columns(self) -> tuple[Entries, Ints]:
+        """The distinct keys, rising, and of each entry which of them it has."""
+        first = self.keys.min()
+        seen = np.zeros(int(np.ptp(self.keys)) + 1, np.bool_)
+        places = self.keys - first
+        seen[places] = True
+        return np.flatnonzero(seen) + first, (np.cumsum(seen) - 1)[places]
+
+    def _reach(self, column: Ints, group: Ints, groups: int) -> tuple[Ints, Ints]:
+        """int64[groups] each: the least column of each group, and how many there are up to its greatest."""
+        made = self.lengths > 0
+        ends = np.cumsum(self.lengths[made])
+        low, high = np.full(groups, np.iinfo(np.int64).max), np.full(groups, -1)
+        np.minimum.at(low, group[made], column[ends - self.lengths[made]])
+        np.maximum.at(high, group[made], column[ends - 1])
+        low[high < 0] = 0
+        return low, high + 1 - low
 
     def _sorted(self, group: Ints, groups: int) -> "SketchSet":
         order = np.lexsort((self.keys, group))
@@ -100,7 +118,7 @@ class SketchSet:
         found = np.full(len(self), np.nan)
         made = self.lengths > 0
         if made.any():
-            reached = np.cumsum(self.counts)
+            reached: Ints = np.cumsum(self.counts, dtype=np.int64)
             ends = reached[np.cumsum(self.lengths[made]) - 1]
             before = np.concatenate(([0], ends[:-1]))
             rank = np.maximum(1, np.ceil(q * (ends - before))).astype(np.int64)

@@ -35,6 +35,10 @@ _PLAIN_PATH = re.compile(r"[\w./+~ -]+", re.ASCII)
 _ROLE = "muninn"
 _MIB = 1 << 20
 
+# glibc gives arrays of more than 128 KiB back to the system and takes them anew, page by page, with every answer; with
+# these it keeps up to 32 MiB. What merges many sketches takes about a quarter less time so, and so does the server.
+KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(16 << 20), "MALLOC_TRIM_THRESHOLD_": str(32 << 20)}
+
 _POSTGRES_CONF = {
     "listen_addresses": "''",
     "unix_socket_permissions": "0700",
@@ -129,7 +133,7 @@ def postgres(home: Path, overrides: Mapping[str, str] | None = None) -> Server:
         prepare=lambda: _prepare_postgres(home, sockets, run_as, overrides or {}),
         run_as=run_as,
         stop_signal=signal.SIGINT,  # "fast": sessions are cut off, the data is written out
-        environ={"LC_ALL": "C", "TZ": "UTC"},
+        environ={"LC_ALL": "C", "TZ": "UTC", **KEEPING},
     )
 
 

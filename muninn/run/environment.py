@@ -9,10 +9,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
+from muninn.run.embedded import KEEPING
 from muninn.settings import PREFIX, Settings, variables
 
-# Two allocation arenas instead of eight a core, and no thread pools for matrices that nobody multiplies.
+# Two allocation arenas instead of eight a core, the memory of one answer kept for the next, and no thread pools for
+# matrices that nobody multiplies.
 FRUGAL = {
+    **KEEPING,
     "MALLOC_ARENA_MAX": "2",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
