@@ -42,6 +42,12 @@ language sql stable as $$
   order by tables.table_name, begins.since
 $$;
 
+-- What all partitions take. Of whole hypertables, by sizes that the server has at hand: chunk by chunk it takes as long as
+-- the rest of the overview.
+create or replace function store_bytes() returns int8 language sql stable as
+$$ select coalesce(sum(hypertable_approximate_size(format('%I.%I', hypertable_schema, hypertable_name)::regclass)), 0)::int8
+   from store_hypertables() $$;
+
 create or replace procedure store_drop_partition(partition text)
 language plpgsql as $$
 declare
