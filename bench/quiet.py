@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from muninn.detection import Engine
-from muninn.detection.episodes import Episodes, presently
+from muninn.detection.episodes import Episodes, lastingly, presently
 
 STARTS_US = 1_767_225_600_000_000
 # step in seconds: series, days. The first day of each is learned and not counted.
@@ -118,6 +118,7 @@ def episodes(make: Noise, step_s: float, n: int, days: int) -> float:
         at_us = STARTS_US + round(row * step_s * 1e6)
         verdicts = engine.score(np.full(n, at_us), values[row], index)
         present, _ = presently(verdicts.score, verdicts.contributions)
-        opened += len(found.judge(index, verdicts.score, present, at_us).opened)
+        lasting = lastingly(verdicts.score, verdicts.contributions)
+        opened += len(found.judge(index, verdicts.score, present, lasting, at_us).opened)
         watched += int((~verdicts.learning).sum())
     return opened / (watched * step_s / 86_400)

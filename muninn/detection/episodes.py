@@ -4,9 +4,10 @@ Belongs here: when an episode opens and closes, and what it makes of the scores 
 episodes have in common (incidents).
 
 An episode opens when a score over ANOMALY is confirmed by the next one, or is so high that it needs no
-confirmation; it closes after `calm_us` without a score over WARNING. Views that look back (trend, volatility, a
-day's drift) ring for a long time after a fault: an episode that began with what is seen at present is judged by
-that alone, and so is what follows it until the ringing is over.
+confirmation; the way back from a single odd sample is a change too, and confirms nothing. It closes after `calm_us`
+without a score over WARNING. Views that look back (trend, volatility, a day's drift) ring for a long time after a
+fault: an episode that began with what is seen at present is judged by that alone, and so is what follows it until the
+ringing is over.
 """
 
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from muninn.detection.state import VIEWS, Floats, Index, Ints
-from muninn.detection.views import CEILING, FLOOR, MAGNITUDE, RATIO, SURPRISE, VALUE, Bools
+from muninn.detection.views import CEILING, CHANGE, FLOOR, MAGNITUDE, RATIO, SURPRISE, VALUE, Bools
 from muninn.model.scores import ANOMALY, WARNING
 
 # A single step with such a score is an episode.
-CERTAIN = 0.9
+CERTAIN = 0.96
 _LOOKING_BACK = np.ones(len(VIEWS), bool)
 _LOOKING_BACK[[VALUE, SURPRISE, FLOOR, CEILING, MAGNITUDE, RATIO]] = False
+_CHANGING = np.zeros(len(VIEWS), bool)
+_CHANGING[CHANGE] = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,17 +97,18 @@ class Episodes:
         """These series were in an episode when the last detector stopped."""
         self.open[index], self._hot_us[index] = True, now_us
 
-    def judge(self, index: Index, score: Floats, present: Floats, now_us: int) -> Turns:
+    def judge(self, index: Index, score: Floats, present: Floats, lasting: Floats, now_us: int) -> Turns:
         """Take in one step's scores of distinct series; `now_us` is its end.
 
-        present: the scores by what is seen at present alone.
+        present: the scores by what is seen at present alone. lasting: the scores but for the change from the last step.
         """
         self._rings[index] &= score > WARNING
         was_open = self.open[index]
         presently = (was_open & ~self._slow[index]) | self._rings[index]
         counts = np.where(presently, present, score)
         hot = counts > ANOMALY
-        opens = hot & ~was_open & (self._hot[index] | (counts > CERTAIN))
+        confirms = np.where(presently, present, lasting) > ANOMALY
+        opens = hot & ~was_open & ((self._hot[index] & confirms) | (counts > CERTAIN))
         self._hot[index] = hot
         self._hot_us[index[counts > WARNING]] = now_us
         opened = index[opens]
@@ -121,7 +125,16 @@ _COLUMNS = ("open", "_slow", "_rings", "_hot", "_hot_us")
 
 def presently(score: Floats, contributions: Floats) -> tuple[Floats, Floats]:
     """Scores and contributions (float64[n, views]) with the views left out that look back."""
-    shares = np.where(_LOOKING_BACK, 0.0, contributions)
+    return _without(_LOOKING_BACK, score, contributions)
+
+
+def lastingly(score: Floats, contributions: Floats) -> Floats:
+    """Scores without the part of the change from the last sample."""
+    return _without(_CHANGING, score, contributions)[0]
+
+
+def _without(views: Bools, score: Floats, contributions: Floats) -> tuple[Floats, Floats]:
+    shares = np.where(views, 0.0, contributions)
     part = np.abs(shares).sum(axis=1)
     whole = np.where(score > 0, score, 1.0)
     # A score is e / (e + 1), with e in units of a constant bar: back to evidence, its part, and forth.

@@ -13,7 +13,7 @@ import numpy as np
 from muninn import names
 from muninn.detection import telling
 from muninn.detection.engine import Engine
-from muninn.detection.episodes import Episodes, presently
+from muninn.detection.episodes import Episodes, lastingly, presently
 from muninn.detection.markers import Announcements, place_of
 from muninn.detection.roster import LEFT_OUT, Roster
 from muninn.detection.state import Floats, Index
@@ -194,8 +194,9 @@ class Watch:
         silent, silence = self._silence(step, excused)
         every = np.concatenate([index, silent])
         present, shares = presently(verdicts.score, verdicts.contributions)
-        seen, at_present = np.concatenate([verdicts.score, silence]), np.concatenate([present, silence])
-        turns = self.episodes.judge(every, seen, at_present, step.until_us)
+        lasting = lastingly(verdicts.score, verdicts.contributions)
+        seen, at_present, lasts = (np.concatenate([each, silence]) for each in (verdicts.score, present, lasting))
+        turns = self.episodes.judge(every, seen, at_present, lasts, step.until_us)
         calm = turns.presently[: len(index)]
         score = np.where(calm, present, verdicts.score)
         verdicts = verdicts.scored(score, np.where(calm[:, None], shares, verdicts.contributions))

@@ -68,7 +68,7 @@ class Modelling:
             for row in known.tolist()
         ]
         index = np.array([self._position(key) for key in keys], np.intp)
-        turns = self._episodes.judge(index, score, score, rows.at_us)
+        turns = self._episodes.judge(index, score, score, score, rows.at_us)
         shares = np.zeros(far.shape)
         for row in np.flatnonzero(score >= WORTH_SENDING).tolist():
             shares[row] = model.shares(far[row], float(score[row]))

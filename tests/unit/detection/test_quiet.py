@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from made_series import FIVE_MINUTES_S, watch
 
-from bench.quiet import KINDS, episodes
+from bench.quiet import FURTHER, episodes
+from bench.quiet import KINDS as OFTEN
 from muninn.detection import ANOMALY, Tuning
 
 AIM = 0.03
 SERIES, DAYS = 100, 8
+KINDS = {**OFTEN, **{kind: FURTHER[kind] for kind in ("bursts", "log-normal", "counter")}}
 
 
 @pytest.mark.parametrize("kind", KINDS)

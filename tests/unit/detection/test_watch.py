@@ -81,6 +81,16 @@ def test_a_single_odd_step_opens_nothing_unless_it_is_beyond_doubt() -> None:
     assert len(opened(gross.feed(1, 1_000.0))) == len(KEYS)
 
 
+@pytest.mark.parametrize("level", [8.0, 12.0, -9.0, -14.0])
+def test_the_way_back_from_a_single_odd_step_confirms_nothing(level: float) -> None:
+    feeder = Feeder()
+    feeder.feed(600)
+    (odd,), after = feeder.feed(1, level), feeder.feed(5)
+    assert (odd.scores.score > ANOMALY).sum() > len(KEYS) / 2
+    assert opened([odd, *after]) == []
+    assert len(opened(feeder.feed(2, level))) > len(KEYS) / 2, "one that lasts is confirmed"
+
+
 def test_a_place_that_goes_silent_is_an_anomaly_and_one_series_alone_is_not() -> None:
     feeder = Feeder()
     feeder.feed(200)
