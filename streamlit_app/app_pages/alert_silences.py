@@ -114,7 +114,7 @@ def _windows() -> None:
             shell.say_trouble(error)
             return
         if not found:
-            st.caption("There is none.")
+            st.caption("There is none. The form beside makes one; those of rules files stand here too.")
             return
         st.dataframe(
             alerts.window_table(found, shell.viewer_zone()),

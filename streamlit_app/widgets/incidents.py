@@ -86,7 +86,7 @@ def band_figure(series: AffectedSeries, trend: Trend | None, axis: TimeAxis, hei
     if not panel.unit:
         figure.update_yaxes(title={"text": series.key.metric})
     # Room for ticks and title from the beginning: what is found while drawing comes too late for the title.
-    figure.update_yaxes(automargin=False, title={"standoff": 2})
+    figure.update_yaxes(automargin=False, title={"standoff": 16})
     figure.update_layout(
         margin={"l": 72},
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
