@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter, namedtuple
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from muninn import names
 from muninn.clock import ManualClock
 from muninn.model import SampleBatch
+from muninn.sources import host
 from muninn.sources.host import HostCollector
 
 
@@ -56,6 +58,24 @@ def test_this_machine_gives_a_sensible_picture(clock: ManualClock) -> None:
     assert found["uptime_s", ""] > 1
     assert 0 <= found["filesystem_used_pct", "/"] <= 100
     assert any(metric == "process_memory_bytes" for metric, _ in found)
+
+
+PRESSURE = "some avg10=1.00 avg60=2.00 avg300=3.00 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total={}\n"
+
+
+def test_pressure_is_the_share_of_time_that_tasks_waited(
+    clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "_PRESSURE", str(tmp_path))
+    collector = HostCollector(clock)
+    (tmp_path / "cpu").write_text(PRESSURE.format(1_000_000, 0))
+    (tmp_path / "io").write_text(PRESSURE.format(0, 5_000_000))
+    assert not [metric for metric, _ in values(collector.read()) if metric == "pressure_pct"], "rates need two"
+    clock.advance(10)
+    (tmp_path / "cpu").write_text(PRESSURE.format(3_500_000, 0))
+    (tmp_path / "io").write_text(PRESSURE.format(0, 30_000_000))
+    found = {labels: value for (metric, labels), value in values(collector.read()).items() if metric == "pressure_pct"}
+    assert found == {"some cpu": 25.0, "some io": 0.0, "full io": 100.0}, "a kernel may show only some"
 
 
 def test_every_metric_is_registered_with_unit_and_help(clock: ManualClock) -> None:
