@@ -1,12 +1,12 @@
 """Which buckets to rebuild, from what, in which pieces.
 
-Belongs here: splitting windows by day, joining late minutes, asking for each level's steps. Does not: running them.
+Belongs here: splitting windows by day, asking for late windows and each level's steps. Does not: running them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from muninn.clock import DAY_US, MINUTE_US
+from muninn.clock import DAY_US
 from muninn.model import RESOLUTIONS, Resolution, Window
 from muninn.store.database import Database, Transaction
 
@@ -32,18 +32,10 @@ def days(window: Window) -> Iterator[Window]:
         since_us = until_us
 
 
-def late_windows(minutes_us: Sequence[int], join_us: int) -> list[Window]:
-    """Ascending late minutes as windows of whole minutes, those at most `join_us` apart joined, none over midnight."""
-    windows: list[Window] = []
-    for minute_us in minutes_us:
-        until_us = minute_us + MINUTE_US
-        last = windows[-1] if windows else None
-        near = last is not None and minute_us - last.until_us <= join_us
-        if last is not None and near and minute_us // DAY_US == last.since_us // DAY_US:
-            windows[-1] = Window(last.since_us, until_us)
-        else:
-            windows.append(Window(minute_us, until_us))
-    return windows
+def late_windows(source: Database | Transaction, until_us: int, join_us: int) -> list[Window]:
+    """Late minutes before an instant as windows of whole minutes, those at most `join_us` apart joined, none over
+    midnight: sql/idempotent/065_steps.sql."""
+    return [Window(*row) for row in source.fetch("rollup_late_windows", until_us=until_us, join_us=join_us)]
 
 
 def steps(

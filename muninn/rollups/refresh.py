@@ -163,14 +163,12 @@ def _refresh_late(
     before_us: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[int, tuple[Window, ...]]:
-    minutes = [row.minute_us for row in database.fetch("rollup_late_minutes")]
     until_us = state(database)[0].watermark_us
     if before_us is not None:
         until_us = min(until_us, before_us)
     buckets = 0
-    stale = [minute_us for minute_us in minutes if minute_us < until_us]
     windows: list[Window] = []
-    for window in _told(plan.late_windows(stale, rollups.join_us), progress):
+    for window in _told(plan.late_windows(database, until_us, rollups.join_us), progress):
         try:
             taken, written = rollups.take_late(window)
         except Unavailable as error:

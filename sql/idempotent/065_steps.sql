@@ -35,3 +35,19 @@ begin
     source := level.table_name;
   end loop;
 end $$;
+
+-- Late minutes in [since, until) as windows, those at most `gap` apart together, none over midnight.
+create or replace function rollup_late_windows(since timestamptz, until timestamptz, gap interval)
+returns table (first timestamptz, past timestamptz)
+language sql stable as $$
+  with minutes as (
+    select distinct minute, date_bin('24 hours', minute, 'epoch') as day from late_rows
+    where minute >= since and minute < until
+  ), begins as (
+    select minute, minute - lag(minute) over (partition by day order by minute) <= gap + interval '1 minute' as joined
+    from minutes
+  ), numbered as (
+    select minute, count(*) filter (where joined is not true) over (order by minute) as number from begins
+  )
+  select min(minute), max(minute) + interval '1 minute' from numbered group by number order by 1
+$$;

@@ -2,23 +2,6 @@
 -- with the same announcement, the same lock and the same procedures. Why not a refresh policy:
 -- docs/decisions/0005-timescaledb.md.
 
--- Late minutes in [since, until) as windows, those less than an hour apart together, none over midnight. Not days
--- whose raw rows are in the cold tier: only muninn.rollups brings them back.
-create or replace function rollup_late_windows(since timestamptz, until timestamptz)
-returns table (first timestamptz, past timestamptz)
-language sql stable as $$
-  with minutes as (
-    select distinct minute, date_bin('24 hours', minute, 'epoch') as day from late_rows
-    where minute >= since and minute < until
-  ), begins as (
-    select minute, minute - lag(minute) over (partition by day order by minute) <= interval '61 minutes' as joined
-    from minutes where day not in (select cold.day from cold_days cold where moved_at is not null)
-  ), numbered as (
-    select minute, count(*) filter (where joined is not true) over (order by minute) as number from begins
-  )
-  select min(minute), max(minute) + interval '1 minute' from numbered group by number order by 1
-$$;
-
 -- Announce up to where buckets will be closed, while no load is in flight: loads from then on record earlier samples
 -- as late.
 create or replace procedure rollup_announce(upto timestamptz)
@@ -62,7 +45,10 @@ begin
   end loop;
   windows := (
     select coalesce(jsonb_agg(late), '[]')
-    from rollup_late_windows(settled - make_interval(secs => (config ->> 'lateness_s')::float8), closing) late);
+    from rollup_late_windows(
+      settled - make_interval(secs => (config ->> 'lateness_s')::float8), closing, interval '1 hour') late
+    -- Not days whose raw rows are in the cold tier: only muninn.rollups brings them back.
+    where date_bin('24 hours', first, 'epoch') not in (select day from cold_days where moved_at is not null));
   for place in 0 .. jsonb_array_length(windows) - 1 loop
     start := (windows -> place ->> 'first')::timestamptz;
     stop := (windows -> place ->> 'past')::timestamptz;

@@ -124,3 +124,23 @@ def test_a_level_that_was_dropped_is_passed_over(store: stores.Postgres) -> None
         ("1hour", "raw_samples", 60, 120),
         ("1day", "rollup_1hour", 0, 1440),
     ]
+
+
+@pytest.mark.parametrize("join", [0, 10, 60])
+def test_late_minutes_that_are_near_are_one_window_and_none_crosses_midnight(store: stores.Postgres, join: int) -> None:
+    random = np.random.default_rng(12 + join)
+    minutes = np.unique(np.concatenate([random.integers(0, 4 * 1440, 150), [1439, 1440, 1440 + join + 1]]))
+    store.connection.execute(
+        "insert into late_rows (series_id, minute, sample_count) select n %% 3, instant(at), 1 from"
+        " unnest(%s::int8[]) with ordinality as each (at, n)",
+        ([*(DAY + minutes * MINUTE_US).tolist(), DAY + 1439 * MINUTE_US],),
+    )
+    until_us = DAY + 3 * DAY_US + 17 * MINUTE_US
+    found = plan.late_windows(store.database, until_us, join * MINUTE_US)
+    due = [int(minute) for minute in minutes if minute < 3 * 1440 + 17]
+    apart = [due[0], *(at for last, at in itertools.pairwise(due) if at - last > join + 1 or at // 1440 > last // 1440)]
+    ends = [*(last for last, at in itertools.pairwise(due) if at in set(apart)), due[-1]]
+    assert [(window.since_us, window.until_us) for window in found] == [
+        (DAY + first * MINUTE_US, DAY + (last + 1) * MINUTE_US) for first, last in zip(apart, ends, strict=True)
+    ]
+    assert len(found) > 10
