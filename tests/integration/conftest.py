@@ -4,9 +4,11 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import uvicorn
+from chain import Chain
 from servers import eventually, free_port
 from starlette.applications import Starlette
 
@@ -56,3 +58,14 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.skip("Debian's prometheus cannot be fetched: requests recorded from one are tested instead")
     subprocess.run(["dpkg", "-x", packages[0], folder], check=True)
     return str(folder / "usr/bin/prometheus")
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Chain]:
+    """PostgreSQL, Valkey, a gateway and a loader, each its own process that the test may kill."""
+    made = Chain(tmp_path)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()

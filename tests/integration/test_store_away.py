@@ -32,16 +32,6 @@ MUNINN = str(Path(sys.executable).with_name("muninn"))
 
 
 @pytest.fixture
-def chain(tmp_path: Path) -> Iterator[Chain]:
-    made = Chain(tmp_path)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
 def environ(chain: Chain, tmp_path: Path) -> Iterator[dict[str, str]]:
     """What `muninn status` needs: a state folder that says what runs, as `muninn up` leaves it."""
     ours = {
