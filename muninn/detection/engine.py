@@ -71,6 +71,10 @@ class Engine:
         """These series start anew."""
         self._state.forget(np.asarray(series_index, np.intp))
 
+    def forget_season(self) -> None:
+        """What the hours show is learned anew; all else stays."""
+        self._state.forget_season()
+
     def overdue(self, now_us: int, deaf_until_us: int = 0, least_pause_s: float = 0.0) -> Floats:
         """float64[n_series]: how odd each series' silence is, in 0..1 as a score: 0.8 at 3 times its longest pause.
 
@@ -163,7 +167,7 @@ class Engine:
         gap = views.keep_time(rows, at_us, tuning)
         rows.level[:] = np.where(rows.seen == 0, value, rows.level)
         rows.seen += 1
-        slots = season.slots_of(index, at_us, rows)
+        slots = season.slots_of(index, at_us, rows, tuning.time_zone)
         expected = season.expected(self._state, slots, rows)
         sight = views.look(rows, value, expected, slots.rows_per_hour, gap, tuning)
         excess = ranges.excess(rows, sight, tuning)

@@ -15,6 +15,7 @@ from muninn.clock import DAY_US, HOUR_US, MINUTE_US
 from muninn.detection.features import FEATURES, HOUR, MODELLED, TRENDS, WEEKDAY, feature_of
 from muninn.detection.markers import place_of
 from muninn.detection.state import Floats, Index
+from muninn.detection.wall_clock import UTC, local_us
 from muninn.model import SeriesKey
 
 COLUMN = {name: place for place, name in enumerate(MODELLED)}
@@ -55,9 +56,10 @@ class _Place:
 
 
 class Places:
-    """Collects one minute at a time."""
+    """Collects one minute at a time; hour and weekday are those of the zone."""
 
-    def __init__(self) -> None:
+    def __init__(self, time_zone: str = UTC) -> None:
+        self._time_zone = time_zone
         self._known: list[_Place] = []
         self._names: dict[str, int] = {}
         self._slot: Index = np.zeros(0, np.intp)
@@ -89,8 +91,9 @@ class Places:
             return None
         values = found.reshape(len(self._known), len(MODELLED))
         at_us = minute * MINUTE_US
-        values[:, COLUMN[HOUR]] = at_us % DAY_US / HOUR_US
-        values[:, COLUMN[WEEKDAY]] = (at_us // DAY_US + _MONDAY) % 7
+        here_us = int(local_us(np.array([at_us]), self._time_zone)[0])
+        values[:, COLUMN[HOUR]] = here_us % DAY_US / HOUR_US
+        values[:, COLUMN[WEEKDAY]] = (here_us // DAY_US + _MONDAY) % 7
         self._trends(values)
         own = np.isfinite(values).sum(axis=1) - 2
         rows = np.flatnonzero(own >= _FEWEST)

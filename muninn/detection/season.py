@@ -5,7 +5,8 @@ Belongs here: slots of time, the expected value, learning it. Does not: how far 
 Expected is the mean of the hour of the day, moved by what this hour of the week showed beyond it, the latter
 trusted in proportion to the rows it has taught. An hour that was never seen stands at the slow level.
 Fails: for cycles that are not a day or a week (a job every 7 hours), for shapes finer than an hour, in series
-with fewer samples than one an hour, and for some days after a change of the clock (hours are UTC).
+with fewer samples than one an hour, and when people change their clocks, unless
+the time zone that they live by is set.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 from muninn.clock import HOUR_US
 from muninn.detection.state import HOURS, WEEK_HOURS, Floats, Index, Ints, Rows, State
 from muninn.detection.tuning import Tuning
+from muninn.detection.wall_clock import local_us
 
 _HOUR_S = 3600.0
 _MOST_SEEN = np.iinfo(np.uint16).max
@@ -32,9 +34,9 @@ class Slots:
     rows_per_hour: Floats
 
 
-def slots_of(index: Index, at_us: Ints, rows: Rows) -> Slots:
-    """The slots of m samples at `at_us` of the series at `index`."""
-    hours = at_us // HOUR_US
+def slots_of(index: Index, at_us: Ints, rows: Rows, time_zone: str) -> Slots:
+    """The slots of m samples at `at_us` of the series at `index`, by the clocks of a zone."""
+    hours = local_us(at_us, time_zone) // HOUR_US
     step_s = np.maximum(rows.step_s, 1e-6)
     per_hour = np.where(rows.step_s > 0, np.maximum(1.0, _HOUR_S / step_s), 1.0)
     return Slots(index * HOURS + hours % HOURS, index * WEEK_HOURS + (hours + _MONDAY_HOURS) % WEEK_HOURS, per_hour)

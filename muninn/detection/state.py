@@ -155,8 +155,13 @@ class State:
         self.floats[: len(FLOAT_NAMES), index] = 0.0
         self.floats[len(FLOAT_NAMES) :, index] = np.nan
         self.ints[:, index] = 0
-        for array in (self.hour, self.week, self.hour_seen, self.week_seen):
+        for array in self._season():
             array[index] = 0
+
+    def forget_season(self) -> None:
+        """No hour was ever seen."""
+        for array in self._season():
+            array[:] = 0
 
     def to_bytes(self) -> bytes:
         """The whole state; `from_bytes` continues with equal scores."""
@@ -184,4 +189,7 @@ class State:
         return state
 
     def _arrays(self) -> tuple[NDArray[np.generic], ...]:
-        return (self.floats, self.ints, self.hour, self.week, self.hour_seen, self.week_seen)
+        return (self.floats, self.ints, *self._season())
+
+    def _season(self) -> tuple[NDArray[np.generic], ...]:
+        return (self.hour, self.week, self.hour_seen, self.week_seen)

@@ -6,6 +6,7 @@ Belongs here: what a number means and why it is what it is. Does not: anything a
 
 from dataclasses import dataclass
 
+from muninn.detection.wall_clock import UTC
 from muninn.model.scores import ANOMALY, WARNING
 
 __all__ = ["ANOMALY", "WARNING", "Tuning"]
@@ -41,6 +42,7 @@ class Tuning:
     level_floor: a range is taken to be wider by this share of the level.
     season_pull: share by which an hour of the day moves towards what it showed, per visit.
     gap_steps: a pause longer than so many usual intervals is a gap.
+    time_zone: the IANA zone whose hours and weekdays the season is learned by.
     """
 
     warm_up_rows: int = 150
@@ -66,3 +68,4 @@ class Tuning:
     level_floor: float = 1e-3
     season_pull: float = 0.15
     gap_steps: float = 6.0
+    time_zone: str = UTC

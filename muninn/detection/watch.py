@@ -20,6 +20,7 @@ from muninn.detection.state import Floats, Index
 from muninn.detection.steps import Step, Steps
 from muninn.detection.tuning import Tuning
 from muninn.detection.views import Bools
+from muninn.detection.wall_clock import UTC
 from muninn.errors import Invalid
 from muninn.model import SampleBatch, ScoreBatch, SeriesKey
 from muninn.model.scores import WARNING, WORTH_SENDING
@@ -143,9 +144,10 @@ class Watch:
 
     def to_bytes(self) -> bytes:
         """All that was learned, the open episodes, and what was announced."""
-        head = json.dumps({"until_us": self.steps.until_us, "announced": self.announced.to_dict()}).encode()
+        zone = self.tuning.time_zone
+        head = {"until_us": self.steps.until_us, "announced": self.announced.to_dict(), "time_zone": zone}
         keys = b"\n".join(key.canonical for key in self.keys)
-        return _MAGIC + _packed(head, keys, self.engine.to_bytes(), self.episodes.to_bytes())
+        return _MAGIC + _packed(json.dumps(head).encode(), keys, self.engine.to_bytes(), self.episodes.to_bytes())
 
     def restore(self, data: bytes) -> None:
         """Go on from what was saved; Invalid if it is no such state, and then nothing is changed."""
@@ -161,6 +163,8 @@ class Watch:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Invalid("this state of the detector is damaged") from error
         engine = Engine.from_bytes(learned, self.tuning)
+        if known.get("time_zone", UTC) != self.tuning.time_zone:
+            engine.forget_season()
         found = [SeriesKey.parse(key) for key in keys.split(b"\n")] if keys else []
         stays = np.arange(min(len(found), self.roster.max_series))
         self.announced.restore(known["announced"])

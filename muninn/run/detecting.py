@@ -49,7 +49,7 @@ class Detecting:
     ):
         self._config, self._clock, self._meter = config, clock, meter
         self._source, self._scores, self._database = source, scores, database
-        tuning = dataclasses.replace(Tuning(), warm_up_s=config.warm_up_s)
+        tuning = dataclasses.replace(Tuning(), warm_up_s=config.warm_up_s, time_zone=config.time_zone)
         self.watch = Watch(
             step_s=config.step_s,
             max_series=config.max_series,
@@ -58,7 +58,7 @@ class Detecting:
             calm_s=config.calm_s,
         )
         self.incidents = Incidents()
-        self.modelling = Modelling(database, config.calm_s)
+        self.modelling = Modelling(database, config.calm_s, config.time_zone)
         self._after = _entry_before(clock.now_us())
         # Told of everything before; up to when what comes is only learned, because another detector told of it.
         self._told_us = self._known_us = 0

@@ -12,6 +12,7 @@ from muninn.detection.episodes import Episodes
 from muninn.detection.features import MODELLED
 from muninn.detection.forest import Model
 from muninn.detection.places import FeatureRows, Places
+from muninn.detection.wall_clock import UTC
 from muninn.detection.watch import Findings
 from muninn.errors import Invalid, Unavailable
 from muninn.model import ScoreBatch, SeriesKey
@@ -28,8 +29,8 @@ _KEEP_EVERY = 5 * MINUTE_US
 class Modelling:
     """Judges places once a minute, by the model in use; without one it only keeps features to train the first."""
 
-    def __init__(self, database: Database, calm_s: float):
-        self.places = Places()
+    def __init__(self, database: Database, calm_s: float, time_zone: str = UTC):
+        self.places = Places(time_zone)
         self._database = database
         self._model: Model | None = None
         self._model_id = 0

@@ -1,6 +1,8 @@
 """How the detector watches."""
 
-from pydantic import Field
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator
 
 from muninn.settings.section import Section
 
@@ -21,6 +23,19 @@ class Detection(Section):
     )
     calm_s: float = Field(300.0, ge=1, description="an episode is over after this long without a warning")
     save_s: float = Field(300.0, ge=1, description="seconds between two savings of what was learned")
+    time_zone: str = Field(
+        "UTC",
+        description="IANA zone whose hours and weekdays are learned, summer time included: that of the people whose "
+        "day the series follow (Europe/Berlin); after a change hours are learned anew",
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            return ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{name!r} is no time zone; give one like Europe/Berlin or UTC") from None
 
     @property
     def ignored(self) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def _scored(batch: SampleBatch, chosen: Detection, window: Window) -> Iterator[S
         step_s=chosen.step_s,
         max_series=chosen.max_series,
         ignored=chosen.ignored,
-        tuning=replace(Tuning(), warm_up_s=chosen.warm_up_s),
+        tuning=replace(Tuning(), warm_up_s=chosen.warm_up_s, time_zone=chosen.time_zone),
         calm_s=chosen.calm_s,
     )
     for since_us in range(int(batch.at_us.min(initial=window.since_us)), window.until_us, HOUR_US):
