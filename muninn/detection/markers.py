@@ -24,6 +24,8 @@ _STARTS = ("process_start_time_seconds", "process_start_time_s")
 _PLACE_LABELS = ("instance", "host", "hostname", "pod")
 
 _EVENT_PAUSE_US = 60_000_000
+# A sample so much older than the last one was read before, or came late; one older still: a clock was put back.
+_SEEN_US = 3_600_000_000
 _KINDS = DEPLOY, UPTIME, START = "deploy", "uptime", "start"
 
 
@@ -69,8 +71,10 @@ class Announcements:
         return number
 
     def take(self, number: Index, at_us: Ints, value: Floats) -> None:
-        """Take in samples of announcing series; those of one series count in the order given."""
-        order = np.argsort(number, kind="stable")
+        """Take in samples of announcing series, in the order of their time: what is read again announces nothing."""
+        behind_us = self._at_us[number] - at_us
+        news = np.flatnonzero((behind_us <= 0) | (behind_us >= _SEEN_US))
+        order = news[np.lexsort((at_us[news], number[news]))]
         number, at_us, value = number[order], at_us[order], value[order]
         first = np.append(True, number[1:] != number[:-1])[: len(number)]
         before = np.where(first, self._value[number], np.roll(value, 1))

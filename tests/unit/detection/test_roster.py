@@ -100,3 +100,30 @@ def test_what_announces_something() -> None:
     assert places(start, 3_010, 5_000.4) == set(), "a jitter"
     assert places(start, 3_020, 5_900.0) == {"host-2"}
     assert told.number_of(key(7, "cpu_busy_pct")) == -1
+
+
+def test_what_is_read_again_or_in_no_order_announces_nothing() -> None:
+    told = Announcements()
+    marker, uptime = (told.number_of(each) for each in ANNOUNCING[:2])
+    at_us = np.arange(1_000, 1_060, 5, np.int64) * 1_000_000
+    up_s, no_marker = at_us / 1e6, np.zeros(len(at_us))
+    mixed = np.random.default_rng(7).permutation(len(at_us))
+    told.take(np.full(len(at_us), uptime), at_us[mixed], up_s[mixed])
+    told.take(np.full(len(at_us), marker), at_us[mixed], no_marker)
+    told.take(np.array([marker]), np.array([1_060_000_000]), np.array([1.0]))
+    told.take(np.array([marker]), np.array([1_065_000_000]), np.array([0.0]))
+    deployed = dict(told.until_us)
+    for again in (slice(None), slice(4, 8)):
+        told.take(np.full(len(at_us[again]), uptime), at_us[again], up_s[again])
+    told.take(np.array([marker]), np.array([1_060_000_000]), np.array([1.0]))
+    assert told.until_us == deployed == {"host-0": 1_180_000_000}
+    told.take(np.array([uptime]), np.array([1_065_000_000]), np.array([3.0]))
+    assert set(told.until_us) == {"host-0", "host-1"}, "a restart is one as ever"
+
+
+def test_a_clock_that_was_wrong_and_is_put_right_silences_no_announcement() -> None:
+    told = Announcements()
+    uptime = told.number_of(ANNOUNCING[1])
+    for at_s, value in ((90_000, 500.0), (2_000, 510.0), (2_005, 2.0)):
+        told.take(np.array([uptime]), np.array([at_s * 1_000_000]), np.array([value]))
+    assert told.until_us == {"host-1": 2_125_000_000}
