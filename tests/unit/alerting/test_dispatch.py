@@ -178,3 +178,22 @@ def test_matchers_say_what_is_wrong() -> None:
     assert Matchers.of({"a": ""}).holds({})
     with pytest.raises(Invalid, match="no regular expression"):
         Matchers.of({"a": "=~("})
+
+
+def test_a_pattern_takes_no_longer_for_being_nested() -> None:
+    """With a backtracking engine this does not end."""
+    nested = Matchers.of({"a": "=~(a+)+(b|c)"})
+    assert not nested.holds({"a": "a" * 200})
+    assert nested.holds({"a": "a" * 200 + "c"})
+
+
+def test_a_pattern_is_of_the_whole_value_as_it_stands() -> None:
+    either = Matchers.of({"a": "=~eu|us-.*"})
+    assert [either.holds({"a": value}) for value in ("eu", "us-é", "eu-1", "eu\n")] == [True, True, False, False]
+    assert not Matchers.of({"a": "=~x"}).holds({"a": "\ud800"})
+
+
+@pytest.mark.parametrize("pattern", ["a)|(b", "a(?=b)", r"(a)\1", "x{2000}", "[", "\ud800", "a" * 501])
+def test_what_is_no_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(Invalid, match="a: "):
+        Matchers.of({"a": f"=~{pattern}"})
