@@ -85,7 +85,7 @@ class Roster:
 
     def _note(self, key: SeriesKey, position: int) -> None:
         if self._entries == len(self._position):
-            more = np.zeros(len(self._position), np.intp)
+            more = np.zeros(max(len(self._position), _FIRST_ROOM), np.intp)
             self._position, self._announcer = np.append(self._position, more), np.append(self._announcer, more)
         self._position[self._entries], self._announcer[self._entries] = position, self._announcer_of(key)
         self._entries += 1

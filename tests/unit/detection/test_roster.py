@@ -45,6 +45,15 @@ def test_a_series_that_is_ignored_is_watched_where_it_is_known_to_be_in_trouble(
     assert book.find(SeriesSet.of([key(1)]))[0].tolist() == [0]
 
 
+def test_where_all_are_ignored_many_take_no_memory_and_the_next_is_met() -> None:
+    book = roster(10, "m*")
+    for start in range(0, 2_000, 100):
+        found = book.find(SeriesSet.of([key(n) for n in range(start, start + 100)]))[0]
+        assert (found == LEFT_OUT).all()
+    assert len(book._table) < 700
+    assert book.add(key(1)) == 0
+
+
 def test_those_that_stay_are_numbered_anew() -> None:
     book = roster()
     book.find(SeriesSet.of([key(n) for n in range(6)]))
