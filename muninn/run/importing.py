@@ -16,16 +16,24 @@ from muninn.clock import SystemClock
 from muninn.ingest.validate import Rules
 from muninn.rollups.refresh import refresh_fresh
 from muninn.run import bars
-from muninn.run.bulk_import import Importer, Report, found_files, parsed_names
+from muninn.run.bulk_import import Importer, Report, found_files, parsed_names, refuse_left_out
 from muninn.store.database import Database
 
 _SHOWN_ERRORS = 5
 
 
-def run(settings: chosen.Settings, patterns: Sequence[str], options: Sequence[str], *, dry_run: bool) -> None:
+def run(
+    settings: chosen.Settings,
+    patterns: Sequence[str],
+    options: Sequence[str],
+    ignored: Sequence[str] = (),
+    *,
+    dry_run: bool,
+) -> None:
     """Import the files, or say what that would do; then refresh the buckets that they touched."""
     started = time.perf_counter()
     paths, named, clock = found_files(patterns), parsed_names(options), SystemClock()
+    refuse_left_out(paths, named, ignored)
     rules = Rules(settings.gateway.future_s, settings.store.raw_days)
     with (
         bars.bar() as bar,

@@ -6,12 +6,15 @@ label). NDJSON has a sample a line. CSV and NDJSON may be gzipped. What a row me
 Belongs here: opening files and cutting them up. Does not: samples, validation.
 """
 
+import contextlib
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pcsv
@@ -21,6 +24,8 @@ from muninn.errors import Invalid
 
 COLUMNS = ("metric", "timestamp", "value", "labels", "source_agent_id", "instance_id")
 LABEL_PREFIX = "label."
+_MEMBERS = (*COLUMNS, "distribution")
+_LOOKED_AT_LINES = 1000
 KINDS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet", ".pq": "parquet"}
 _BLOCK_BYTES = 4 << 20
 _MAX_LINE_BYTES = 16 << 20
@@ -63,6 +68,35 @@ def pieces(path: Path, rows: int = 50_000, named: Mapping[str, str] | None = Non
         raise Invalid(
             f"{path.name}: {str(error).splitlines()[0][:300] if str(error) else type(error).__name__}"
         ) from None
+
+
+def left_out(path: Path, named: Mapping[str, str] | None = None) -> list[str]:
+    """Columns of the file that nobody asks for; of NDJSON the members of its first thousand lines.
+
+    What tells series apart there is lost, and they become one. Invalid where the file cannot be read.
+    """
+    kind, names_of = kind_of(path), _Names(named or {})
+    try:
+        if kind == "parquet":
+            with pq.ParquetFile(path) as file:
+                names = list(file.schema_arrow.names)
+        else:
+            names = _header(path, names_of) if kind == "csv" else _members(path)
+    except _BROKEN as error:
+        raise Invalid(f"{path.name}: {error}") from None
+    # Lines that are read as they are have their labels as an object. A column without a name is a count of rows.
+    plain = kind == "ndjson" and not names_of
+    return [name for name in names if name and not (name in _MEMBERS if plain else names_of.ours(name) or _known(name))]
+
+
+def _members(path: Path) -> list[str]:
+    found: dict[str, None] = {}
+    first = next(_lines(path), Piece(0)).lines
+    for line in itertools.islice(io.BytesIO(first), _LOOKED_AT_LINES):
+        with contextlib.suppress(orjson.JSONDecodeError):  # a line that is bad is refused by its number
+            row = orjson.loads(line)
+            found |= dict.fromkeys(row if isinstance(row, dict) else ())
+    return list(found)
 
 
 class _Names:

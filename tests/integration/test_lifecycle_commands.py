@@ -145,6 +145,8 @@ def test_help(command: tuple[str, ...], says: str, tmp_path: Path) -> None:
         (("import", "none-*.csv"), 1, "none-*.csv: there is no such file"),
         (("import", "a.csv", "--map", "timestamp"), 1, "write it as OURS=THEIRS, such as timestamp=ts"),
         (("import", "a.csv", "--map", "timestamp=when"), 1, "there is no column `when`; the header has metric,"),
+        (("import", "b.csv", "--dry-run"), 1, "b.csv: nothing is made of `host`, `disk, used`, and series that"),
+        (("import", "b.csv", "--ignore", "host", "--ignore", "disk, used"), 0, ""),
         (("lifecycle", "export", "yesterday"), 1, "yesterday is not a day: write it as 2026-03-01"),
         (("lifecycle", "export", "2020-01-01"), 1, "`muninn lifecycle plan` lists them"),
         (("lifecycle", "verify", "--sample", "0"), 2, "--sample"),
@@ -154,6 +156,7 @@ def test_what_is_wrong_is_said_in_one_sentence(
     command: tuple[str, ...], code: int, says: str, postgres_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text("metric,timestamp,value\nm,1700000000000,1\n")
+    (tmp_path / "b.csv").write_text('metric,timestamp,value,host,"disk, used"\n')
     done = piped(*command, folder=tmp_path, MUNINN_DATABASE_URL=postgres_url)
     assert done.returncode == code, done.stderr
     assert says in done.stderr.replace("\n", " ")

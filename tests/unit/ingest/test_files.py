@@ -1,6 +1,7 @@
 """Files of all three kinds give the same samples, with the checks of the door."""
 
 import gzip
+import json
 from pathlib import Path
 
 import orjson
@@ -12,6 +13,8 @@ from muninn.errors import Invalid
 from muninn.ingest.files import read_samples
 from muninn.ingest.validate import BadSample, Rules
 from muninn.model import SampleBatch, SeriesKey
+from muninn.run.bulk_import import refuse_left_out
+from muninn.sources.files import left_out
 
 NOW_US = 1_700_000_000 * SECOND_US
 NOW_MS = NOW_US // 1000
@@ -170,3 +173,28 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "a.ndjson").write_bytes(b"[" * 10_000)
     with pytest.raises(Invalid, match="more than 4096 bytes"):
         read(tmp_path / "a.ndjson")
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "ndjson", "parquet"])
+def test_columns_that_would_be_lost_are_named(tmp_path: Path, kind: str) -> None:
+    """Five hosts in a column of their own name would silently become one series."""
+    rows = [{"metric": "m", "timestamp": "2023-11-15T11:00:00Z", "value": 1.0, "host": "a", "rack": 1}]
+    frame, path = pl.DataFrame(rows), tmp_path / f"x.{kind}"
+    if kind == "ndjson":
+        path.write_text("no json\n" + json.dumps(rows[0]) + "\n")
+    elif kind == "parquet":
+        frame.write_parquet(path)
+    else:
+        plain = frame.select(pl.lit(0).alias(""), pl.all()).write_csv().encode()
+        path.write_bytes(gzip.compress(plain) if kind.endswith("gz") else plain)
+    assert left_out(path) == ["host", "rack"]
+    assert left_out(path, {"label.host": "host", "label.rack": "rack"}) == []
+    with pytest.raises(Invalid, match=r"nothing is made of `rack`.*--map 'label\.rack=rack'"):
+        refuse_left_out([path], {"label.host": "host"}, ())
+    refuse_left_out([path], {"label.host": "host"}, ["rack"])
+
+
+def test_a_label_beside_its_object_is_lost_in_lines_that_are_read_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "x.ndjson"
+    path.write_text('{"metric": "m", "timestamp": 1, "distribution": {}, "labels": {}, "label.host": "a"}\n')
+    assert left_out(path) == ["label.host"]
