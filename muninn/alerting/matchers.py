@@ -82,7 +82,7 @@ class Matchers:
 
     def as_mapping(self) -> dict[str, str]:
         """The inverse of `of`."""
-        return {each.name: each.value if each.op == "=" else f"{each.op}{each.value}" for each in self.all}
+        return {each.name: _text(each) for each in self.all}
 
     @property
     def exact(self) -> dict[str, str]:
@@ -98,6 +98,11 @@ def _from_text(name: str, text: str) -> Matcher:
         if text.startswith(op):
             return Matcher(name, op, text[len(op) :])
     return Matcher(name, "=", text)
+
+
+def _text(matcher: Matcher) -> str:
+    plain = matcher.op == "=" and not matcher.value.startswith(_OPS)
+    return matcher.value if plain else f"{matcher.op}{matcher.value}"
 
 
 def alertmanager_matcher(given: object) -> Matcher:

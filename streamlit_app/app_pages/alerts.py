@@ -173,7 +173,8 @@ def _silence(alert: AlertRow) -> None:
     """At once for two hours, or by the form, which is filled in."""
     labels = alerts.silence_labels(alert)
     if st.button("Silence 2 h", key=f"mute-{alert.alert_id}", icon=":material/volume_off:"):
-        body = {"match": labels, "until": "+2h", "by": entry.who(), "comment": alert.summary}
+        exactly = {name: f"={value}" for name, value in labels.items()}
+        body = {"match": exactly, "until": "+2h", "by": entry.who(), "comment": alert.summary}
         gateway.change("POST", "/api/v1/silences", body)
     if st.button(
         "Silence…", key=f"form-{alert.alert_id}", type="tertiary", on_click=_fill_in, args=(labels, alert.summary),

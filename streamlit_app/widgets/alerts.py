@@ -17,6 +17,7 @@ import polars as pl
 from muninn.alerting.matchers import Matchers
 from muninn.alerting.noise import Record
 from muninn.alerting.silence import Silence
+from muninn.errors import Invalid
 from muninn.model import Window
 from muninn.reads.alerts import AlertRow, NotificationRow
 from streamlit_app.widgets import formats
@@ -33,6 +34,9 @@ COLOURS = {"critical": "#d9485f", "warning": "#e08a2c", "info": "#4a86d8"}
 _OWN = ("rule", "severity", "metric")
 # Between commas, except those within double quotes.
 _PARTS = re.compile(r'(?:"[^"]*"|[^,"])+')
+_QUOTED = re.compile(r'^[\s~"]|,|\s$')
+_OPS = ("=~", "!~", "!=", "=")
+_MATCHER = re.compile(r"([^=!~\"]*[^=!~\"\s])\s*(=~|!~|!=|=)\s*(.*)", re.DOTALL)
 
 
 def labels_text(alert: AlertRow) -> str:
@@ -78,12 +82,17 @@ def history_table(found: Sequence[AlertRow], tz: tzinfo, now_us: int) -> pl.Data
 
 
 def parse_match(text: str) -> dict[str, str]:
-    """What people type, `host=web1, rule=~disk_.*, team="a, b"`, as the API takes it."""
-    found = {}
+    """What people type, `host=web1, rule=~disk_.*, team="a, b"`, as the API takes it; Invalid if it is none."""
+    found: dict[str, str] = {}
     for part in filter(None, (piece.strip() for piece in _PARTS.findall(text))):
-        cut = next((place for place, char in enumerate(part) if char in "=!"), len(part))
-        name, value = part[:cut].strip(), part[cut:].strip()
-        found[name] = value if value.startswith(("=~", "!")) else value.removeprefix("=").strip().strip('"')
+        matcher = _MATCHER.fullmatch(part)
+        if matcher is None:
+            raise Invalid(f"{part!r} is no matcher: write label=value, label!=value, label=~pattern or label!~pattern")
+        name, op, value = matcher.groups()
+        if name in found:
+            raise Invalid(f"{name} is there twice, and all have to match: write one pattern, such as {name}!~a|b")
+        value = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+        found[name] = value if op == "=" and not value.startswith(_OPS) else f"{op}{value}"
     return found
 
 
@@ -115,7 +124,7 @@ def window_table(found: Sequence[Mapping[str, Any]], tz: tzinfo) -> pl.DataFrame
         {
             "Name": [each["name"] for each in found],
             "State": [_window_state(each, tz) for each in found],
-            "Of": [", ".join(f"{name}={value}" for name, value in each.get("match", {}).items()) for each in found],
+            "Of": [str(Matchers.of(each.get("match", {}))) for each in found],
             "When": [_recurrence(each) for each in found],
             "By": [each.get("by") or each["source"] for each in found],
         }
@@ -213,7 +222,9 @@ def filtered(found: Sequence[AlertRow], text: str) -> list[AlertRow]:
 
 def match_text(labels: Mapping[str, str]) -> str:
     """Labels as people type them, so that parse_match gives them back."""
-    return ", ".join(f'{name}="{value}"' if "," in value else f"{name}={value}" for name, value in labels.items())
+    return ", ".join(
+        f'{name}="{value}"' if _QUOTED.search(value) else f"{name}={value}" for name, value in labels.items()
+    )
 
 
 def silence_labels(alert: AlertRow) -> dict[str, str]:

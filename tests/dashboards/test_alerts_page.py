@@ -11,7 +11,9 @@ from playwright.sync_api import Page, expect
 from servers import Postgres, eventually, free_port
 from streamlit.testing.v1 import AppTest
 
+from muninn.alerting.matchers import Matchers
 from muninn.clock import SystemClock
+from muninn.errors import Invalid
 from muninn.store.alerts import AlertStore
 from muninn.store.database import Database
 from streamlit_app import runbooks, shell
@@ -155,6 +157,22 @@ def test_matchers_as_people_type_them() -> None:
     }  # fmt: skip
 
 
+def test_patterns_may_be_quoted_as_the_tables_show_them() -> None:
+    assert parse_match('rule=~"disk_(a|b)", env!="a, b", dc !~ "x"') == {
+        "rule": "=~disk_(a|b)", "env": "!=a, b", "dc": "!~x",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("web1", "'web1' is no matcher"), ("=x", "no matcher"), ("host!=a, host!=b", "host is there twice")],
+)
+def test_what_is_no_matcher_silences_nothing(text: str, says: str) -> None:
+    """web1 alone would be a label without a value, which most alerts have; of two of a label one would be lost."""
+    with pytest.raises(Invalid, match=says):
+        parse_match(text)
+
+
 def test_a_filter_leaves_what_matches(world: Any, open_view: Callable[..., AppTest]) -> None:
     app = open_view(*world)
     app.text_input(key="filter").set_value("host=web1").run()
@@ -205,8 +223,17 @@ def test_runbooks_are_read_where_they_come_with_muninn_and_nothing_else_is() -> 
 
 
 def test_labels_as_people_type_them_come_back() -> None:
-    labels = {"host": "web1", "route": "/a, b", "rule": "x"}
-    assert parse_match(match_text(labels)) == labels
+    labels = {
+        "host": "web1",
+        "route": "/a, b",
+        "rule": "x",
+        "home": "~ada",
+        "quoted": '"x"',
+        "space": " x",
+        "op": "!=x",
+    }
+    assert Matchers.of(parse_match(match_text(labels))).exact == labels
+    assert Matchers.of(Matchers.of({"op": "=!=x"}).as_mapping()).exact == {"op": "!=x"}
 
 
 def in_one_line(page: Page) -> bool:
