@@ -12,6 +12,7 @@ from muninn.detection.episodes import Episodes
 from muninn.detection.features import MODELLED
 from muninn.detection.forest import Model
 from muninn.detection.places import FeatureRows, Places
+from muninn.detection.state import Floats, Index, Ints
 from muninn.detection.wall_clock import UTC
 from muninn.detection.watch import Findings
 from muninn.errors import Invalid, Unavailable
@@ -37,6 +38,9 @@ class Modelling:
         self._calm_us = round(calm_s * 1e6)
         self._keys: list[SeriesKey] = []
         self._index: dict[str, int] = {}
+        # By position: what was last seen, and when.
+        self._raw: Floats = np.zeros(0)
+        self._seen_us: Ints = np.zeros(0, np.int64)
         self._episodes = Episodes(0, self._calm_us)
 
     def turn(self, now_us: int) -> Findings | None:
@@ -54,38 +58,55 @@ class Modelling:
 
     def resume(self, key: SeriesKey, now_us: int) -> None:
         """This place was in an episode when the last detector stopped."""
-        self._episodes.restore(np.array([self._position(key)]), now_us)
+        position = self._position(key)
+        self._seen_us[position] = max(now_us, int(self._seen_us[position]))
+        self._episodes.restore(np.array([position]), now_us)
 
     def judge(self, rows: FeatureRows) -> Findings | None:
-        """The scores of one minute; None where the model knows none of the places."""
+        """The scores of one minute; None where the model knows none of the places and no episode is open.
+
+        An episode may end without a row: its place may be gone, or the model know it no more.
+        """
         model = self._model
         known, far = model.measured(rows, MODELLED) if model is not None else (np.zeros(0, np.intp), np.zeros((0, 0)))
-        if model is None or not len(known):
+        if not len(known) and not self._episodes.open.any():
             return None
-        raw = model.raw(far)
-        score = model.score(raw)
+        raw = model.raw(far) if model is not None else np.zeros(0)
+        score = model.score(raw) if model is not None else np.zeros(0)
         keys = [
             SeriesKey.of(MODEL_SCORE, {"place": rows.places[row]}, rows.agents[row], rows.places[row])
             for row in known.tolist()
         ]
         index = np.array([self._position(key) for key in keys], np.intp)
+        self._raw[index], self._seen_us[index] = raw, rows.at_us
         turns = self._episodes.judge(index, score, score, score, rows.at_us)
-        shares = np.zeros(far.shape)
+        mute = np.setdiff1d(turns.closed, index)
+        shares = np.zeros((len(keys) + len(mute), far.shape[1]))
         for row in np.flatnonzero(score >= WORTH_SENDING).tolist():
+            assert model is not None
             shares[row] = model.shares(far[row], float(score[row]))
-        scores = ScoreBatch(
-            rows.at_us, np.full(len(keys), rows.at_us), np.arange(len(keys), dtype=np.int32), tuple(keys), score,
-            raw, np.full(len(keys), model.usual), np.zeros(len(keys)), np.full(len(keys), model.far),
-            np.ones(len(keys)), np.zeros(len(keys), bool), shares, model.columns,
-        )  # fmt: skip
-        told = np.flatnonzero((score >= WORTH_SENDING) | self._episodes.open[index] | np.isin(index, turns.closed))
+        matters = np.flatnonzero((score >= WORTH_SENDING) | self._episodes.open[index] | np.isin(index, turns.closed))
+        told = np.concatenate([matters, len(keys) + np.arange(len(mute))])
+        index = np.concatenate([index, mute])
+        scores = self._scores(rows.at_us, index, np.concatenate([score, np.zeros(len(mute))]), shares)
         opened, closed = (np.flatnonzero(np.isin(index[told], part)) for part in (turns.opened, turns.closed))
         return Findings(scores.take(told), opened, closed, len(keys))
+
+    def _scores(self, at_us: int, index: Index, score: Floats, shares: Floats) -> ScoreBatch:
+        """Of the places at these positions, each as it was last seen."""
+        n, model = len(index), self._model
+        usual, far, columns = (model.usual, model.far, model.columns) if model is not None else (0.0, 0.0, ())
+        keys = tuple(self._keys[place] for place in index.tolist())
+        return ScoreBatch(
+            at_us, self._seen_us[index], np.arange(n, dtype=np.int32), keys, score, self._raw[index],
+            np.full(n, usual), np.zeros(n), np.full(n, far), np.ones(n), np.zeros(n, bool), shares, columns,
+        )  # fmt: skip
 
     def _position(self, key: SeriesKey) -> int:
         position = self._index.setdefault(key.instance_id, len(self._keys))
         if position == len(self._keys):
             self._keys.append(key)
+            self._raw, self._seen_us = np.append(self._raw, 0.0), np.append(self._seen_us, 0)
             self._episodes.grow(len(self._keys))
         return position
 

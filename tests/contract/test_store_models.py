@@ -5,6 +5,7 @@ import pytest
 
 from muninn.clock import MINUTE_US
 from muninn.detection.features import MODELLED
+from muninn.detection.incidents import Incidents
 from muninn.detection.places import COLUMN, FeatureRows
 from muninn.detection.training import train
 from muninn.model import SeriesKey, Window
@@ -74,3 +75,39 @@ def test_the_model_in_use_judges_places_each_minute(database: Database) -> None:
     again = Modelling(database, calm_s=180.0)
     again.resume(found, NOW)
     assert again._episodes.open.tolist() == [True]
+    # Its place is gone, and no model is in use: it ends all the same, and that is told.
+    nothing = FeatureRows(NOW + MINUTE_US, (), (), np.zeros((0, len(MODELLED))))
+    assert again.judge(nothing) is not None
+    ended = again.judge(FeatureRows(NOW + 4 * MINUTE_US, (), (), nothing.values))
+    assert ended is not None
+    assert [ended.scores.keys[row] for row in ended.closed.tolist()] == [found]
+    assert again.judge(FeatureRows(NOW + 5 * MINUTE_US, (), (), nothing.values)) is None
+
+
+def test_an_episode_of_a_place_that_is_gone_ends_beside_those_that_stay(database: Database) -> None:
+    random = np.random.default_rng(0)
+    rows = [two_places(NOW + step * MINUTE_US, random) for step in range(400)]
+    model_id = models.save(database, train(rows, MODELLED).to_bytes(), Window(NOW, NOW + 1), {"rows": 800.0}, "new")
+    models.promote(database, model_id, "a test")
+    modelling = Modelling(database, calm_s=180.0)
+    modelling._take_up()
+    incidents = Incidents()
+    for step in range(2):
+        found = modelling.judge(two_places(NOW + step * MINUTE_US, random, off=8.0))
+        assert found is not None
+        incidents.take(found, {})
+    ((incident),) = incidents.open.values()
+    assert {key.instance_id for key in incident.members} == {"web-1", "web-2"}
+    for step in range(2, 9):
+        found = modelling.judge(minute(NOW + step * MINUTE_US, random))  # web-2 is gone
+        assert found is not None
+        incidents.take(found, {})
+    assert not incidents.open
+    assert incident.closed_us is not None
+    gone = next(member for key, member in incident.members.items() if key.instance_id == "web-2")
+    assert max(at_us for at_us, *_ in gone.track) == NOW + MINUTE_US, "what was not seen is not drawn"
+
+
+def two_places(at_us: int, random: np.random.Generator, off: float = 0.0) -> FeatureRows:
+    one, other = minute(at_us, random, off), minute(at_us, random, off)
+    return FeatureRows(at_us, ("web-1", "web-2"), ("agent", "agent"), np.concatenate([one.values, other.values]))
