@@ -263,6 +263,8 @@ class Sidecar:
     def admit(self, wire: Connection) -> Session | None:
         """A session for a new connection; None where there are too many: it is closed with 1013."""
         if self._hub.viewers + len(self.waiting) >= self._config.max_clients:
+            self._count_waiting()
+        if self._hub.viewers + len(self.waiting) >= self._config.max_clients:
             self._meter.count("muninn_stream_refused_total", reason="full")
             wire.close(TRY_AGAIN_LATER.value, f"this sidecar takes {self._config.max_clients} viewers: try again later")
             return None
@@ -323,13 +325,17 @@ class Sidecar:
         self._meter.count("muninn_stream_dropped_total", held)
 
     async def _check(self) -> None:
-        self.waiting = {session for session in self.waiting if session.waits}
+        self._count_waiting()
         for count, subscriber in enumerate((*self.waiting, *self._hub.subscribers()), 1):
             why = subscriber.check()
             if why is not None:
                 self._meter.count("muninn_stream_cut_total", reason=why)
             if count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+
+    def _count_waiting(self) -> None:
+        """Who has said who it is is a viewer, and no longer counts among those who wait."""
+        self.waiting = {session for session in self.waiting if session.waits}
 
     def _measure(self, seconds: float) -> None:
         self._meter.duration("muninn_stream_tick", seconds)

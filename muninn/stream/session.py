@@ -71,6 +71,7 @@ class Session:
         "_queued",
         "_subs",
         "_tick_ms",
+        "_turned_out",
         "_who",
         "_wire",
     )
@@ -89,6 +90,7 @@ class Session:
         self._blocked_at: float | None = None
         self._queued = 0
         self._heard_at = clock.monotonic()
+        self._turned_out = False
 
     @property
     def behind(self) -> bool:
@@ -209,12 +211,18 @@ class Session:
         if isinstance(self._who, Waiting):
             if not self._entry.too_long(self._who):
                 return None
-            self._wire.close(NOT_ALLOWED, "nothing was said of who you are: send authenticate first")
-            return "unauthenticated"
+            return self._turn_out("unauthenticated", "nothing was said of who you are: send authenticate first")
         if self._entry.still(self._who):
             return None
-        self._wire.close(NOT_ALLOWED, "the token that you came in with was revoked or is over")
-        return "revoked"
+        return self._turn_out("revoked", "the token that you came in with was revoked or is over")
+
+    def _turn_out(self, why: str, words: str) -> str:
+        """Say goodbye; cut who does not take even that by the next check: its socket would stay for ever."""
+        if self._turned_out:
+            return self._cut(why)
+        self._turned_out = True
+        self._wire.close(NOT_ALLOWED, words)
+        return why
 
     def _cut(self, why: str) -> str:
         self._wire.abort()

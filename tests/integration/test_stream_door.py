@@ -16,6 +16,9 @@ from streaming import RunningSidecar, client_frame, handshake, messages_of, raw_
 from muninn import settings
 from muninn.clock import SystemClock
 from muninn.errors import Misconfigured, Unavailable
+from muninn.guard.judge import Judge, Policy
+from muninn.guard.roll import Roll
+from muninn.guard.tokens import Token, digest_of
 from muninn.ingest.buffer.memory import MemoryBroker
 from muninn.meter import Meter
 from muninn.stream.client import StreamClient, connect
@@ -86,6 +89,33 @@ def test_one_viewer_too_many_is_closed_with_try_again_later() -> None:
         assert code == 1013
         assert "1 viewers" in reason
         assert sidecar.metered("muninn_stream_refused_total", reason="full") == 1
+
+
+class OneToken:
+    """Where one token is kept."""
+
+    def tokens(self) -> list[Token]:
+        return [Token(1, "viewer", digest_of("may"), frozenset({"read"}))]
+
+    def signing_key(self) -> bytes:
+        return b"k" * 32
+
+
+def test_a_viewer_who_said_who_it_is_takes_one_place() -> None:
+    async def come(url: str) -> None:
+        async with connect(url) as first, connect(url) as second, connect(url) as third:
+            for client in (first, second, third):
+                client.say({"op": "authenticate", "token": "may"})
+                await client.receive_op("hello")
+            async with connect(url) as fourth:
+                fourth.say({"op": "authenticate", "token": "may"})
+                await fourth.receive_op("hello")
+
+    roll = Roll(OneToken())
+    roll.refresh()
+    with running(MemoryBroker(), judge=Judge(Policy(trust_loopback=False), roll), max_clients=4) as sidecar:
+        asyncio.run(come(sidecar.url))
+        assert sidecar.metered("muninn_stream_refused_total", reason="full") == 0
 
 
 def test_bad_messages_are_answered_and_the_connection_lives(sidecar: RunningSidecar) -> None:

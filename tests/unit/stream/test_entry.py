@@ -107,6 +107,19 @@ def test_a_revoked_token_ends_what_it_opened(guarded: Guarded) -> None:
     assert wire.closed == (NOT_ALLOWED, "the token that you came in with was revoked or is over")
 
 
+def test_who_is_turned_out_and_does_not_read_is_cut(guarded: Guarded) -> None:
+    """A close frame waits for room like any other: without an end to that a stalled client keeps its place."""
+    revoked, revoked_wire = guarded.knock(authorization="Bearer may")
+    silent, silent_wire = guarded.knock()
+    guarded.kept = guarded.kept[1:]
+    guarded.roll.refresh()
+    guarded.house.clock.advance(WAIT_S + 1)
+    assert (revoked.check(), silent.check()) == ("revoked", "unauthenticated")
+    assert (revoked_wire.aborted, silent_wire.aborted) == (False, False)
+    assert (revoked.check(), silent.check()) == ("revoked", "unauthenticated")
+    assert (revoked_wire.aborted, silent_wire.aborted) == (True, True)
+
+
 def test_authenticate_is_passed_over_where_nobody_is_asked(house: Any, say: Any) -> None:
     session, wire = house.client()
     say(session, op="authenticate", token="whatever")
