@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import islice, product
+from math import prod
 from zoneinfo import available_timezones
 
 import streamlit as st
@@ -42,6 +43,7 @@ BY_RANGE = "by range"
 STEPS = {BY_RANGE: None, "days": "day", "weeks": "week", "months": "month"}
 LABEL = "label."
 MINUTE_S = 60
+_LAST_US = as_us(datetime(9000, 1, 1, tzinfo=UTC))
 BROWSER = "all-metrics"
 
 
@@ -72,12 +74,19 @@ class View:
 
     def questions(self, metric: MetricInfo) -> list[dict[str, str]]:
         """The exact labels to ask this metric for, one after the other; a filter on a label it lacks is left out."""
-        asked = [(name, values) for name, values in self.filters if name in metric.label_names and values]
+        asked = self._asked(metric)
         combinations = product(*(values for _, values in asked))
         return [
             dict(zip([name for name, _ in asked], chosen, strict=True))
             for chosen in islice(combinations, MAX_QUESTIONS)
         ]
+
+    def unasked(self, metric: MetricInfo) -> int:
+        """How many combinations of chosen values are not asked for, because they are too many."""
+        return max(0, prod(len(values) for _, values in self._asked(metric)) - MAX_QUESTIONS)
+
+    def _asked(self, metric: MetricInfo) -> list[tuple[str, tuple[str, ...]]]:
+        return [(name, values) for name, values in self.filters if name in metric.label_names and values]
 
 
 def controls(catalogue: Sequence[MetricInfo], head: DeltaGenerator) -> View | None:
@@ -220,7 +229,9 @@ def _end(label: str, name: str, otherwise_us: int, tz: tzinfo) -> int:
 def _from_address(name: str, otherwise_us: int) -> int:
     try:
         at = datetime.fromisoformat(st.query_params[name])
-        return as_us(at if at.tzinfo else at.replace(tzinfo=UTC))
+        at_us = as_us(at if at.tzinfo else at.replace(tzinfo=UTC))
+        # Nothing was measured before, and no clock of any zone can show the ends of the calendar.
+        return at_us if 0 <= at_us < _LAST_US else otherwise_us
     except (KeyError, ValueError, OverflowError):
         return otherwise_us
 

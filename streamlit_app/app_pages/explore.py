@@ -58,10 +58,14 @@ def show(chosen: View) -> None:
 
 def _trend(metric: MetricInfo, window: Window, chosen: View) -> Trend:
     """The metric under all chosen combinations of labels, as one trend."""
-    answers = [_ask(metric, window, chosen, labels) for labels in chosen.questions(metric)]
+    return joined([_ask(metric, window, chosen, labels) for labels in chosen.questions(metric)])
+
+
+def joined(answers: Sequence[Trend]) -> Trend:
+    """Answers about one metric as one; what was left out of any is left out of it."""
     series = tuple(one for answer in answers for one in answer.series)
-    left_out = [answer.truncated for answer in answers if answer.truncated is not None]
-    return replace(answers[0], series=series, truncated=sum(left_out) if left_out else None)
+    matching = sum(len(answer.series) if answer.truncated is None else answer.truncated for answer in answers)
+    return replace(answers[0], series=series, truncated=matching if matching > len(series) else None)
 
 
 def _before(trends: Sequence[Trend], window: Window, chosen: View) -> list[Drawn]:
@@ -109,6 +113,13 @@ def _facts(trends: Sequence[Trend], found: Sequence[Drawn], window: Window, chos
         f"{formats.count(len(found))} series, {formats.count(points)} points · "
         f"{span} ({formats.zone_text(chosen.tz, window.until_us)})"
     )
+    for metric in chosen.metrics:
+        if unasked := chosen.unasked(metric):
+            st.warning(
+                f"`{metric.metric_name}`: {unasked} combinations of the chosen labels are left out, since at most"
+                f" {view.MAX_QUESTIONS} are asked for. Choose fewer values.",
+                icon=":material/filter_alt:",
+            )
     for trend in trends:
         if trend.truncated is not None:
             st.warning(

@@ -149,7 +149,13 @@ def test_explore_refuses_a_span_that_ends_before_it_begins(run_page: RunPage, kn
     assert not figures(app)
 
 
-@pytest.mark.parametrize("query", [{"metric": "no_such_metric"}, {"range": "soon"}, {"tz": "Mars"}, {"by": "colour"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"metric": "no_such_metric"}, {"range": "soon"}, {"tz": "Mars"}, {"by": "colour"},
+        {"range": "custom", "since": "0001-01-01T00:00Z"}, {"range": "custom", "until": "9999-12-31T23:59Z"},
+    ],
+)  # fmt: skip
 def test_explore_survives_an_address_that_makes_no_sense(
     run_page: RunPage, known_url: str, query: dict[str, str]
 ) -> None:
