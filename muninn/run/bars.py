@@ -15,7 +15,7 @@ Done = Callable[[str, int, int], None]
 def bar() -> Progress:
     """A bar that goes when its work ends; use it as a context manager."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 

@@ -25,7 +25,7 @@ def show(settings: Settings, metric: str | None, limit: int, as_json: bool) -> N
         option = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
         print(orjson.dumps(found, option=option).decode())
         return
-    console = Console()
+    console = Console(markup=False, emoji=False)
     active = "" if found.active is None else f", {found.active:,} active within the hour"
     console.print(f"{found.series:,} series{active}; new: {found.new_hour:,} in an hour, {found.new_day:,} in a day")
     for title, groups in (("metric", found.metrics), ("source", found.sources)):

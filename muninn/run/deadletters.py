@@ -39,7 +39,7 @@ def show_all(settings: Settings, limit: int, as_json: bool) -> None:
     for letter in found:
         when = as_datetime(letter.at_ms * 1000).isoformat(timespec="seconds")
         table.add_row(letter.letter_id, when, _number(letter.samples), _number(letter.series), letter.reason)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
 
 
 def show(settings: Settings, letter_id: str, as_json: bool) -> None:

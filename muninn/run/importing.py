@@ -69,7 +69,7 @@ def _print(reports: Sequence[Report], *, dry_run: bool) -> None:
         span = f"{report.window.since:%Y-%m-%d %H:%M} to {report.window.until:%Y-%m-%d %H:%M}" if report.window else ""
         counts = (report.rows, report.new, report.skipped, report.refused, len(report.metrics), len(report.series))
         table.add_row(report.path.name, *(f"{count:,}" for count in counts), span)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
     for report in reports:
         for error in report.errors[:_SHOWN_ERRORS]:
             print(f"{report.path.name}, row {error.index + 1}: {error.reason}")

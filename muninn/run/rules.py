@@ -73,7 +73,7 @@ def listed(settings: Settings) -> None:
         )
         off = "" if rule.enabled else " (off)"
         table.add_row(rule.name + off, rule.kind, rule.metric, levels, (book.sources or {}).get(rule.name, ""))
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
     for fault in faults:
         print(fault, file=sys.stderr)
 
@@ -137,7 +137,7 @@ def _show(result: Replayed, window: Window, kind: str) -> None:
         labels = labels_text(dict(alert.labels))
         table.add_row(rfc3339(alert.fired_us), _lasted(alert, window), alert.rule, alert.severity, labels, value)
     if result.fired:
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)
     pending = len(result.episodes) - len(result.fired)
     print(
         f"{len(result.fired)} alerts would have fired, {pending} were only pending;"

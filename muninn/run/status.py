@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from muninn import reads, settings
@@ -61,10 +62,10 @@ class Status:
                 part.name,
                 f"[{_COLOURS[part.health]}]{part.health}[/]",
                 ", ".join(map(str, part.pids)) or "-",
-                part.address or "-",
+                escape(part.address) or "-",
                 "-" if part.lag_s is None else f"{part.lag_s:.1f} s",
                 str(part.restarts),
-                part.reason,
+                escape(part.reason),
             )
         return table
 

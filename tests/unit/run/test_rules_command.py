@@ -97,3 +97,16 @@ def test_rules_run_over_a_recording(tmp_path: Path) -> None:
     unknown = told(tmp_path, "test", rules, "--data", str(data), "--rule", "queue_lng")
     assert unknown.returncode != 0
     assert "queue_lng" in unknown.stderr
+
+
+def test_labels_that_look_like_markup_are_shown_as_they_are(tmp_path: Path) -> None:
+    rows = ["metric,timestamp,value,label.queue"]
+    rows += [
+        f"queue_depth,{BEGINS_MS + step * 10_000},50,{queue}" for step in range(20) for queue in ("[/mail]", "[b]:x:")
+    ]
+    data = tmp_path / "recorded.csv"
+    data.write_text("\n".join(rows) + "\n")
+    found = told(tmp_path, "test", written(tmp_path, RULES % "warning"), "--data", str(data))
+    assert found.returncode == 0, found.stderr
+    assert "queue=[/mail]" in found.stdout
+    assert "queue=[b]:x:" in found.stdout
