@@ -34,9 +34,10 @@ def amount(given: object) -> float:
         return seconds(given)
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         raise ValueError("give a number, or a span of time")
-    if not abs(float(given)) <= _LARGEST:
+    number = given if isinstance(given, int) else float(given)
+    if not abs(number) <= _LARGEST:
         raise ValueError("give a finite number")
-    return float(given)
+    return float(number)
 
 
 def text(span_s: float) -> str:

@@ -3,6 +3,7 @@
 Belongs here: this view. Does not: the other views (alerts).
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
@@ -164,6 +165,12 @@ def _parsed(text: str) -> dict[str, Any] | None:
         st.error(f"Not YAML: {error}", icon=":material/error:")
         return None
     if isinstance(found, dict):
+        try:
+            json.dumps(found, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            # YAML has dates and infinities, which no rule has, and JSON cannot say.
+            st.error(f"Put dates and the like in quotes: {error}", icon=":material/error:")
+            return None
         return found
     st.error("A rule is a mapping with name, metric and levels.", icon=":material/error:")
     return None

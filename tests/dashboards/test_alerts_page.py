@@ -144,6 +144,17 @@ def test_a_rule_is_tested_against_history_saved_and_deleted(world: Any, open_vie
     assert "above, below" in texts(app)
 
 
+@pytest.mark.parametrize("value", ["2026-01-01", ".inf"])
+def test_what_only_yaml_can_say_is_an_error_beside_the_editor(
+    world: Any, open_view: Callable[..., AppTest], value: str
+) -> None:
+    app = open_view(*world, "Rules")
+    app.text_area(key="rule-text").set_value(f"{{name: x, metric: y, labels: {{since: {value}}}}}").run()
+    app.button(key="rule-test").click().run()
+    assert "in quotes" in texts(app)
+    assert "failed to draw" not in texts(app)
+
+
 def test_without_a_gateway_it_says_what_is_missing(world: Any, open_view: Callable[..., AppTest]) -> None:
     app = open_view(world[0], free_port(), "Rules")
     assert not app.exception

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from muninn.alerting import spans
 from muninn.alerting.alert import Alert, alert_id_of, fingerprint_of
 from muninn.alerting.dispatch import Told, dispatch
 from muninn.alerting.inhibit import Inhibition, inhibited
@@ -197,3 +198,8 @@ def test_a_pattern_is_of_the_whole_value_as_it_stands() -> None:
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(Invalid, match="a: "):
         Matchers.of({"a": f"=~{pattern}"})
+
+
+def test_a_number_too_long_for_a_float_is_refused_and_not_a_crash() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        spans.amount(10**400)
