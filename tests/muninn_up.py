@@ -115,6 +115,18 @@ class MuninnUp:
         """What was seen and still lives, by pid."""
         return [pid for pid in sorted(self.seen) if lives(pid)]
 
+    def of_its_folder(self) -> list[str]:
+        """The command lines of all processes that were started with its folder, whoever is their parent now."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                line, given = process.cmdline(), process.environ().values()
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            if any(str(self.folder) in word for word in (*line, *given)):
+                found.append(" ".join(line))
+        return found
+
     def end(self, number: int, timeout_s: float = 60.0) -> int:
         """Send a signal, wait; the exit code."""
         assert self.process is not None

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 
 import psutil
@@ -22,13 +23,12 @@ def up() -> Iterator[MuninnUp]:
 
 def refused(up: MuninnUp) -> str:
     """What it says on standard error, one sentence."""
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
     done = up.run("up")
     assert done.returncode not in (0, None)
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("muninn: ")
-    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+    assert up.of_its_folder() == []
     assert not up.home.is_locked()
     assert up.home.read() is None
     return lines[0]
@@ -160,3 +160,13 @@ def test_a_program_that_cannot_start_is_named(up: MuninnUp) -> None:
     assert "collector ends again and again (exit status 2" in up.errors()
     assert "is not http://host:port" in up.errors()
     assert up.left() == []
+
+
+def test_what_is_left_running_would_be_seen(up: MuninnUp) -> None:
+    sleeper = subprocess.Popen(["sleep", "60"], env=up.environ, start_new_session=True)
+    try:
+        eventually(lambda: up.of_its_folder() == ["sleep 60"], 10, "it is seen")
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert up.of_its_folder() == []
