@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, cast
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from muninn.errors import Invalid
 
 Op = Literal["=", "!=", "=~", "!~"]
@@ -34,7 +31,7 @@ class Matcher:
             try:
                 _found(self.value, "")  # by itself, so that no bracket of it closes that of _matches
                 _matches(self.value, "")
-            except (pa.ArrowInvalid, UnicodeEncodeError) as error:
+            except ValueError as error:  # which ArrowInvalid and UnicodeEncodeError are
                 what = str(error).removeprefix("Invalid regular expression: ")
                 raise Invalid(f"{self.name}: {self.value!r} is no regular expression (RE2): {what}") from None
 
@@ -61,6 +58,10 @@ def _found(pattern: str, text: str) -> bool:
     By RE2, which Arrow brings: its time is linear in the text. Python's own `re` may take hours over a pattern such as
     (a+)+, and patterns come over HTTP.
     """
+    # Here, because most of those who load rules never match a pattern: a Dagster run costs what it imports.
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     readable = text.encode("utf-8", "replace").decode()
     return bool(pc.match_substring_regex(pa.scalar(readable), pattern=pattern).as_py())
 

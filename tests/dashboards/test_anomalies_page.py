@@ -177,8 +177,11 @@ def test_it_goes_on_by_itself_and_what_was_chosen_stays(
     expect(page.get_by_text("A source sends nothing any more").first).to_be_visible(timeout=DRAWN_MS)
     counted = page.get_by_test_id("stMetric").filter(has_text="In this time")
     expect(counted).to_contain_text("2", timeout=DRAWN_MS)
-    page.get_by_placeholder("what it was").fill("half a word")
+    note = page.get_by_placeholder("what it was")
+    expect(note).to_have_count(1, timeout=DRAWN_MS)  # while a page is drawn anew the old one stands there too
+    note.fill("half a word")
     load_another(changing_url, 9)
     expect(counted).to_contain_text("3", timeout=DRAWN_MS)
     expect(page.get_by_text("A source sends nothing any more").first).to_be_visible()
-    expect(page.get_by_placeholder("what it was")).to_have_value("half a word")
+    expect(note).to_have_count(1, timeout=DRAWN_MS)
+    expect(note).to_have_value("half a word")
