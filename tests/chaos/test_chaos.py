@@ -47,7 +47,7 @@ def torment(chain: Chain, chance: random.Random, until: float) -> list[str]:
         else:
             chain.restart(victims)
         done.append(f"{'paused' if hang else 'killed'} {' and '.join(victims)}")
-        time.sleep(chance.uniform(0.2, 1.0))
+        time.sleep(chance.uniform(0.2, 1.0))  # some load between two blows
     return done
 
 

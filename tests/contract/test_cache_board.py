@@ -77,7 +77,7 @@ def test_a_silent_program_vanishes_and_the_others_stay(make: Make) -> None:
     deadline = time.monotonic() + 5
     while len(board.read_all()) > 1:
         assert time.monotonic() < deadline, "the silent program was still up after 5 s"
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks
     assert board.read_all()[0].instance == "alive"
 
 

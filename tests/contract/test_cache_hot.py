@@ -70,7 +70,7 @@ def test_a_value_outlives_its_time_by_nothing(make: Make, name: str) -> None:
     deadline = time.monotonic() + 5
     while cache.get(name) is not None:
         assert time.monotonic() < deadline, "the value was still there after 5 s"
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks
     assert cache.get(f"{name}-stays") is not None
 
 

@@ -109,7 +109,7 @@ def await_server(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
                 if answer.status == 200:
                     return
         except (URLError, OSError):
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks
     raise AssertionError(f"streamlit did not answer within {START_S} s: {log.read_text()[-2000:]}")
 
 

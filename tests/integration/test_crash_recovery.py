@@ -21,7 +21,7 @@ def test_every_acknowledged_sample_is_stored_once(chain: Chain, seed: int) -> No
         acknowledged = len(client.acknowledged)
         for victim in dying:
             chain.kill(victim)
-        time.sleep(chance.uniform(0.0, 0.5))
+        time.sleep(chance.uniform(0.0, 0.5))  # for so long it is away
         chain.restart(dying)
         eventually(
             lambda before=acknowledged: len(client.acknowledged) > before, 60, f"samples flow after {dying} died"

@@ -54,7 +54,7 @@ class Writer(threading.Thread):
                     break
                 except Unavailable:
                     self.failures += 1
-                    time.sleep(0.005)
+                    time.sleep(0.005)  # the server is away: tried again, but not in a hot loop
 
 
 class Reader(threading.Thread):
@@ -76,7 +76,7 @@ class Reader(threading.Thread):
                 self._broker.acknowledge(handles[::2])
                 self.acknowledged |= some
             except Unavailable:
-                time.sleep(0.005)
+                time.sleep(0.005)  # as above
 
 
 def everything(url: str) -> list[BatchHandle]:
@@ -113,7 +113,7 @@ def test_kill_minus_nine_loses_and_doubles_nothing_that_was_acknowledged(server:
             20,
             f"writers get on in round {round_}",
         )
-        time.sleep(chance.random() / 50)
+        time.sleep(chance.random() / 50)  # the random moment: part of what is tested
         server.kill()
         server.restart()
     for thread in threads:
