@@ -12,6 +12,8 @@ from typing import Literal
 
 import orjson
 
+# What the severity of an alert from outside was called, where it is none of ours: here it is a warning.
+ORIGINAL_SEVERITY = "original_severity"
 State = Literal["pending", "firing", "resolved"]
 Labels = tuple[tuple[str, str], ...]
 
@@ -26,6 +28,14 @@ def alert_id_of(fingerprint: str, started_us: int) -> str:
     """The id of the episode that began then: the same again when it is made anew after a crash."""
     digest = hashlib.blake2b(f"{fingerprint}:{started_us}".encode(), digest_size=16).digest()
     return str(uuid.UUID(bytes=digest))
+
+
+def as_given(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels with the severity as it came from outside."""
+    found = dict(labels)
+    if original := found.pop(ORIGINAL_SEVERITY, ""):
+        found["severity"] = original
+    return found
 
 
 @dataclass(frozen=True)

@@ -246,7 +246,7 @@ class Judge:
                 limit,
                 first_us,
                 now_us,
-                extra=_merged(rule.labels, about.extra),
+                extra=_merged(rule.added, about.extra),
                 runbook=rule.runbook,
             )
         elif rule.kind == "anomaly":

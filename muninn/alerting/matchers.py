@@ -3,17 +3,16 @@
 Belongs here: whether labels match. Does not: what is done with those that do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, cast
 
+from muninn import patterns
 from muninn.errors import Invalid
 
 Op = Literal["=", "!=", "=~", "!~"]
+Texts = str | Sequence[str]
 _OPS: tuple[Op, ...] = ("=~", "!~", "!=", "=")
-_MAX_PATTERN_CHARS = 500
-_KEPT_ANSWERS = 16_384
 
 
 @dataclass(frozen=True)
@@ -26,44 +25,20 @@ class Matcher:
 
     def __post_init__(self) -> None:
         if self.op in ("=~", "!~"):
-            if len(self.value) > _MAX_PATTERN_CHARS:
-                raise Invalid(f"{self.name}: a pattern has at most {_MAX_PATTERN_CHARS} characters")
             try:
-                _found(self.value, "")  # by itself, so that no bracket of it closes that of _matches
-                _matches(self.value, "")
-            except ValueError as error:  # which ArrowInvalid and UnicodeEncodeError are
-                what = str(error).removeprefix("Invalid regular expression: ")
-                raise Invalid(f"{self.name}: {self.value!r} is no regular expression (RE2): {what}") from None
+                patterns.check(self.value)
+            except Invalid as error:
+                raise Invalid(f"{self.name}: {error}") from None
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Whether the labels satisfy it."""
         found = labels.get(self.name, "")
         if self.op in ("=", "!="):
             return (found == self.value) == (self.op == "=")
-        return _matches(self.value, found) == (self.op == "=~")
+        return patterns.matches(self.value, found) == (self.op == "=~")
 
     def __str__(self) -> str:
         return f'{self.name}{self.op}"{self.value}"'
-
-
-@lru_cache(_KEPT_ANSWERS)
-def _matches(pattern: str, text: str) -> bool:
-    """Whether the pattern matches the whole text."""
-    return _found(rf"\A(?:{pattern})\z", text)
-
-
-def _found(pattern: str, text: str) -> bool:
-    """Whether the pattern matches part of the text.
-
-    By RE2, which Arrow brings: its time is linear in the text. Python's own `re` may take hours over a pattern such as
-    (a+)+, and patterns come over HTTP.
-    """
-    # Here, because most of those who load rules never match a pattern: a Dagster run costs what it imports.
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    readable = text.encode("utf-8", "replace").decode()
-    return bool(pc.match_substring_regex(pa.scalar(readable), pattern=pattern).as_py())
 
 
 @dataclass(frozen=True)
@@ -73,17 +48,27 @@ class Matchers:
     all: tuple[Matcher, ...] = ()
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> "Matchers":
-        """From {label: "value" | "!=value" | "=~pattern" | "!~pattern"}, as rules files have it."""
-        return cls(tuple(_from_text(name, str(value)) for name, value in given.items()))
+    def of(cls, given: Mapping[str, Texts]) -> "Matchers":
+        """From {label: "value" | "!=value" | "=~pattern" | "!~pattern"}, as rules files have it; or a list of these,
+        which all have to hold. Invalid where it is none."""
+        found = []
+        for name, said in given.items():
+            texts = said if isinstance(said, list | tuple) else (said,)
+            if not texts or any(isinstance(text, list | tuple | dict) or text is None for text in texts):
+                raise Invalid(f'{name}: a text such as "web1", "!=web1", "=~web.*" or "!~web.*", or a list of these')
+            found += [_from_text(str(name), str(text)) for text in texts]
+        return cls(tuple(found))
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Whether the labels satisfy all."""
         return all(matcher.holds(labels) for matcher in self.all)
 
-    def as_mapping(self) -> dict[str, str]:
-        """The inverse of `of`."""
-        return {each.name: _text(each) for each in self.all}
+    def as_mapping(self) -> dict[str, str | list[str]]:
+        """The inverse of `of`: a label with several conditions has a list."""
+        found: dict[str, list[str]] = {}
+        for each in self.all:
+            found.setdefault(each.name, []).append(_text(each))
+        return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
 
     @property
     def exact(self) -> dict[str, str]:

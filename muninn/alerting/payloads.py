@@ -17,7 +17,7 @@ from urllib.parse import quote
 import orjson
 
 from muninn.alerting import receivers
-from muninn.alerting.alert import Alert
+from muninn.alerting.alert import Alert, as_given
 from muninn.alerting.dispatch import Notification
 from muninn.alerting.receivers import Receiver
 from muninn.alerting.templates import PLACE, labels_text
@@ -148,7 +148,10 @@ def alertmanager_alerts(alerts: tuple[Alert, ...], page_url: str, keep_s: float)
     """Alerts as POST /api/v2/alerts takes them; one that fires expires after keep_s unless it is sent again."""
     return [
         {
-            "labels": {"alertname": alert.rule, **{k: v for k, v in alert.all_labels.items() if k != "rule" and v}},
+            "labels": {
+                "alertname": alert.rule,
+                **{name: value for name, value in as_given(alert.all_labels).items() if name != "rule" and value},
+            },
             "annotations": {
                 name: value
                 for name, value in (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from muninn.alerting.matchers import Matchers
 from muninn.alerting.spans import Amount, Seconds
@@ -30,15 +30,16 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, str_strip_whitespace=True)
 
 
-def _checked(given: Mapping[str, str]) -> Mapping[str, str]:
+def _match(given: object) -> dict[str, str | list[str]]:
+    if not isinstance(given, Mapping):
+        raise ValueError('a match is a mapping such as {host: web1, env: "!=test"}')
     try:
-        Matchers.of(given)
+        return Matchers.of(given).as_mapping()
     except Invalid as error:
         raise ValueError(str(error)) from None
-    return given
 
 
-Match = Annotated[dict[str, str], AfterValidator(_checked)]
+Match = Annotated[dict[str, str | list[str]], BeforeValidator(_match)]
 
 
 class Level(Part):
@@ -178,6 +179,12 @@ class Rule(Part):
     def matchers(self) -> Matchers:
         """Which series of the metric it is about."""
         return Matchers.of(self.match)
+
+    @cached_property
+    def added(self) -> dict[str, str]:
+        """Labels that its alerts carry besides those of their series: the metric too, where all are of one."""
+        metric = self.metric or (self.objective.total_metric if self.objective is not None else "")
+        return self.labels if metric in ("", "*") else {"metric": metric, **self.labels}
 
     @property
     def is_long(self) -> bool:

@@ -74,6 +74,9 @@ class Judge:
         token_id = tickets.read(self._roll.key, text, self._clock.now_us())
         if token_id is None or not self.still(token_id):
             return Refusal(401, "ticket", "this ticket is over: ask the dashboard for another")
+        if token_id and not self._roll.holds(token_id, "read"):
+            name = self._roll.name_of(token_id)
+            return Refusal(403, "scope", f"this needs the scope read; token {name!r} behind the ticket has it not")
         return token_id
 
     def still(self, token_id: int) -> bool:

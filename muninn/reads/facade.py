@@ -296,18 +296,28 @@ class Reads:
         incidents.mark(self._ask, incident_id, useful, note)
 
     def alerts(
-        self, states: tuple[str, ...] = alerting.OPEN, since_us: int = 0, rule: str | None = None, limit: int = 500
+        self,
+        states: tuple[str, ...] = alerting.OPEN,
+        since_us: int = 0,
+        rule: str | None = None,
+        limit: int = alerting.MAX_ALERTS,
     ) -> list[alerting.AlertRow]:
         """Alerts in these states, newest first; those that are over ended after `since_us`."""
-        return alerting.alerts(self._ask, states, since_us, rule, limit)
+        return self.alert_page(states, since_us, rule, limit).alerts
+
+    def alert_page(
+        self, states: tuple[str, ...], since_us: int, rule: str | None, limit: int, before: str | None = None
+    ) -> alerting.AlertPage:
+        """The same, and where it goes on: before takes what `older` of the page before said."""
+        return alerting.alerts(self._ask, states, since_us, rule, limit, before)
 
     def silences(self, since_us: int | None = None) -> list[Silence]:
         """Silences that end after an instant; None: now."""
         return alerting.silences(self._ask, self.clock.now_us() if since_us is None else since_us)
 
-    def notifications(self, since_us: int, limit: int = 200) -> list[alerting.NotificationRow]:
-        """The notify log, newest first."""
-        return alerting.notifications(self._ask, since_us, limit)
+    def notifications(self, since_us: int, limit: int = 200, before: str | None = None) -> alerting.LogPage:
+        """The notify log, newest first, and where it goes on."""
+        return alerting.notifications(self._ask, since_us, limit, before)
 
     def alert_records(self, window: Window) -> list[Record]:
         """What became of each rule's alerts that fired in the window."""

@@ -348,10 +348,12 @@ class Sidecar:
         taken = threading.Event()
 
         def take() -> None:
-            for handle in handles:
-                self._hub.ingest(handle.batch)
-            self._arrived.set()
-            taken.set()
+            try:
+                for handle in handles:
+                    self._hub.ingest(handle.batch)
+                self._arrived.set()
+            finally:
+                taken.set()  # or the feed would wait for ever for a batch that nobody can read
 
         self._loop.call_soon_threadsafe(take)
         while not taken.wait(1.0) and not self._stop.is_set():

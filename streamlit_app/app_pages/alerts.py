@@ -198,12 +198,25 @@ def _judge(alert: AlertRow) -> None:
 
 def history() -> None:
     """What was: a time line, a table, and one to judge."""
-    chosen = st.segmented_control("Range", list(RANGES), default="24h", key="range", bind="query-params")
+    chosen = st.segmented_control(
+        "Range",
+        list(RANGES),
+        default="24h",
+        key="range",
+        bind="query-params",
+        on_change=_turn,
+        args=("history-pages", []),
+    )
     now_us = shell.now_us()
     window = Window(now_us - RANGES[chosen or "24h"], now_us)
-    found = shell.answer_or_wait(
-        lambda ask: [each for each in ask.alerts(("firing", "resolved"), window.since_us, None, 1000) if each.fired_ms]
+    turned = _turned("history-pages")
+    page = shell.answer_or_wait(
+        lambda ask: ask.alert_page(
+            ("firing", "resolved"), window.since_us, None, alerts.PAGE, turned[-1] if turned else None
+        )
     )
+    found = page.alerts
+    _pager("history-pages", page.older, found[0].fired_ms if found else None, found[-1].fired_ms if found else None)
     if not found:
         st.info("**No alert in this time.**", icon=":material/check_circle:")
         return
@@ -218,7 +231,7 @@ def history() -> None:
             height=_TABLE_HEIGHT if len(found) > 7 else "auto",
             on_select="rerun",
             selection_mode="single-row",
-            key="history",
+            key=f"history-{len(turned)}",
             column_config={
                 "Severity": st.column_config.MultiselectColumn(
                     options=list(alerts.SEVERITIES), color=[BADGES[name] for name in alerts.SEVERITIES]
@@ -236,9 +249,41 @@ def history() -> None:
                 _card(found[rows[0]], now_us)
 
 
+def _turned(key: str) -> list[str]:
+    """Where each page that was turned to begins; none: the newest is shown."""
+    return st.session_state.get(key) or []
+
+
+def _turn(key: str, to: list[str]) -> None:
+    st.session_state[key] = to
+
+
+def _pager(key: str, older: str | None, newest_ms: int | None, oldest_ms: int | None) -> None:
+    """Which part of many is shown, and the way to the others; nothing where it is all."""
+    turned = _turned(key)
+    if not turned and older is None:
+        return
+    zone = shell.viewer_zone()
+    span = " to ".join(formats.clock_time(at_ms * 1000, zone) for at_ms in (oldest_ms, newest_ms) if at_ms)
+    more = "older ones follow" if older else "these are the oldest"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(f"Page {len(turned) + 1}, {span}: {more}.", width="content")
+        st.button(
+            "Newer", key=f"{key}-newer", disabled=not turned, on_click=_turn, args=(key, turned[:-1]),
+            icon=":material/chevron_left:",
+        )  # fmt: skip
+        st.button(
+            "Older", key=f"{key}-older", disabled=older is None, on_click=_turn, args=(key, [*turned, older]),
+            icon=":material/chevron_right:",
+        )  # fmt: skip
+
+
 def log() -> None:
     """Who was told what, and whom it did not reach."""
-    found = shell.current_reads().notifications(shell.now_us() - 7 * DAY_US)
+    turned, since_us = _turned("log-pages"), shell.now_us() - 7 * DAY_US
+    page = shell.current_reads().notifications(since_us, alerts.LOG_PAGE, turned[-1] if turned else None)
+    found = page.notifications
+    _pager("log-pages", page.older, found[0].created_ms if found else None, found[-1].created_ms if found else None)
     if not found:
         st.info(
             "**Nobody was told anything in 7 days.** Receivers and routes are in HOME/rules: docs/alerting.md.",

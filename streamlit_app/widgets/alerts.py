@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from html import escape
 from typing import Any
-from urllib.parse import urlencode
 
 import plotly.graph_objects as go
 import polars as pl
@@ -31,6 +30,8 @@ SEVERITIES = {
     "info": Look("info", ":material/info:", "blue"),
 }
 COLOURS = {"critical": "#d9485f", "warning": "#e08a2c", "info": "#4a86d8"}
+# Rows of the history and of the notify log at once.
+PAGE, LOG_PAGE = 1_000, 200
 _OWN = ("rule", "severity", "metric")
 # Between commas, except those within double quotes.
 _PARTS = re.compile(r'(?:"[^"]*"|[^,"])+')
@@ -54,15 +55,11 @@ def since_text(alert: AlertRow, now_us: int) -> str:
 def explore_query(alert: AlertRow) -> dict[str, str]:
     """What Explore shows of the alert's series; {} where it is not of one metric."""
     metric = alert.labels.get("metric")
-    if not metric:
+    if not metric or alert.origin != "rule":
         return {}
-    labels = {f"label.{name}": value for name, value in alert.labels.items() if name not in _OWN and value}
+    # Not those that the rule adds: no series has them.
+    labels = {f"label.{name}": value for name, value in alert.series_labels.items() if name not in _OWN and value}
     return {"metric": metric, **labels}
-
-
-def explore_address(alert: AlertRow) -> str:
-    """The same as a query string."""
-    return urlencode(explore_query(alert))
 
 
 def history_table(found: Sequence[AlertRow], tz: tzinfo, now_us: int) -> pl.DataFrame:
@@ -81,19 +78,18 @@ def history_table(found: Sequence[AlertRow], tz: tzinfo, now_us: int) -> pl.Data
     )
 
 
-def parse_match(text: str) -> dict[str, str]:
+def parse_match(text: str) -> dict[str, str | list[str]]:
     """What people type, `host=web1, rule=~disk_.*, team="a, b"`, as the API takes it; Invalid if it is none."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for part in filter(None, (piece.strip() for piece in _PARTS.findall(text))):
         matcher = _MATCHER.fullmatch(part)
         if matcher is None:
             raise Invalid(f"{part!r} is no matcher: write label=value, label!=value, label=~pattern or label!~pattern")
         name, op, value = matcher.groups()
-        if name in found:
-            raise Invalid(f"{name} is there twice, and all have to match: write one pattern, such as {name}!~a|b")
         value = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
-        found[name] = value if op == "=" and not value.startswith(_OPS) else f"{op}{value}"
-    return found
+        said = value if op == "=" and not value.startswith(_OPS) else f"{op}{value}"
+        found.setdefault(name, []).append(said)
+    return {name: said[0] if len(said) == 1 else said for name, said in found.items()}
 
 
 def silence_table(found: Sequence[Silence], held: Mapping[str, int], tz: tzinfo, now_us: int) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """The Alerts page on a real store and the real API: as a script, and once in a browser."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,19 @@ from playwright.sync_api import Page, expect
 from servers import Postgres, eventually, free_port
 from streamlit.testing.v1 import AppTest
 
+from muninn.alerting.book import rule_of
+from muninn.alerting.engine import Engine
 from muninn.alerting.matchers import Matchers
 from muninn.clock import SystemClock
 from muninn.errors import Invalid
+from muninn.model import SampleBatch, SeriesKey
+from muninn.reads.alerts import AlertRow
 from muninn.store.alerts import AlertStore
 from muninn.store.database import Database
 from streamlit_app import runbooks, shell
-from streamlit_app.widgets.alerts import match_text, parse_match
+from streamlit_app.widgets.alerts import explore_query, match_text, parse_match
 
+LEVEL = {"severity": "warning", "above": 1}
 APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
 
 
@@ -176,12 +182,56 @@ def test_patterns_may_be_quoted_as_the_tables_show_them() -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("web1", "'web1' is no matcher"), ("=x", "no matcher"), ("host!=a, host!=b", "host is there twice")],
+    [("web1", "'web1' is no matcher"), ("=x", "no matcher")],
 )
 def test_what_is_no_matcher_silences_nothing(text: str, says: str) -> None:
-    """web1 alone would be a label without a value, which most alerts have; of two of a label one would be lost."""
+    """web1 alone would be a label without a value, which most alerts have."""
     with pytest.raises(Invalid, match=says):
         parse_match(text)
+
+
+def test_of_two_matchers_of_one_label_both_count() -> None:
+    found = parse_match("host=~web.*, host!=web3, team=a")
+    assert found == {"host": ["=~web.*", "!=web3"], "team": "a"}
+    holds = Matchers.of(found).holds
+    assert [holds({"host": host, "team": "a"}) for host in ("web1", "web3", "db1")] == [True, False, False]
+
+
+def test_what_is_more_than_a_page_is_said_and_turned_to(
+    world: Any, open_view: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamlit_app.widgets.alerts.PAGE", 6)
+    app = open_view(*world, "History")
+    seen = [app.dataframe[0].value["Fired"].tolist()]
+    assert "Page 1" in texts(app)
+    assert "older ones follow" in texts(app)
+    while not next(button for button in app.button if button.key == "history-pages-older").disabled:
+        app.button(key="history-pages-older").click().run()
+        seen.append(app.dataframe[0].value["Fired"].tolist())
+    assert [len(page) for page in seen] == [6, 6, 3]
+    assert "Page 3" in texts(app)
+    assert "these are the oldest" in texts(app)
+    app.button(key="history-pages-newer").click().run()
+    assert app.dataframe[0].value["Fired"].tolist() == seen[1]
+    app.segmented_control(key="range").set_value("7d").run()
+    assert "Page 1" in texts(app)
+
+
+def test_explore_opens_on_the_series_of_the_alert() -> None:
+    """Labels that the rule adds are no series' labels; a rule with `by` still has its metric."""
+    rule = rule_of({"name": "r", "metric": "m", "by": ["host"], "labels": {"team": "a"}, "levels": [LEVEL]})
+    engine = Engine([rule], 0)
+    engine.take(SampleBatch.of([(SeriesKey.of("m", {"host": "a", "disk": "sda"}), 1_000_000, 9.0)]))
+    (change,) = engine.evaluate(2_000_000)
+    fired = change.alert
+    assert fired.all_labels == {"metric": "m", "host": "a", "team": "a", "rule": "r", "severity": "warning"}
+    row = AlertRow(
+        fired.alert_id, fired.rule, fired.fingerprint, {**dict(fired.extra), **dict(fired.labels)}, dict(fired.labels),
+        "warning", "firing", "rule", 9.0, 1.0, "", "", "", False, False, 1, 1, None, None, 1, "", "", None, None, "",
+        None, "", "",
+    )  # fmt: skip
+    assert explore_query(row) == {"metric": "m", "label.host": "a"}
+    assert explore_query(replace(row, origin="alertmanager")) == {}
 
 
 def test_a_filter_leaves_what_matches(world: Any, open_view: Callable[..., AppTest]) -> None:

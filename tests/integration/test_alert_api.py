@@ -14,6 +14,7 @@ from known_incidents import OPEN, OVER, load_incidents
 from servers import eventually, free_port
 
 from muninn.alerting.alert import Alert, alert_id_of, fingerprint_of
+from muninn.alerting.dispatch import Notification
 from muninn.alerting.evaluate import Change
 from muninn.clock import SECOND_US, SystemClock
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
@@ -71,6 +72,40 @@ def test_alerts_are_listed_acknowledged_and_judged(api: Api) -> None:
     assert missing["status"] == 404
     assert api.client.post("/api/v1/alerts/nonsense/acknowledge", json={}).json()["parameter"] == "id"
     assert api.client.get("/api/v1/alerts", params={"state": "odd"}).status_code == 400
+
+
+def test_many_alerts_are_paged_through_and_none_is_lost_or_doubled(api: Api) -> None:
+    """Several fire in the same microsecond: the way on is by instant and id."""
+    now_us = SystemClock().now_us()
+    made = []
+    for number in range(25):
+        fingerprint, fired_us = fingerprint_of("queue_long", {"queue": str(number)}), now_us - number // 5 * SECOND_US
+        made.append(
+            Alert(
+                alert_id_of(fingerprint, fired_us), "queue_long", fingerprint, (("queue", str(number)),), "warning",
+                "firing", 20.0, 10.0, fired_us, now_us, fired_us=fired_us, summary="long",
+            )
+        )  # fmt: skip
+    due = [
+        Notification(f"n{number:02}", "chat", "g", {}, "new", (alert,), now_us - number // 5 * SECOND_US)
+        for number, alert in enumerate(made)
+    ]
+    AlertStore(api.database).commit([Change("fired", each) for each in made], [], due)
+    for path, what, ident in (("alerts", "alerts", "alert_id"), ("notifications", "notifications", "key")):
+        pages: list[list[str]] = []
+        query = {"limit": "7"}
+        while True:
+            said = api.get(f"/api/v1/{path}", **query)
+            pages.append([each[ident] for each in said[what]])
+            if said["older"] is None:
+                break
+            query["before"] = said["older"]
+        assert [len(page) for page in pages] == [7, 7, 7, 4]
+        assert len({ident for page in pages for ident in page}) == 25
+        assert api.get(f"/api/v1/{path}", limit="25")["older"] is None
+        for wrong in ("x", "5:", "1:nonsense'", "99999999999999999999:a"):
+            answer = api.client.get(f"/api/v1/{path}", params={"before": wrong})
+            assert answer.status_code == 400 or (path == "notifications" and wrong.startswith("1:"))
 
 
 def test_rules_are_checked_kept_tried_on_the_past_and_deleted(api: Api) -> None:
@@ -185,9 +220,19 @@ def test_silences_in_both_forms(api: Api) -> None:
     (kept,) = [each for each in AlertStore(api.database).silences(0) if each.silence_id == down["silenceID"]]
     assert kept.matchers.exact == {"rule": "Down"}
     assert api.get(f"/api/v2/silence/{down['silenceID']}")["matchers"] == [named]
+    # Several matchers of one label, as Alertmanager has them, are all kept and all shown.
+    both = [{"name": "host", "value": "web.*", "isRegex": True, "isEqual": True},
+            {"name": "host", "value": "web3", "isRegex": False, "isEqual": False}]  # fmt: skip
+    two = api.post("/api/v2/silences", {**body, "matchers": both, "createdBy": "amtool", "comment": "x"})["silenceID"]
+    shown = next(each for each in api.get("/api/v1/silences")["silences"] if each["id"] == two)
+    assert shown["match"] == {"host": ["=~web.*", "!=web3"]}
+    api.post("/api/v1/silences", {"id": two, "match": shown["match"], "until": "+2h"})
+    assert api.get(f"/api/v2/silence/{two}")["matchers"] == both
     for wrong in (
         {},
         {"match": {"a": "b"}},
+        {"match": {"a": []}, "until": "+1h"},
+        {"match": {"a": {"b": "c"}}, "until": "+1h"},
         {"match": {"a": "b"}, "until": "-1h"},
         {"match": {"a": "=~("}, "until": "+1h"},
     ):
@@ -206,6 +251,18 @@ def test_alerts_from_outside_come_change_and_go(api: Api) -> None:
     assert len(api.get("/api/v1/alerts", state="resolved")["alerts"]) == 1
     assert api.client.post("/api/v2/alerts", json=[{"labels": {}}]).status_code == 400
     assert api.get("/api/v2/status")["cluster"]["status"] == "disabled"
+
+
+def test_a_severity_that_is_none_of_ours_is_kept(api: Api) -> None:
+    said = {"labels": {"alertname": "Down", "instance": "a:1", "severity": "page"}}
+    api.post("/api/v2/alerts", [said, {"labels": {"alertname": "Plain"}}])
+    ours = {each["rule"]: each for each in api.get("/api/v1/alerts")["alerts"]}
+    assert (ours["Down"]["severity"], ours["Down"]["labels"]["original_severity"]) == ("warning", "page")
+    assert (ours["Plain"]["severity"], ours["Plain"]["labels"]) == ("warning", {})
+    (theirs,) = api.get("/api/v2/alerts", filter='severity="page"')
+    assert theirs["labels"] == said["labels"]
+    api.post("/api/v2/alerts", [{**said, "endsAt": "2020-01-01T00:00:00Z"}])
+    assert [each["rule"] for each in api.get("/api/v1/alerts")["alerts"]] == ["Plain"]
 
 
 def test_a_real_prometheus_sends_its_alerts(api: Api, prometheus: str, tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ class Gate:
     def _bounds(self, kind: str, name: str) -> Bounds:
         own: Bounds = getattr(self._limits, kind)
         for limit in self._rules.limits:
-            if limit.of == kind and limit.pattern.fullmatch(name):
+            if limit.of == kind and limit.pattern.matches(name):
                 return Bounds(
                     own.series if limit.series is None else limit.series,
                     own.new_per_hour if limit.new_per_hour is None else limit.new_per_hour,

@@ -5,7 +5,7 @@ Belongs here: reading and checking the file, what a rule does to one series. Doe
     [[rule]]                      # in order; each sees what the one before has left
     name = "no debug metrics"
     action = "drop"               # drop, keep, rename, drop_label
-    metric = "debug_*"            # a pattern with * and ?, or /a regular expression/
+    metric = "debug_*"            # a pattern with * and ?, or /a regular expression (RE2)/
     labels = { env = "dev" }      # all of them must match; a missing label is empty
     source = "agent-*"
 
@@ -21,8 +21,9 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from muninn import patterns
 from muninn.errors import Invalid, Misconfigured
 from muninn.ingest.validate import MAX_LABEL_NAME_BYTES, MAX_METRIC_CHARS, METRIC_NAME
 from muninn.model import SeriesKey
@@ -32,23 +33,76 @@ _RULE_FIELDS = {"name", "action", "metric", "labels", "source", "label", "to"}
 _LIMIT_FIELDS = {"metric", "source", "series", "new_per_hour"}
 
 
+class Pattern(Protocol):
+    """A pattern over a whole text."""
+
+    def matches(self, text: str) -> bool: ...
+    def check_rewrite(self, to: str) -> None: ...
+    def rewritten(self, text: str, to: str) -> str: ...
+
+
+class Glob:
+    """With * and ?; by Python's own `re`, which such patterns make no trouble."""
+
+    def __init__(self, text: str):
+        self._fullmatch = re.compile(fnmatch.translate(text)).fullmatch
+
+    def matches(self, text: str) -> bool:
+        """Whether it matches."""
+        return self._fullmatch(text) is not None
+
+    def check_rewrite(self, to: str) -> None:
+        """Invalid where `to` names a group: there are none."""
+        if "\\" in to:
+            raise Invalid(f"to: {to!r} does not go with this pattern: only one between slashes has groups")
+
+    def rewritten(self, text: str, to: str) -> str:  # noqa: ARG002 - there are no groups of it to fill in
+        """The new text of one that matches."""
+        return to
+
+
+@dataclass(frozen=True)
+class Regex:
+    """A regular expression, see muninn.patterns."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        patterns.check(self.text)
+
+    def matches(self, text: str) -> bool:
+        """Whether it matches."""
+        return patterns.matches(self.text, text)
+
+    def check_rewrite(self, to: str) -> None:
+        """Invalid where `to` names a group that there is not."""
+        try:
+            patterns.check_rewrite(self.text, to)
+        except Invalid as error:
+            raise Invalid(f"to: {error}") from None
+
+    def rewritten(self, text: str, to: str) -> str:
+        """The new text of one that matches: `to` with its groups filled in."""
+        return patterns.rewritten(self.text, text, to) or ""
+
+
 @dataclass(frozen=True)
 class Match:
     """Which series a rule is about: patterns that must match as a whole."""
 
-    metric: re.Pattern[str] | None = None
-    source: re.Pattern[str] | None = None
-    labels: tuple[tuple[str, re.Pattern[str]], ...] = ()
+    metric: Pattern | None = None
+    source: Pattern | None = None
+    labels: tuple[tuple[str, Pattern], ...] = ()
 
     def __call__(self, key: SeriesKey) -> bool:
-        if self.metric is not None and not self.metric.fullmatch(key.metric):
+        if self.metric is not None and not self.metric.matches(key.metric):
             return False
-        if self.source is not None and not self.source.fullmatch(key.source_agent_id):
+        if self.source is not None and not self.source.matches(key.source_agent_id):
             return False
         if not self.labels:
             return True
         has = dict(key.labels)
-        return all(pattern.fullmatch(has.get(name, "")) for name, pattern in self.labels)
+        return all(pattern.matches(has.get(name, "")) for name, pattern in self.labels)
 
 
 @dataclass(frozen=True)
@@ -77,8 +131,7 @@ class Rule:
     def _renamed(self, key: SeriesKey) -> SeriesKey | None:
         if self.label:
             return replace_labels(key, {self.to if name == self.label else name: value for name, value in key.labels})
-        found = self.match.metric.fullmatch(key.metric) if self.match.metric else None
-        metric = found.expand(self.to) if found and "\\" in self.to else self.to
+        metric = self.match.metric.rewritten(key.metric, self.to) if self.match.metric else self.to
         return (
             replace(key, metric=metric) if METRIC_NAME.fullmatch(metric) and len(metric) <= MAX_METRIC_CHARS else None
         )
@@ -89,7 +142,7 @@ class Limit:
     """What a file allows some metrics or sources; None: the setting counts."""
 
     of: str
-    pattern: re.Pattern[str]
+    pattern: Pattern
     series: int | None
     new_per_hour: int | None
 
@@ -175,15 +228,7 @@ def _check_parts(rule: Rule, table: Mapping[str, Any]) -> None:
         if not rule.label and "\\" not in rule.to and not METRIC_NAME.fullmatch(rule.to):
             raise Invalid(f"to: {rule.to!r} is no name of a metric")
         if not rule.label and rule.match.metric is not None:
-            _check_groups(rule.match.metric, rule.to)
-
-
-def _check_groups(pattern: re.Pattern[str], to: str) -> None:
-    """Invalid where `to` names a group that the pattern has not."""
-    try:
-        pattern.sub(to, "")
-    except (re.error, IndexError) as error:
-        raise Invalid(f"to: {to!r} does not go with this pattern: {error}") from None
+            rule.match.metric.check_rewrite(rule.to)
 
 
 def match_all(match: Match) -> bool:
@@ -224,7 +269,7 @@ def _whole(table: Mapping[str, Any], name: str) -> int | None:
     return found
 
 
-def _label_patterns(labels: Any) -> tuple[tuple[str, re.Pattern[str]], ...]:
+def _label_patterns(labels: Any) -> tuple[tuple[str, Pattern], ...]:
     if not isinstance(labels, dict):
         raise Invalid('labels: write { name = "pattern" }')
     made = []
@@ -235,15 +280,15 @@ def _label_patterns(labels: Any) -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple(made)
 
 
-def _pattern(table: Mapping[str, Any], name: str) -> re.Pattern[str] | None:
+def _pattern(table: Mapping[str, Any], name: str) -> Pattern | None:
     text = table.get(name)
     if text is None:
         return None
     if not isinstance(text, str):
         raise Invalid(f"{name}: must be text: a pattern with * and ?, or /a regular expression/")
-    try:
-        if len(text) > 1 and text.startswith("/") and text.endswith("/"):
-            return re.compile(text[1:-1])
-        return re.compile(fnmatch.translate(text))
-    except re.error as error:
-        raise Invalid(f"{name}: {text!r} is no regular expression: {error}") from None
+    if len(text) > 1 and text.startswith("/") and text.endswith("/"):
+        try:
+            return Regex(text[1:-1])
+        except Invalid as error:
+            raise Invalid(f"{name}: {error}") from None
+    return Glob(text)

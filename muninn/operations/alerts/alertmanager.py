@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from muninn.alerting.alert import Alert, alert_id_of, fingerprint_of
+from muninn.alerting.alert import ORIGINAL_SEVERITY, Alert, alert_id_of, as_given, fingerprint_of
 from muninn.alerting.matchers import Matcher, Matchers, alertmanager_matcher, to_alertmanager
 from muninn.alerting.payloads import rfc3339
+from muninn.alerting.rules import SEVERITIES
 from muninn.alerting.silence import Silence
 from muninn.clock import MINUTE_US, Clock
 from muninn.errors import Invalid, MuninnError
@@ -35,7 +36,6 @@ ORIGIN = "alertmanager"
 # An alert that says no end is over when it was not sent again for so long; Prometheus says one of its own.
 RESOLVE_US = 5 * MINUTE_US
 _MAX_ALERTS = 5_000
-_SEVERITIES = ("info", "warning", "critical")
 
 
 class AlertmanagerApi:
@@ -167,8 +167,9 @@ def outside_alert(given: Any, open_: Mapping[str, Alert], now_us: int) -> Alert 
         raise Invalid("annotations: an object of texts", "annotations")
     name = labels.get("alertname") or "unnamed"
     own = {key: value for key, value in labels.items() if key not in ("alertname", "severity")}
-    severity = labels.get("severity", "warning")
-    fingerprint = fingerprint_of(f"{ORIGIN}:{name}", {**own, "severity": severity})
+    said = labels.get("severity", "")
+    known = said in SEVERITIES
+    fingerprint = fingerprint_of(f"{ORIGIN}:{name}", {**own, "severity": said or "warning"})
     starts_us = _instant(given.get("startsAt"), now_us, now_us)
     ends_us = _instant(given.get("endsAt"), now_us, now_us + RESOLVE_US)
     before = open_.get(fingerprint)
@@ -181,7 +182,7 @@ def outside_alert(given: Any, open_: Mapping[str, Alert], now_us: int) -> Alert 
         name,
         fingerprint,
         tuple(sorted(own.items())),
-        severity if severity in _SEVERITIES else "warning",
+        said if known else "warning",
         "resolved" if over else "firing",
         None,
         None,
@@ -189,6 +190,7 @@ def outside_alert(given: Any, open_: Mapping[str, Alert], now_us: int) -> Alert 
         now_us,
         fired_us=before.fired_us if before is not None else started_us,
         resolved_us=max(ends_us, started_us) if over else None,
+        extra=() if known or not said else ((ORIGINAL_SEVERITY, said),),
         summary=str(notes.get("summary") or notes.get("message") or name)[:2000],
         description=str(notes.get("description", ""))[:4000],
         runbook=str(notes.get("runbook_url", ""))[:2000],
@@ -225,7 +227,7 @@ def _filter(text: str) -> Any:
 
 
 def _labels(row: AlertRow) -> dict[str, str]:
-    return {"alertname": row.rule, **row.labels, "severity": row.severity}
+    return {"alertname": row.rule, **as_given({**row.labels, "severity": row.severity})}
 
 
 def _gettable(row: AlertRow) -> Body:

@@ -56,7 +56,7 @@ class AlertApi:
     def routes(self) -> list[Route]:
         """The routes to mount."""
         return [
-            route("/api/v1/alerts", "GET", self.alerts, ("state", "since", "rule", "limit")),
+            route("/api/v1/alerts", "GET", self.alerts, ("state", "since", "rule", "limit", "before")),
             route("/api/v1/alerts/{id}/acknowledge", "POST", self.acknowledge),
             route("/api/v1/alerts/{id}/feedback", "POST", self.feedback),
             route("/api/v1/alert-rules", "GET", self.rules),
@@ -66,16 +66,19 @@ class AlertApi:
             route("/api/v1/silences", "GET", self.silences, ("since",)),
             route("/api/v1/silences", "POST", self.save_silence),
             route("/api/v1/silences/{id}", "DELETE", self.end_silence),
-            route("/api/v1/notifications", "GET", self.notifications, ("since",)),
+            route("/api/v1/notifications", "GET", self.notifications, ("since", "limit", "before")),
         ]
 
     def alerts(self, request: Request, _: Body) -> Any:
-        """Alerts, the newest first: ?state=firing,pending&since=-24h&rule=NAME&limit=500."""
+        """Alerts, the newest first: ?state=firing,pending&since=-24h&rule=NAME&limit=500&before=OLDER.
+
+        `older` is null, or what `before` takes to go on."""
         query = request.query_params
         states = tuple(filter(None, query.get("state", "pending,firing").split(",")))
         since_us = parse_instant(query.get("since", "-24h"), self._clock.now_us(), "since")
         limit = number_of(query.get("limit", "500"), "limit")
-        return {"alerts": self._reads.alerts(states, since_us, query.get("rule"), limit)}
+        page = self._reads.alert_page(states, since_us, query.get("rule"), limit, query.get("before"))
+        return {"alerts": page.alerts, "older": page.older}
 
     def acknowledge(self, request: Request, body: Body) -> Any:
         """Someone looks after it, which ends repetition and escalation: {"by": NAME, "on": true}."""
@@ -163,9 +166,11 @@ class AlertApi:
         return {"ended": request.path_params["id"]}
 
     def notifications(self, request: Request, _: Body) -> Any:
-        """The notify log: ?since=-24h."""
-        since_us = parse_instant(request.query_params.get("since", "-24h"), self._clock.now_us(), "since")
-        return {"notifications": self._reads.notifications(since_us)}
+        """The notify log, the newest first: ?since=-24h&limit=200&before=OLDER, as of alerts."""
+        query = request.query_params
+        since_us = parse_instant(query.get("since", "-24h"), self._clock.now_us(), "since")
+        page = self._reads.notifications(since_us, number_of(query.get("limit", "200"), "limit"), query.get("before"))
+        return {"notifications": page.notifications, "older": page.older}
 
     def _book(self) -> Rulebook:
         book = Rulebook(self._settings)

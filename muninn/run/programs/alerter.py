@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from muninn.cache import Board
 from muninn.clock import SECOND_US
 from muninn.errors import MuninnError
 from muninn.model import Broker, SampleBatch
+from muninn.model.scores import ScoreLog
 from muninn.operations.alerts import senders
 from muninn.operations.alerts.alerter import SEED_S, Alerter, History, Inputs
 from muninn.operations.alerts.feeds import Parts, Probe, Samples, Scores, seconds_behind
@@ -44,16 +46,27 @@ def main(context: Context) -> None:
     database, broker = _database(context), context.broker(names=True)
     lead = Lead(database, f"{context.instance} {os.getpid()} {os.urandom(4).hex()}", lease_s)
     leading = Leading(lead, partial(_others_lead, context.board(), context), context.clock, context.meter, lease_s)
+    score_log = cache.RedisScoreLog(cache.connect(context.settings.require_redis_url(), max_connections=2))
+    probes = _probes(context, database)
     context.start_heartbeat()
     while leading.wait(context.stop):
-        _lead(context, database, broker, leading)
+        _lead(context, database, Sources(broker, score_log, probes), leading)
 
 
-def _lead(context: Context, database: Database, broker: Any, leading: Leading) -> None:
+@dataclass(frozen=True)
+class Sources:
+    """What is listened to and asked: connected once, however often the lead is taken."""
+
+    broker: Any
+    scores: ScoreLog
+    probes: Mapping[str, Probe]
+
+
+def _lead(context: Context, database: Database, sources: Sources, leading: Leading) -> None:
     """Judge until stopped, or until another alerter leads."""
     chosen, clock, over = context.settings.alerting, context.clock, threading.Event()
-    samples, parts = Samples(broker, clock), _parts(context, database)
-    scores = Scores(cache.RedisScoreLog(cache.connect(context.settings.require_redis_url(), max_connections=2)), clock)
+    samples, scores = Samples(sources.broker, clock), Scores(sources.scores, clock)
+    parts = Parts(sources.probes, lambda: seconds_behind(database.fetch("alert_rollup_state"), clock.now_us()), clock)
     outbox = Outbox(partial(senders.send, page_url=chosen.page_url), clock, context.meter)
     journal = Journal(AlertStore(database, lambda: leading.term), outbox, clock)
     alerter = Alerter(
@@ -78,7 +91,7 @@ def _lead(context: Context, database: Database, broker: Any, leading: Leading) -
             while not clock.wait(chosen.evaluate_s, context.stop) and not leading.lost:
                 own = parts.take()
                 alerter.turn(Inputs(samples.take(), scores.take(), own if len(own) else None, samples.heard_us))
-                _show(broker, [alerter.states(), own])
+                _show(sources.broker, [alerter.states(), own])
         except Superseded as error:
             log.warning("%s: stands by", error)
             leading.give_up()
@@ -129,16 +142,11 @@ def _history(database: Database) -> History:
     )
 
 
-def _parts(context: Context, database: Database) -> Parts:
+def _probes(context: Context, database: Database) -> Mapping[str, Probe]:
     board = cache.connect(context.settings.require_redis_url(), timeout_s=_PROBE_S, max_connections=2)
     gateway = f"{context.settings.gateway_url}/healthz"
-
-    def behind() -> Mapping[str, float]:
-        return seconds_behind(database.fetch("alert_rollup_state"), context.clock.now_us())
-
-    probes: dict[str, Probe] = {
+    return {
         "postgres": lambda: database.fetch("store_engine"),
         "redis": board.ping,
         "gateway": lambda: httpx.get(gateway, timeout=_PROBE_S).raise_for_status(),
     }
-    return Parts(probes, behind, context.clock)

@@ -66,6 +66,14 @@ def test_a_wrong_token_in_a_header_is_turned_away(guarded: Guarded) -> None:
         assert found.status == status  # type: ignore[union-attr]
 
 
+def test_a_ticket_of_a_token_that_may_not_read_opens_nothing(guarded: Guarded, say: Any) -> None:
+    until_us = guarded.house.clock.now_us() + 60 * SECOND_US
+    for token_id, answer in ((1, ("hello", None)), (2, ("error", "unauthenticated"))):
+        session, wire = guarded.knock()
+        say(session, op="authenticate", token=tickets.issue(KEY, token_id, until_us))
+        assert ops(wire) == [answer]
+
+
 def test_who_waits_is_told_nothing_until_it_says_who_it_is(guarded: Guarded, say: Any) -> None:
     session, wire = guarded.knock()
     before = guarded.house.hub.viewers
