@@ -25,6 +25,7 @@ from muninn.errors import Misconfigured
 from muninn.settings import PREFIX, Settings, load
 
 FOLDERS = ("run", "logs", "valkey", "dagster")
+_ASKING_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,8 @@ class Home:
         """Hold the folder for this process and the children it forks; Misconfigured where another has it."""
         descriptor = os.open(self.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Misconfigured(self._who_has_it()) from None
+            if not _lock(descriptor):
+                raise Misconfigured(self._who_has_it())
             yield
         finally:
             os.close(descriptor)
@@ -199,6 +198,20 @@ class Home:
         return True
 
 
+def _lock(descriptor: int) -> bool:
+    """Whether the lock is ours now. It is tried for a moment: who only asks whether somebody has it takes it, too."""
+    deadline = time.monotonic() + _ASKING_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
 def _user(uid: int) -> str:
     try:
         return f"user {pwd.getpwuid(uid).pw_name}"
@@ -243,4 +256,4 @@ def _nothing_runs(home: Home) -> str:
 
 def _is_masked(url: str) -> bool:
     """Whether `settings.without_password` took one out."""
-    return ":***@" in url
+    return ":***@" in url or "password=***" in url

@@ -19,9 +19,10 @@ from muninn import settings
 from muninn.errors import MuninnError
 from muninn.home import Home, Process, State
 from muninn.run import lifeline, probes
+from muninn.run.control import Control
 from muninn.run.display import Screen
 from muninn.run.stack import Part, Stack
-from muninn.run.supervisor import Control, Program
+from muninn.run.supervisor import Program
 from muninn.run.up import keep, received_signals
 
 PYTHON = sys.executable
@@ -30,12 +31,12 @@ PYTHON = sys.executable
 class Rig:
     """One run of this file, as a child process of the test."""
 
-    def __init__(self, home: Path, *programs: dict[str, Any]):
+    def __init__(self, home: Path, *programs: dict[str, Any], output: int = subprocess.PIPE):
         self.home = Home(home)
         self.process = subprocess.Popen(
             [PYTHON, __file__, str(home), json.dumps(programs)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
             text=True,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
             preexec_fn=lifeline.dying_with_me(signal.SIGTERM),

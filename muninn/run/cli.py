@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from muninn.errors import MuninnError
+from muninn.errors import Misconfigured, MuninnError
 from muninn.run.commands import (
     data,
     deadletters,
@@ -52,7 +52,7 @@ def main() -> None:
         app()
     except (MuninnError, OSError) as error:
         print(f"muninn: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, Misconfigured) else 1)
 
 
 if __name__ == "__main__":

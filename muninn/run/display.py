@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from typing import TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -15,11 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from muninn.home import Process
+from muninn.run.outlets import LikePipe
 from muninn.run.stack import Stack
 
 
 class Screen(Console):
     """Standard output; when its reader goes away we go on without one."""
+
+    def __init__(self) -> None:
+        super().__init__(file=cast(TextIO, LikePipe(sys.stdout)))
 
     def on_broken_pipe(self) -> None:
         """Instead of ending the program, as rich does."""

@@ -185,7 +185,7 @@ def _prepare_valkey(home: Path, overrides: Mapping[str, str]) -> None:
     data, run = home / "valkey", make_sockets_folder(home)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     socket, pid_file = run / "valkey.sock", run / "valkey.pid"
-    _end_leftover(_pid_in(pid_file), "valkey-server", signal.SIGTERM)
+    _end_leftover(_pid_in(pid_file), "valkey-server", signal.SIGTERM, data)
     socket.unlink(missing_ok=True)
     settings = {**_VALKEY_CONF, "dir": _quoted(data), "unixsocket": _quoted(socket), "pidfile": _quoted(pid_file)}
     lines = (f"{name} {value}\n" for name, value in {**settings, **overrides}.items())
@@ -284,6 +284,7 @@ def _run_as(argv: tuple[str, ...], folder: Path, run_as: tuple[int, int] | None,
         user=uid,
         group=gid,
         extra_groups=None if uid is None else [],
+        start_new_session=True,  # a Ctrl-C at the terminal is for us alone
         preexec_fn=lifeline.dying_with_me(),
     )
     if done.returncode != 0 or "ERROR:" in done.stderr or "FATAL:" in done.stderr:
@@ -327,7 +328,7 @@ def _shared_memory() -> str:
 def _end_leftover_postgres(data: Path) -> None:
     """End a server that outlived a killed `muninn up`; drop the pid file of one that is gone or was another program."""
     pid_file = data / "postmaster.pid"
-    if not _end_leftover(_pid_in(pid_file), "postgres", signal.SIGINT, folder=data):
+    if not _end_leftover(_pid_in(pid_file), "postgres", signal.SIGINT, data):
         pid_file.unlink(missing_ok=True)
 
 
@@ -337,13 +338,16 @@ def _pid_in(path: Path) -> int | None:
     return None
 
 
-def _end_leftover(pid: int | None, program: str, stop_signal: int, folder: Path | None = None) -> bool:
-    """End process `pid` if it runs `program` (in `folder`); whether it was found."""
+def _end_leftover(pid: int | None, program: str, stop_signal: int, folder: Path) -> bool:
+    """End process `pid` if it runs `program` in `folder`; whether it was found.
+
+    The number in an old file may be that of another Muninn's server by now: the folder tells them apart.
+    """
     if pid is None:
         return False
     try:
         process = psutil.Process(pid)
-        if process.name() != program or (folder is not None and Path(process.cwd()) != folder.resolve()):
+        if process.name() != program or Path(process.cwd()) != folder.resolve():
             return False
     except psutil.Error:
         return False

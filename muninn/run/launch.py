@@ -11,8 +11,8 @@ from typing import Protocol
 
 from muninn.errors import MuninnError, Unavailable
 from muninn.home import Home, Process
+from muninn.run.control import Control
 from muninn.run.stack import Part, Stack, Step
-from muninn.run.supervisor import Control
 
 POLL_S = 0.1
 # A part that has not answered after this long will not.

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 
 import psutil
 
+# What asks a program to end.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 # Loaded here, not after fork, where taking the import lock could hang.
@@ -40,6 +42,13 @@ def dying_with_me(signal_number: int = signal.SIGKILL) -> Callable[[], None]:
         die_with_parent(signal_number, parent)
 
     return ask
+
+
+def handle_no_signals() -> None:
+    """Forget the handlers that a forked process has from its parent: a signal that stops ends it from now on."""
+    signal.set_wakeup_fd(-1)
+    for number in (*STOPPING, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def adopt_orphans() -> None:

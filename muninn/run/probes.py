@@ -4,6 +4,7 @@ Belongs here: asking, with short limits, and never raising. Does not: what an an
 """
 
 import http.client
+import math
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from muninn.home import Process
 Probe = Callable[[Sequence[Process]], bool]
 
 _LOADED = "{workspaceOrError{...on Workspace{locationEntries{loadStatus locationOrLoadError{__typename}}}}}"
-_DAEMONS = "{instance{daemonHealth{allDaemonStatuses{required healthy}}}}"
+_DAEMONS = "{instance{daemonHealth{allDaemonStatuses{required healthy lastHeartbeatTime}}}}"
 
 
 def fetch(url: str, body: bytes | None = None, timeout_s: float = 2.0) -> tuple[int, bytes]:
@@ -140,14 +141,22 @@ def dagster_loaded(url: str) -> Probe:
 
 
 def dagster_daemons(url: str) -> Probe:
-    """Every daemon that Dagster's configuration requires has told that it is well."""
+    """Every daemon that Dagster's configuration requires has told that it is well, since its process runs.
 
-    def ask(_: Sequence[Process]) -> bool:
+    Dagster keeps the last heartbeat of each, and holds it fresh for half an hour: also one of before a restart.
+    """
+
+    def ask(processes: Sequence[Process]) -> bool:
         found = _graphql(url, _DAEMONS)
         daemons = ((found.get("instance") or {}).get("daemonHealth") or {}).get("allDaemonStatuses") or []
-        return bool(daemons) and all(daemon["healthy"] for daemon in daemons if daemon["required"])
+        since_s = max((process.started_s for process in processes), default=math.inf)
+        return bool(daemons) and all(_beats(daemon, since_s) for daemon in daemons if daemon["required"])
 
     return ask
+
+
+def _beats(daemon: dict[str, Any], since_s: float) -> bool:
+    return bool(daemon["healthy"]) and (daemon["lastHeartbeatTime"] or 0.0) >= since_s
 
 
 def _graphql(url: str, query: str) -> dict[str, Any]:

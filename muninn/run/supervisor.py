@@ -1,34 +1,32 @@
 """Keeps processes running: Supervisor (supervisord's library) with the few things that Muninn adds.
 
 Belongs here: exponential back-off, children that die with us, instances that come and go, the state file,
-and the control socket with its client. Does not: which programs there are, and when one is ready (stack, up).
+and the control socket. Does not: asking there (control), which programs there are, when one is ready (stack, up).
 Why this library: docs/decisions/0001-supervisor.md.
 """
 
 import contextlib
 import dataclasses
-import http.client
 import os
 import shlex
 import signal
 import sys
 import time
-import xmlrpc.client
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 from supervisor.datatypes import RestartUnconditionally
 from supervisor.options import ProcessConfig, ProcessGroupConfig, ServerOptions, decode_wait_status
 from supervisor.process import Subprocess
-from supervisor.states import ProcessStates, SupervisorStates
+from supervisor.states import ProcessStates
 from supervisor.supervisord import Supervisor
-from supervisor.xmlrpc import Faults, RPCError, SupervisorTransport
+from supervisor.xmlrpc import Faults, RPCError
 
-from muninn.errors import Invalid, Unavailable
 from muninn.home import Home, Process, State
 from muninn.run import lifeline
+from muninn.run.outlets import Unfailing
 
 # A process that lives this long has started well: its next end is answered at once.
 SETTLED_S = 10
@@ -123,6 +121,12 @@ class _Child(Subprocess):  # type: ignore[misc]
         elif test_time < self.delay - self._pause_s:
             self.delay = test_time + self._pause_s
 
+    def transition(self) -> None:
+        """One that leaves stays away, also where it had ended by itself just before."""
+        if self.leaving and self.state == ProcessStates.EXITED:
+            self.change_state(ProcessStates.STOPPED)
+        super().transition()
+
     def finish(self, pid: int, sts: int) -> None:
         super().finish(pid, sts)
         _, self.last_end = decode_wait_status(sts)
@@ -202,11 +206,16 @@ class _Kept(Supervisor):  # type: ignore[misc]
         self.record()
 
     def record(self) -> None:
-        """Write the state file if anything in it has changed."""
+        """Write the state file if anything in it has changed; where the disk is full, the next tick tries again."""
         found = tuple(child.describe() for child in self.children())
         if found != self._state.processes:
-            self._state = dataclasses.replace(self._state, processes=found)
-            self._home.write(self._state)
+            fresh = dataclasses.replace(self._state, processes=found)
+            try:
+                self._home.write(fresh)
+            except OSError as error:
+                self.options.logger.warn(f"the state file cannot be written: {error}")
+            else:
+                self._state = fresh
 
     def children(self) -> list[_Child]:
         """Every process, in the order of the programs."""
@@ -330,11 +339,16 @@ def fork(programs: Sequence[Program], home: Home, state: State, environ: Mapping
     environ: the environment of every program. Call it before any thread is started.
     """
     parent = os.getpid()
+    # Until the child has handlers of its own, a signal for it would be taken by those of its parent, and be lost.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, lifeline.STOPPING)
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
     code = 1
     try:
+        lifeline.handle_no_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.setsid()  # a Ctrl-C at the terminal is for the parent alone
         lifeline.die_with_parent(signal.SIGTERM, parent)
         _to_log(home.logs / "supervisor.log")
@@ -353,40 +367,5 @@ def _to_log(path: Path) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-
-
-class Control:
-    """A client of the control socket; Unavailable where no supervisor answers."""
-
-    def __init__(self, path: Path | str):
-        self._url = f"unix://{path}"
-
-    def answers(self) -> bool:
-        """Whether the supervisor is there."""
-        try:
-            return bool(self._call("supervisor.getState")["statecode"] == SupervisorStates.RUNNING)
-        except Unavailable:
-            return False
-
-    def start(self, program: str) -> None:
-        """Start a program."""
-        self._call("muninn.start", program)
-
-    def restart(self, process: str) -> None:
-        """Kill a process; it comes back by itself."""
-        self._call("muninn.restart", process)
-
-    def scale(self, program: str, count: int) -> int:
-        """Have `count` processes of a program; returns how many there were. Invalid where it cannot scale."""
-        return int(self._call("muninn.scale", program, count))
-
-    def _call(self, method: str, *arguments: Any) -> Any:
-        # A connection of its own for each call: one that failed half-way cannot be used again.
-        transport = SupervisorTransport(None, None, serverurl=self._url)
-        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
-            try:
-                return getattr(proxy, method)(*arguments)
-            except xmlrpc.client.Fault as fault:
-                raise Invalid(fault.faultString.partition(": ")[2] or fault.faultString) from fault
-            except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
-                raise Unavailable(f"the supervisor does not answer: {error}") from error
+    # Where Supervisor cannot write a log it says so on standard error; on a full disk that would be its end.
+    sys.stderr = cast(TextIO, Unfailing(sys.stderr))

@@ -25,13 +25,12 @@ from muninn import logs
 from muninn.errors import Misconfigured
 from muninn.home import Home, State
 from muninn.run import embedded, environment, lifeline, ports, stack, supervisor
+from muninn.run.control import Control
 from muninn.run.display import Display, summary
 from muninn.run.launch import Launch, StartFailedError
-from muninn.run.supervisor import Control
 from muninn.run.watch import Watch
 from muninn.settings import Settings, without_password
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Programs get 6 seconds, servers 12 more; beyond this the supervisor itself hangs.
 END_S = 30.0
 
@@ -91,14 +90,14 @@ def _log_to(path: Path, level: str) -> None:
 
 
 class Signals:
-    """Which of STOPPING came, and a way to wait for the next."""
+    """How often we were asked to stop, and a way to wait for the next time."""
 
     def __init__(self, wakeup: socket.socket):
         self.count = 0
         self._wakeup = wakeup
 
     def receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        if number in STOPPING:
+        if number in lifeline.STOPPING:
             self.count += 1
 
     def wait(self, seconds: float) -> None:
@@ -121,7 +120,7 @@ def received_signals() -> Iterator[Signals]:
         ours.setblocking(False)
         theirs.setblocking(False)
         received = Signals(ours)
-        handled = (*STOPPING, signal.SIGCHLD)
+        handled = (*lifeline.STOPPING, signal.SIGCHLD)
         before = {number: signal.signal(number, received.receive) for number in handled}
         descriptor = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         try:
@@ -142,6 +141,7 @@ class Running:
 
     def start(self) -> None:
         """Fork the supervisor and start everything; returns when all of it answers."""
+        self._signals.check()
         lifeline.adopt_orphans()
         self._home.forget()
         environ = environment.of_programs(self._plan.settings, self._home.dagster, self._plan.dagster_url)
@@ -159,7 +159,7 @@ class Running:
         while True:
             self._signals.wait(watch.next_s())
             self._check()
-            watch.look()
+            watch.look(self._signals.check)
 
     def end(self) -> None:
         """Ask the supervisor to end everything; a second signal, or END_S, ends the asking."""

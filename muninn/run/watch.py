@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 
 from muninn.errors import MuninnError
 from muninn.home import Home, Process
+from muninn.run.control import Control
 from muninn.run.stack import Part, Stack
-from muninn.run.supervisor import Control
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,11 @@ class Watch:
         """Seconds until the next look."""
         return max(0.0, self._next - self._monotonic())
 
-    def look(self) -> None:
-        """Ask, if it is time, and restart what has been silent for too long."""
+    def look(self, check: Callable[[], None]) -> None:
+        """Ask, if it is time, and restart what has been silent for too long.
+
+        `check` is called between two questions, which may take seconds, and raises to give up.
+        """
         if self.next_s() > 0:
             return
         self._next = self._monotonic() + EVERY_S
@@ -58,6 +61,7 @@ class Watch:
             return
         answers: dict[tuple[str, int], bool] = {}
         for part in self._plan.parts:
+            check()
             answers |= self._ask(part, [process for process in state.processes if process.program == part.name])
         for name in self._patience.exhausted(self._monotonic(), answers):
             log.warning("%s has not answered for %.0f s: it is killed and started again", name, PATIENCE_S)

@@ -6,10 +6,11 @@ docs/settings.md lists them all and is checked against this package by a test.
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
@@ -50,6 +51,8 @@ __all__ = [
 ]
 
 PREFIX = "MUNINN_"
+# Clients of PostgreSQL and Redis take passwords among a URL's parameters too.
+_PASSWORD = re.compile(r"((?:^|&)[^&=]*password=)[^&]*")
 # Read by the test suite, the benchmarks and dagster.yaml, not here.
 _NOT_OURS = ("MUNINN_TEST_", "MUNINN_BENCH_", "MUNINN_DAGSTER_POSTGRES_URL")
 
@@ -161,9 +164,10 @@ def reachable(host: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL fit for a log or a screen: its password, if any, as `***`."""
+    """The URL fit for a log or a screen: its passwords, before the host or among the parameters, as `***`."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    where = f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"
-    return urlunsplit(parts._replace(netloc=where))
+    address, mark, parameters = url.partition("?")
+    if parts.password is not None:
+        shown = f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"
+        address = address.replace(parts.netloc, shown, 1)
+    return address + mark + _PASSWORD.sub(r"\1***", parameters)

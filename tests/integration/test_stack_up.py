@@ -113,7 +113,7 @@ def test_the_machine_and_muninn_itself_are_measured(stack: MuninnUp) -> None:
 
 def test_a_second_one_says_so_and_ends(stack: MuninnUp) -> None:
     done = stack.run("up")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"(pid {stack.state().pid}): open http://127.0.0.1:{stack.port('STREAMLIT_PORT')}" in done.stderr
     assert done.stderr.count("\n") == 1
     assert stack.status()["pid"] == stack.state().pid

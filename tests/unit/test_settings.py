@@ -50,6 +50,21 @@ def test_a_secret_does_not_show() -> None:
     assert settings.without_password(loaded.require_database_url()) == "postgresql://u:***@db/x"
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u@db/x?password=hunter2&sslmode=require", "postgresql://u@db/x?password=***&sslmode=require"),
+        ("postgresql://u@db/x?sslkey=k&sslpassword=hunter2", "postgresql://u@db/x?sslkey=k&sslpassword=***"),
+        ("unix:///run/valkey.sock?db=1&password=hunter2", "unix:///run/valkey.sock?db=1&password=***"),
+        ("redis://:hunter2@cache:6379/0?password=hunter2", "redis://:***@cache:6379/0?password=***"),
+        ("unix:///run/valkey.sock", "unix:///run/valkey.sock"),
+        ("postgresql://muninn@/muninn?host=/run/pg", "postgresql://muninn@/muninn?host=/run/pg"),
+    ],
+)
+def test_a_password_is_hidden_wherever_it_stands_in_a_url(url: str, shown: str) -> None:
+    assert settings.without_password(url) == shown
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         settings.load({}).gateway.port = 1  # type: ignore[misc]

@@ -68,7 +68,7 @@ def scale(
     It holds until the next start; MUNINN_LOADER_COUNT says how many are started then.
     """
     from muninn.errors import Unavailable
-    from muninn.run.supervisor import Control
+    from muninn.run.control import Control
 
     home = state_folder()
     state = home.running()

@@ -61,7 +61,7 @@ def test_settings_shows_values_and_no_secret() -> None:
 @pytest.mark.parametrize("command", ["up", "status", "down", "gateway", "migrate"])
 def test_a_broken_setting_is_one_sentence(command: str, tmp_path: Path) -> None:
     done = muninn(command, MUNINN_GATEWAY_PORT="soon", MUNINN_HOME=str(tmp_path))
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "MUNINN_GATEWAY_PORT is wrong" in done.stderr

@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -188,3 +191,33 @@ def test_a_valkey_that_outlived_its_supervisor_is_ended(valkey: Valkey) -> None:
     assert left.wait(5) == 0
     valkey.start()
     eventually(valkey.answers, 5, "the new one answers")
+
+
+def test_another_ones_valkey_whose_pid_stands_in_an_old_file_is_left_alone(valkey: Valkey, tmp_path: Path) -> None:
+    valkey.start()
+    mine = embedded.valkey(tmp_path)
+    (embedded.make_sockets_folder(tmp_path) / "valkey.pid").write_text(f"{valkey.pid}\n")
+    mine.prepare()
+    assert valkey.answers()
+
+
+def test_an_interrupt_at_the_terminal_is_not_for_initdb(tmp_path: Path) -> None:
+    """A Ctrl-C reaches every process of the terminal's group: who started initdb decides what it means."""
+    prepare = (
+        "import pathlib, signal, sys\n"
+        "signal.signal(signal.SIGINT, lambda *_: None)\n"
+        "from muninn.run import embedded\n"
+        "embedded.postgres(pathlib.Path(sys.argv[1])).prepare()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", prepare, str(tmp_path)], process_group=0)
+    half = tmp_path / "postgres.new" / "PG_VERSION"
+    eventually(half.exists, 30, "initdb is at work", interval_s=0.005)
+
+    def made() -> bool:
+        assert process.poll() in (None, 0)
+        os.killpg(process.pid, signal.SIGINT)
+        return not half.exists()
+
+    eventually(made, 60, "the folder is made")
+    assert process.wait(60) == 0
+    assert (tmp_path / "postgres" / "PG_VERSION").exists()

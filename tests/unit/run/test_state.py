@@ -1,8 +1,10 @@
 """The state folder: what may be wrong with it is said in one sentence; one Muninn at a time."""
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,19 @@ def test_the_lock_falls_with_its_holder(tmp_path: Path) -> None:
     assert home.wait_unlocked(5)
 
 
+def test_who_only_asks_whether_it_is_locked_keeps_nobody_out(tmp_path: Path) -> None:
+    """Asking takes the lock for an instant."""
+    home = Home(tmp_path)
+    home.prepare()
+    descriptor = os.open(home.run / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    asking = threading.Timer(0.1, os.close, (descriptor,))
+    asking.start()
+    with home.locked():
+        assert home.is_locked()
+    asking.join()
+
+
 def test_the_state_survives_its_file(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.prepare()
@@ -150,6 +165,9 @@ def test_settings_are_those_of_the_muninn_that_runs(tmp_path: Path) -> None:
         assert named.store.raw_days == 90, "another database is not that Muninn's"
         home.write(some_state())
         with pytest.raises(Misconfigured, match=r"uses postgresql://u:\*\*\*@h/d.*set MUNINN_DATABASE_URL"):
+            reached(environ)
+        home.write(some_state(database_url="postgresql://u@h/d?password=***"))
+        with pytest.raises(Misconfigured, match=r"whose password is not kept there: set MUNINN_DATABASE_URL"):
             reached(environ)
     with pytest.raises(Misconfigured, match=rf"no Muninn runs on {home.path}.*`make up`.*MUNINN_HOME"):
         reached(environ)

@@ -2,8 +2,12 @@
 
 import itertools
 import os
+import pty
+import resource
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +17,11 @@ import psutil
 import pytest
 from rig import BROKEN, PARENT, STEADY, STUBBORN, Rig, script
 from servers import eventually, free_port
+from supervisor.states import ProcessStates
 
 from muninn.errors import Invalid
-from muninn.run import embedded, probes
+from muninn.home import Home, State
+from muninn.run import embedded, probes, supervisor
 from muninn.run.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 
 Start = Callable[..., Rig]
@@ -53,9 +59,9 @@ def test_a_signal_ends_everything(start: Start, number: int) -> None:
     assert rig.home.read() is None
 
 
-def test_servers_end_after_the_programs_that_use_them(start: Start, tmp_path: Path) -> None:
-    told = tmp_path / "told"
-    note = (
+def telling(told: Path) -> str:
+    """The text of a program that writes its name into a file when it is asked to end."""
+    return (
         "import signal, sys, time\n"
         "def end(*_):\n"
         f"    open({str(told)!r}, 'a').write(sys.argv[1] + ' ')\n"
@@ -64,6 +70,11 @@ def test_servers_end_after_the_programs_that_use_them(start: Start, tmp_path: Pa
         "print('listening', flush=True)\n"
         "while True: time.sleep(60)"
     )
+
+
+def test_servers_end_after_the_programs_that_use_them(start: Start, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    note = telling(told)
     rig = start(
         {"name": "server", "argv": [*script(note), "server"], "group": "servers"},
         {"name": "slow", "argv": [*script(note.replace("    open", "    time.sleep(0.5)\n    open")), "slow"]},
@@ -93,6 +104,75 @@ def test_it_goes_on_when_nobody_reads_what_it_prints(start: Start) -> None:
     rig.process.stdout = None
     rig.started()
     eventually(lambda: probes.tcp("127.0.0.1", port)([]), 10, "the last one answers")
+    assert rig.end()[0] == 0
+    assert rig.left() == []
+
+
+def test_a_terminal_that_is_closed_ends_everything_in_order(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    ours, theirs = pty.openpty()
+    rig = Rig(tmp_path / "home", {"name": "server", "argv": [*script(telling(told)), "server"]}, output=theirs)
+    os.close(theirs)
+    try:
+        log = rig.started().home.logs / "server.log"
+        eventually(lambda: "listening" in log.read_text(), 10, "it handles the signal")
+        os.close(ours)
+        assert rig.end(signal.SIGHUP)[0] == 0
+        assert told.read_text() == "server "
+        assert rig.left() == []
+    finally:
+        rig.close()
+
+
+def test_a_signal_in_the_moment_of_the_fork_is_not_lost(tmp_path: Path) -> None:
+    """It would be taken by the handlers that the supervisor has from its parent until it has its own."""
+    begin = (
+        "import os, pathlib, signal, sys, time\n"
+        "from muninn.home import Home, State\n"
+        "from muninn.run import embedded, supervisor, up\n"
+        "home = Home(pathlib.Path(sys.argv[1]))\n"
+        "home.prepare()\n"
+        "state = State(1, 0, 0.0, '', '', '', str(embedded.control_socket(home.path)), {})\n"
+        "embedded.make_sockets_folder(home.path)\n"
+        "with up.received_signals():\n"
+        "    pid = supervisor.fork([], home, state, os.environ)\n"
+        "    os.kill(pid, signal.SIGTERM)\n"
+        "    while os.waitpid(pid, os.WNOHANG)[0] == 0:\n"
+        "        time.sleep(0.01)\n"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", begin, str(tmp_path / "home")], check=False, timeout=60).returncode == 0
+    )
+
+
+def test_a_full_disk_costs_lines_of_logs_and_nothing_else(start: Start, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    chatty = script(
+        "import itertools, pathlib, time\n"
+        "for number in itertools.count():\n"
+        f"    pathlib.Path({str(count)!r}).write_text(str(number))\n"
+        "    print('x' * 1000, flush=True)\n"
+        "    time.sleep(0.01)"
+    )
+    rig = start({"name": "chatty", "argv": chatty}, {"name": "mortal", "argv": STEADY}).started()
+    state = rig.state()
+    assert state is not None
+    before, supervisor = rig.find("mortal").pid, state.supervisor_pid
+    eventually(lambda: (rig.home.logs / "chatty.log").stat().st_size > 0, 10, "it writes")
+
+    def said() -> int:
+        return int(count.read_text() or 0) if count.exists() else 0
+
+    unlimited = resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    written = said()
+    eventually(lambda: said() > written + 50, 20, "it has gone on though nothing could be written")
+    os.kill(before, signal.SIGKILL)
+    children = psutil.Process(supervisor).children
+    eventually(lambda: len(children()) == 2 and before not in {child.pid for child in children()}, 20, "it is back")
+    resource.prlimit(supervisor, resource.RLIMIT_FSIZE, unlimited)
+    eventually(lambda: rig.find("mortal").pid not in (0, before), 10, "the state is written again")
+    size = (rig.home.logs / "chatty.log").stat().st_size
+    eventually(lambda: (rig.home.logs / "chatty.log").stat().st_size > size, 10, "and so are logs")
     assert rig.end()[0] == 0
     assert rig.left() == []
 
@@ -202,6 +282,25 @@ def test_instances_come_and_go_at_run_time(start: Start) -> None:
         rig.control.scale("one", 2)
     with pytest.raises(Invalid, match="nobody"):
         rig.control.scale("nobody", 2)
+
+
+def test_one_that_has_just_ended_by_itself_leaves_too(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.prepare()
+    many = supervisor.Program("many", ("sleep", "600"), instances=2, scalable=True)
+    state = State(1, 2, 0.0, "", "", "", str(tmp_path / "control.sock"), {})
+    options = supervisor._options([many], home, tmp_path / "control.sock")
+    kept = supervisor._Kept(options, [many], home, state)
+    for group in options.process_group_configs:
+        kept.add_process_group(group)
+    _, second = kept.children()
+    second.laststart, second.state = time.time(), ProcessStates.EXITED
+    supervisor._Interface(kept).scale("many", 1)
+    for group in kept.process_groups.values():
+        group.transition()
+    kept.tick()
+    assert second.pid == 0
+    assert [child.config.name for child in kept.children()] == ["many-1"]
 
 
 def test_any_name_of_the_home_will_do(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from muninn import settings
 from muninn.errors import Unavailable
 from muninn.home import Home, Process, State
 from muninn.run.stack import Part, Stack
 from muninn.run.supervisor import Program
+from muninn.run.up import Interrupted
 from muninn.run.watch import EVERY_S, PATIENCE_S, Patience, Watch
 
 WHO = ("gateway", 7)
@@ -80,5 +83,30 @@ def test_what_is_alive_decides_and_not_what_is_ready(tmp_path: Path) -> None:
     for _ in range(round(PATIENCE_S / EVERY_S) + 1):
         assert restarts.names == []
         now[0] += watch.next_s()
-        watch.look()
+        watch.look(lambda: None)
     assert restarts.names == ["hung", "gone"]
+
+
+def test_who_wants_to_stop_does_not_wait_for_all_that_hang(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def part(name: str) -> Part:
+        def hangs(_: Sequence[Process]) -> bool:
+            asked.append(name)
+            return False
+
+        return Part(Program(name, ("true",)), "", "", hangs, alive=hangs)
+
+    def stop() -> None:
+        if asked:
+            raise Interrupted
+
+    home, now = Home(tmp_path), [0.0]
+    home.prepare()
+    home.write(State(1, 2, 0.0, "", "", "", "", {}, (running("first"), running("second"))))
+    plan = Stack(settings.load({}), "", (part("first"), part("second")), (), ())
+    watch = Watch(plan, home, cast(Any, Restarts()), lambda: now[0])
+    now[0] += watch.next_s()
+    with pytest.raises(Interrupted):
+        watch.look(stop)
+    assert asked == ["first"]
