@@ -114,15 +114,17 @@ class IngestDoor:
         with self._holding() as hold:
             body = await read(request.stream(), request.headers.get("content-length"), self._max_bytes, hold)
             self._meter.count("muninn_ingest_bytes_total", len(body))
-            packed = encoding in ("gzip", "x-gzip")
-            decoded, entry_id = await run_in_threadpool(self._take, body, packed, decode, key, self._left_out(protocol))
+            unpacked = None if encoding in ("gzip", "x-gzip") else protocol.unpacked
+            decoded, entry_id = await run_in_threadpool(
+                self._take, body, unpacked, decode, key, self._left_out(protocol)
+            )
         self._charge(request, decoded)
         return protocol.answer(request, decoded, entry_id)
 
     def _take(
-        self, body: bytes, packed: bool, decode: Decode, key: str | None, left_out: Count
+        self, body: bytes, unpacked: Callable[[bytes], int] | None, decode: Decode, key: str | None, left_out: Count
     ) -> tuple[Decoded, str | None]:
-        decoded = self._decoded(body, packed, decode)
+        decoded = self._decoded(body, unpacked, decode)
         if self._gate is not None:
             with self._stage("gate"):
                 decoded = self._gate.admit(decoded, self._rules.max_errors)
@@ -155,12 +157,13 @@ class IngestDoor:
 
         return count
 
-    def _decoded(self, body: bytes, packed: bool, decode: Decode) -> Decoded:
+    def _decoded(self, body: bytes, unpacked: Callable[[bytes], int] | None, decode: Decode) -> Decoded:
+        """unpacked: how many bytes the body becomes; None: gzip, which does not say."""
         with self._stage("decode"):
-            if len(body) <= _LARGE_BYTES and not packed:
+            if unpacked is not None and max(len(body), unpacked(body)) <= _LARGE_BYTES:
                 return decode(body, self._rules, self._clock.now_us(), self._max_bytes, self._keys)
             with self._one_large:
-                plain = gunzip(body, self._max_bytes) if packed else body
+                plain = gunzip(body, self._max_bytes) if unpacked is None else body
                 return decode(plain, self._rules, self._clock.now_us(), self._max_bytes, self._keys)
 
     @contextmanager

@@ -36,6 +36,7 @@ _PLAIN_OR_GZIP = ("identity", "gzip", "x-gzip")
 class Protocol:
     """decoder: how to read a request's body, or the answer that refuses it. answer: what a taken request is told.
 
+    unpacked: how many bytes a body says that it becomes, of formats that are packed by themselves.
     formats: media types of bodies. parameters: of the query. told: media type of `answer` where all is well.
     """
 
@@ -48,6 +49,7 @@ class Protocol:
     encodings: tuple[str, ...] = _PLAIN_OR_GZIP
     parameters: tuple[str, ...] = ()
     told: str = ""
+    unpacked: Callable[[bytes], int] = len
 
     @property
     def about(self) -> About:
@@ -67,6 +69,7 @@ def protocols() -> list[Protocol]:
             _prometheus_answer,
             _REMOTE_WRITE_FORMATS,
             ("snappy", "identity"),
+            unpacked=_unsnapped,
         ),
         Protocol(
             "otlp",
@@ -161,6 +164,17 @@ _OWN_FORMATS: dict[str, Decode] = {
     "application/vnd.apache.arrow.stream": _arrow_stream,
     "application/vnd.apache.arrow.file": _arrow_file,
 }
+
+
+def _own_unpacked(body: bytes) -> int:
+    """Of Arrow what its heads say: a file has a name in front, a message a marker, or the length of its head."""
+    if body.startswith((b"ARROW1", b"\xff\xff\xff\xff")) or body[3:4] == b"\0":
+        from muninn.ingest.decode.arrow_bounds import unpacked_bytes
+
+        return unpacked_bytes(body)
+    return len(body)
+
+
 OWN = Protocol(
     "muninn",
     "/api/v1/metrics",
@@ -169,6 +183,7 @@ OWN = Protocol(
     _own_answer,
     tuple(_OWN_FORMATS),
     told="application/json",
+    unpacked=_own_unpacked,
 )
 
 
@@ -180,6 +195,12 @@ def _remote_write_decoder() -> "RemoteWriteDecoder":
     from muninn.ingest.decode.remote_write import RemoteWriteDecoder
 
     return RemoteWriteDecoder()
+
+
+def _unsnapped(body: bytes) -> int:
+    from muninn.ingest.decode.remote_write import unsnapped_bytes
+
+    return unsnapped_bytes(body) or 0
 
 
 def _remote_write(request: Request, count: Count) -> Decode | Response:

@@ -90,10 +90,11 @@ def series_key(metric: object, labels: object, source_agent_id: object, instance
     """
     if metric is None:
         raise Invalid("metric: missing")
+    # Lengths come first everywhere here: many samples may share one text that is as long as a body.
+    if isinstance(metric, str) and len(metric) > MAX_METRIC_CHARS:
+        raise Invalid(f"metric: {len(metric)} characters, {MAX_METRIC_CHARS} at the most")
     if not isinstance(metric, str) or not METRIC_NAME.fullmatch(metric):
         raise Invalid(f"metric: {_shown(metric)} is not a name ([a-zA-Z_:][a-zA-Z0-9_:.-/]*)")
-    if len(metric) > MAX_METRIC_CHARS:
-        raise Invalid(f"metric: {len(metric)} characters, {MAX_METRIC_CHARS} at the most")
     return SeriesKey.of(
         metric,
         _labels(labels),
@@ -113,16 +114,18 @@ def _labels(labels: object) -> dict[str, str]:
 
 
 def _label(name: str, value: object) -> str:
-    size = len(name.encode())
-    if not name or size > MAX_LABEL_NAME_BYTES or "\0" in name:
+    if not name or len(name) > MAX_LABEL_NAME_BYTES or len(name.encode()) > MAX_LABEL_NAME_BYTES or "\0" in name:
         raise Invalid(f"labels: {_shown(name)} is not a label name (1 to {MAX_LABEL_NAME_BYTES} bytes, no NUL)")
     text = _text(value)
     if text is None:
         raise Invalid(f"labels.{name[:40]}: must be a string, not {kind_of(value)}")
+    size = len(text)
+    if size * 4 > MAX_LABEL_VALUE_BYTES >= size:
+        size = len(text.encode())
+    if size > MAX_LABEL_VALUE_BYTES:
+        raise Invalid(f"labels.{name[:40]}: {size} bytes, {MAX_LABEL_VALUE_BYTES} at the most")
     if "\0" in text:
         raise Invalid(f"labels.{name[:40]}: holds a NUL character")
-    if len(text) * 4 > MAX_LABEL_VALUE_BYTES and (size := len(text.encode())) > MAX_LABEL_VALUE_BYTES:
-        raise Invalid(f"labels.{name[:40]}: {size} bytes, {MAX_LABEL_VALUE_BYTES} at the most")
     return text
 
 
@@ -132,7 +135,7 @@ def _identity(name: str, value: object) -> str:
     text = _text(value)
     if text is None:
         raise Invalid(f"{name}: must be a string, not {kind_of(value)}")
-    if len(text.encode()) > MAX_IDENTITY_BYTES or "\0" in text:
+    if len(text) > MAX_IDENTITY_BYTES or len(text.encode()) > MAX_IDENTITY_BYTES or "\0" in text:
         raise Invalid(f"{name}: {MAX_IDENTITY_BYTES} bytes at the most, no NUL")
     return text
 

@@ -11,6 +11,7 @@ import atheris
 # Before instrumentation: numba compiles their bytecode as it is written.
 import muninn.ingest.decode._labels
 import muninn.ingest.decode._lines
+import muninn.ingest.decode._nested
 import muninn.ingest.decode._octets
 import muninn.ingest.decode._wire
 import muninn.numerics.fingerprints  # noqa: F401

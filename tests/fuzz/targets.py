@@ -132,7 +132,7 @@ def _otlp_door(data: bytes, content_type: str) -> Decoded:
 
 def _influx(data: bytes) -> Decoded:
     precision = ("ns", "us", "ms", "s", "m", "h")[len(data) % 6]
-    return InfluxDecoder().decode(data, RULES, NOW_US, precision, nothing)
+    return _INFLUX.decode(data, RULES, NOW_US, precision, nothing)
 
 
 def _buffer_entry(data: bytes) -> None:
@@ -220,7 +220,7 @@ def _statsd(data: bytes) -> None:
 
 
 _TICKET_KEY = b"k" * 32
-_REMOTE_WRITE = RemoteWriteDecoder()
+_REMOTE_WRITE, _INFLUX = RemoteWriteDecoder(), InfluxDecoder()
 TARGETS: dict[str, Target] = {
     "json": answers(lambda data: decode_json(data, RULES, NOW_US)),
     "ndjson": answers(lambda data: decode_ndjson(data, RULES, NOW_US)),

@@ -52,30 +52,52 @@ def _last(octets: Any, at: Any, end: Any, length: Any) -> Any:
     return word
 
 
+@numba.njit(cache=True, inline="always")
+def _hash(octets: Any, start: Any, end: Any, key0: Any, key1: Any) -> Any:
+    """What stands for the bytes [start, end) under this key: two uint64."""
+    v0, v1, v2, v3 = key0 ^ _V0, key1 ^ _V1 ^ _EE, key0 ^ _V2, key1 ^ _V3
+    at = start
+    while at + 8 <= end:
+        word = eight(octets, at)
+        v3 ^= word
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+        v0 ^= word
+        at += 8
+    word = _last(octets, at, end, end - start)
+    v3 ^= word
+    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    v0 ^= word
+    v2 ^= _EE
+    for _ in range(3):
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    first = v0 ^ v1 ^ v2 ^ v3
+    v1 ^= _DD
+    for _ in range(3):
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    return first, v0 ^ v1 ^ v2 ^ v3
+
+
 @numba.njit(cache=True, nogil=True)
 def hashes(octets: Any, start: Any, end: Any, key: Any, out: Any) -> None:
     """out, uint64[s, 2]: what stands for the bytes [start[i], end[i]). key: uint64[2]."""
     for place in range(len(start)):
-        v0, v1, v2, v3 = key[0] ^ _V0, key[1] ^ _V1 ^ _EE, key[0] ^ _V2, key[1] ^ _V3
-        at, stop = start[place], end[place]
-        while at + 8 <= stop:
-            word = eight(octets, at)
-            v3 ^= word
-            v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-            v0 ^= word
-            at += 8
-        word = _last(octets, at, stop, stop - start[place])
-        v3 ^= word
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        v0 ^= word
-        v2 ^= _EE
-        for _ in range(3):
-            v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        out[place, 0] = v0 ^ v1 ^ v2 ^ v3
-        v1 ^= _DD
-        for _ in range(3):
-            v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        out[place, 1] = v0 ^ v1 ^ v2 ^ v3
+        out[place, 0], out[place, 1] = _hash(octets, start[place], end[place], key[0], key[1])
+
+
+@numba.njit(cache=True, nogil=True)
+def pair_hashes(octets: Any, ranges: Any, key: Any, out: Any) -> None:
+    """out, uint64[n, 2]: what stands for the bytes [a, b) and [c, d) together, (a, b, c, d) = ranges[i, :4].
+
+    The second is hashed with what stands for the first as the key. A first one that is that of the row before costs
+    nothing again, however long it is.
+    """
+    before = np.int64(-1)
+    first, other = key[0], key[1]
+    for place in range(len(ranges)):
+        if ranges[place, 0] != before:
+            before = ranges[place, 0]
+            first, other = _hash(octets, before, ranges[place, 1], key[0], key[1])
+        out[place, 0], out[place, 1] = _hash(octets, ranges[place, 2], ranges[place, 3], first, other)
 
 
 @numba.njit(cache=True)

@@ -13,8 +13,18 @@ from numpy.typing import NDArray
 # What a field's value turned out to be.
 NUMBER, STRING, SLOW, BROKEN = 0, 1, 2, 3
 # What is wrong with a line; 0 is nothing.
-FAULTS = ("", "no fields", "a field without '='", "a timestamp that is not a whole number", "text after the timestamp")
+FAULTS = (
+    "",
+    "no fields",
+    "a field without '='",
+    "a timestamp that is not a whole number",
+    "text after the timestamp",
+    "a quoted string that does not end",
+    "text after a quoted string",
+)
 
+_TRUE, _FALSE = np.frombuffer(b"true", np.uint8), np.frombuffer(b"false", np.uint8)
+_CASE = 32
 _NEWLINE, _SPACE, _COMMA, _EQUALS, _BACKSLASH, _QUOTE, _HASH = 10, 32, 44, 61, 92, 34, 35
 
 
@@ -51,13 +61,33 @@ def _until(body, at, end, one, other):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _value_end(body, at, end):  # type: ignore[no-untyped-def]
-    """The end of a field's value; a quoted string may hold anything."""
+    """(end of a field's value, fault); a quoted string may hold anything."""
     if at < end and body[at] == _QUOTE:
         at += 1
         while at < end and body[at] != _QUOTE:
             at += 2 if body[at] == _BACKSLASH else 1
-        return min(at + 1, end)
-    return _until(body, at, end, _COMMA, _SPACE)
+        if at >= end:
+            return end, 5
+        at += 1
+        return at, 0 if at == end or body[at] in (_COMMA, _SPACE) else 6
+    return _until(body, at, end, _COMMA, _SPACE), 0
+
+
+@numba.njit(cache=True)
+def _is_word(body, at, end, word):  # type: ignore[no-untyped-def]
+    """Whether this is the word, or its first letter: in small letters, in capitals, or with one capital in front."""
+    large = body[at] == word[0] - _CASE
+    if not large and body[at] != word[0]:
+        return False
+    if end - at == 1:
+        return True
+    if end - at != len(word):
+        return False
+    case = _CASE if large and body[at + 1] == word[1] - _CASE else 0
+    same = 1
+    for place in range(1, len(word)):
+        same += body[at + place] == word[place] - case
+    return same == len(word)
 
 
 @numba.njit(cache=True)
@@ -79,12 +109,11 @@ def _number(body, at, end):  # type: ignore[no-untyped-def]
         return BROKEN, 0.0
     if body[at] == _QUOTE:
         return (STRING if end - at >= 2 and body[end - 1] == _QUOTE else BROKEN), 0.0
-    first = body[at]
-    if first in (84, 116) and (end - at == 1 or end - at == 4):
+    if _is_word(body, at, end, _TRUE):
         return NUMBER, 1.0
-    if first in (70, 102) and (end - at == 1 or end - at == 5):
+    if _is_word(body, at, end, _FALSE):
         return NUMBER, 0.0
-    start = at
+    first, start = body[at], at
     negative = first == 45
     if first in (43, 45):
         at += 1
@@ -152,7 +181,9 @@ def _scan(body, offsets, kind, value, stamp, has_stamp, line_of, line_faults):  
                 if name_end >= end or body[name_end] != _EQUALS or name_end == at:
                     fault = 2
                     break
-                text_end = _value_end(body, name_end + 1, end)
+                text_end, fault = _value_end(body, name_end + 1, end)
+                if fault != 0:
+                    break
                 offsets[n, 0], offsets[n, 1], offsets[n, 2] = key_start, key_end, at
                 offsets[n, 3], offsets[n, 4], offsets[n, 5] = name_end, name_end + 1, text_end
                 kind[n], value[n] = _number(body, name_end + 1, text_end)

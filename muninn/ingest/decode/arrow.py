@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from muninn.errors import Invalid
+from muninn.ingest.body import TooLarge
 from muninn.ingest.decode import codes
 from muninn.ingest.decode.arrow_bounds import MAGIC, check_file, check_stream
 from muninn.ingest.decode.arrow_distributions import COLUMN
@@ -25,6 +26,7 @@ from muninn.ingest.decode.arrow_distributions import parse as parse_distribution
 from muninn.ingest.decode.codes import Coded
 from muninn.ingest.decode.instants import MAX_MS, Instants, from_ms, from_rfc3339
 from muninn.ingest.decode.keys import KeyTable, resolve
+from muninn.ingest.decode.label_table import MAX_REQUEST_BYTES
 from muninn.ingest.validate import Decoded, Rules, Screening
 from muninn.model import SampleBatch
 
@@ -143,7 +145,12 @@ def _series(samples: pa.Table, screening: Screening) -> tuple[list[bytes], NDArr
     }
     combined = codes.combine(list(parts.values()), rows)
     first = codes.first_rows(combined.codes, combined.size).tolist()
-    idents = [orjson.dumps([part.at(row) for part in parts.values()]) for row in first]
+    idents, size = [], 0
+    for row in first:
+        idents.append(orjson.dumps([part.at(row) for part in parts.values()]))
+        size += len(idents[-1])
+        if size > MAX_REQUEST_BYTES:  # dictionaries let many series share what is written once
+            raise TooLarge(f"the names and labels of its series take more than {MAX_REQUEST_BYTES} bytes")
     return idents, combined.codes.astype(np.int32)
 
 

@@ -18,7 +18,7 @@ from muninn.ingest.body import TooLarge
 MAGIC = b"ARROW1"
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
 # Even the narrowest sample (a metric code, an instant, a value) takes more than this.
-_MIN_ROW_BYTES = 4
+_MIN_ROW_BYTES = 8
 _MAX_BLOCKS = 1 << 16
 
 
@@ -70,6 +70,20 @@ class _Table:
 def root(data: memoryview) -> _Table:
     """The root table of a flatbuffer."""
     return _Table(data, struct.unpack_from("<I", data)[0])
+
+
+def unpacked_bytes(body: bytes) -> int:
+    """What an Arrow body says that it becomes; its own size where that is more, or where it is damaged."""
+    try:
+        if body.startswith(MAGIC):
+            messages = _blocks(memoryview(body))
+        else:
+            reader = pa.ipc.MessageReader.open_stream(pa.BufferReader(body))
+            messages = ((memoryview(m.metadata), memoryview(m.body or b"")) for m in reader)
+        found = [_unpacked(root(metadata), part) for metadata, part in messages]
+    except (Invalid, pa.ArrowException, OSError, ValueError, TypeError, IndexError, struct.error):
+        return len(body)
+    return max(len(body), sum(size for _, size in found), sum(rows for rows, _ in found) * _MIN_ROW_BYTES)
 
 
 def check_stream(body: pa.Buffer, max_bytes: int) -> None:

@@ -18,6 +18,7 @@ import orjson
 from numpy.typing import NDArray
 
 from muninn.errors import Invalid
+from muninn.ingest.body import TooLarge
 from muninn.ingest.decode import distribution
 from muninn.ingest.decode.instants import from_ms, from_rfc3339
 from muninn.ingest.decode.keys import KeyTable, by_ident, resolve
@@ -27,6 +28,8 @@ from muninn.model import SampleBatch
 from muninn.numerics.distributions import Distribution, columns
 
 _NUMBERS = {int, float}
+# Of a text that is parsed as a whole: each is an object of sixty bytes and more, and may be sent as three.
+MAX_OBJECTS = 1_000_000
 # As JSON writes a number; a sign or a zero in front does no harm. No longer than any double needs.
 _NUMERAL = re.compile(r"\s{0,8}[+-]?(?=\.?\d)\d{0,320}(\.\d{0,320})?([eE][+-]?\d{1,4})?\s{0,8}", re.ASCII)
 _IDENTITY = ("metric", "labels", "source_agent_id", "instance_id")
@@ -47,7 +50,7 @@ def decode_json(body: bytes, rules: Rules, now_us: int, table: KeyTable | None =
     if len(body) > PIECE_BYTES and (decoded := _by_piece(body, rules, now_us, table)) is not None:
         return decoded
     try:
-        document = orjson.loads(body)
+        document = _loads(body)
     except orjson.JSONDecodeError as error:
         raise Invalid(f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     if isinstance(document, dict):
@@ -58,13 +61,24 @@ def decode_json(body: bytes, rules: Rules, now_us: int, table: KeyTable | None =
     return _decode(document, rules, now_us, table, 0)
 
 
+def _loads(text: bytes) -> Any:
+    _check_objects(text)
+    return orjson.loads(text)
+
+
+def _check_objects(text: bytes) -> None:
+    """TooLarge where a text would take many times its size while it is objects."""
+    if len(text) > 2 * PIECE_BYTES and text.count(b"{") + text.count(b"[") > MAX_OBJECTS:
+        raise TooLarge(f"more than {MAX_OBJECTS} objects and arrays in one piece of JSON: send fewer at once")
+
+
 def _by_piece(body: bytes, rules: Rules, now_us: int, table: KeyTable) -> Decoded | None:
     """The same for a large array, a piece at a time; None if it cannot be cut."""
     parts: list[Decoded] = []
     count = 0
     for piece in array_pieces(body):
         try:
-            samples = orjson.loads(piece)
+            samples = _loads(piece)
         except orjson.JSONDecodeError:
             return None
         parts.append(_decode(samples, rules, now_us, table, count))
@@ -82,6 +96,7 @@ def decode_ndjson(
     table = table or KeyTable()
     parts: list[Decoded] = []
     for piece in line_pieces(body):
+        _check_objects(piece)
         lines = [line for line in piece.split(b"\n") if line and not line.isspace()]
         try:
             samples: list[Any] = [*map(orjson.loads, lines)]

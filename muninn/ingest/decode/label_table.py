@@ -1,4 +1,4 @@
-"""Label sets as they lie in write requests, to series: what came before costs a hash and a look-up in compiled code.
+"""Label sets as they lie in requests, to series: what came before costs a hash and a look-up in compiled code.
 
 Belongs here: the memory of label sets, bounded. Does not: hashing (_labels), the wire format (remote_write).
 """
@@ -23,6 +23,8 @@ Parse = Callable[[bytes], SeriesKey | str]
 MAX_LABEL_SETS = 5 << 18
 # Of how many bytes of names the last are kept: those are wanted again until the store knows the series.
 _NAMES_BYTES = 8 << 20
+# Of how many bytes label sets a request may have: some formats let many series share what is written once.
+MAX_REQUEST_BYTES = 192 << 20
 # So many impossible label sets are remembered with their reasons.
 _MAX_REASONS = 10_000
 
@@ -34,6 +36,15 @@ class Labels:
     ordinal: NDArray[np.int32]
     keys: SeriesSet
     reasons: dict[int, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """Label sets of a request: what stands for each one's bytes, V16[s], these bytes, and how many, int64[s]."""
+
+    codes: Fingerprints
+    raw_of: Callable[[int], bytes]
+    sizes: NDArray[np.int64]
 
 
 class LabelTable:
@@ -62,19 +73,46 @@ class LabelTable:
 
     def resolve(self, message: bytes, start: NDArray[np.int64], end: NDArray[np.int64]) -> Labels:
         """The series of the label sets message[start:end]; TooLarge if they are more than can be remembered."""
-        if len(start) > self._max_sets:
-            raise TooLarge(f"a request of {len(start)} series; at most {self._max_sets} are taken at once")
         hashes = np.empty((len(start), 2), np.uint64)
         _labels.hashes(np.frombuffer(message, np.uint8), start, end, self._key, hashes)
-        codes = hashes.view(FINGERPRINT).ravel()
-        with self._lock:
-            found = self._numbers(message, codes, start, end)
-            return self._labels(message, start, end, found)
+        return self._resolved(
+            Sets(hashes.view(FINGERPRINT).ravel(), lambda at: message[start[at] : end[at]], end - start)
+        )
 
-    def _numbers(
-        self, message: bytes, codes: Fingerprints, start: NDArray[np.int64], end: NDArray[np.int64]
-    ) -> NDArray[np.int32]:
+    def resolve_pairs(self, message: bytes, ranges: NDArray[np.int64]) -> tuple[NDArray[np.int32], Labels]:
+        """The same for sets in two parts, message[a:b] and message[c:d] with (a, b, c, d) = ranges[i, :4].
+
+        They may come more than once: int32[n], each one's place in the labels, and the labels of the distinct ones.
+        `parse` is given both parts with a line feed between them.
+        """
+        hashes = np.empty((len(ranges), 2), np.uint64)
+        _labels.pair_hashes(np.frombuffer(message, np.uint8), ranges, self._key, hashes)
+        table = FingerprintTable()
+        places = table.add(hashes.view(FINGERPRINT).ravel())
+        first = np.empty(len(table), np.int64)
+        first[places[::-1]] = np.arange(len(places) - 1, -1, -1)  # of a repeated index the last assignment stays
+        chosen = ranges[first]
+
+        def raw_of(at: int) -> bytes:
+            a, b, c, d = chosen[at, :4].tolist()
+            return message[a:b] + b"\n" + message[c:d]
+
+        sizes = chosen[:, 1] - chosen[:, 0] + chosen[:, 3] - chosen[:, 2]
+        return places, self._resolved(Sets(table.fingerprints.copy(), raw_of, sizes))
+
+    def _resolved(self, sets: Sets) -> Labels:
+        if len(sets.codes) > self._max_sets:
+            raise TooLarge(f"a request of {len(sets.codes)} series; at most {self._max_sets} are taken at once")
+        if (size := int(sets.sizes.sum())) > MAX_REQUEST_BYTES:
+            raise TooLarge(
+                f"the names and labels of its series take {size} bytes; at most {MAX_REQUEST_BYTES} are taken"
+            )
+        with self._lock:
+            return self._labels(sets, self._numbers(sets))
+
+    def _numbers(self, sets: Sets) -> NDArray[np.int32]:
         """int32[s]: the number of each label set; unseen ones are learnt."""
+        codes = sets.codes
         found = self._table.find(codes)
         missing = np.flatnonzero(found < 0)
         if not len(missing):
@@ -86,7 +124,7 @@ class LabelTable:
         fresh: dict[bytes, int] = {}  # one may come twice in a request
         for place, code in zip(missing.tolist(), codes[missing].tolist(), strict=True):
             fresh.setdefault(code, place)
-        parsed = [self._parse(message[start[place] : end[place]]) for place in fresh.values()]
+        parsed = [self._parse(sets.raw_of(place)) for place in fresh.values()]
         self._learn(self._table.add(fingerprints_of([*fresh])), parsed)
         found[missing] = self._table.find(codes[missing])
         return found
@@ -99,9 +137,7 @@ class LabelTable:
                 self._digests[number] = np.frombuffer(series.digest, FINGERPRINT)[0]
                 self._keep_name(number, series.canonical)
 
-    def _labels(
-        self, message: bytes, start: NDArray[np.int64], end: NDArray[np.int64], found: NDArray[np.int32]
-    ) -> Labels:
+    def _labels(self, sets: Sets, found: NDArray[np.int32]) -> Labels:
         self._stamp += 1
         ordinal, first = np.empty(len(found), np.int32), np.empty(len(found), np.int32)
         count = _labels.distinct(found, self._stamps, self._stamp, self._places, ordinal, first)
@@ -113,7 +149,7 @@ class LabelTable:
             kept = names.get(int(chosen[place]))
             if kept is not None:
                 return kept
-            parsed = self._parse(message[start[first[place]] : end[first[place]]])
+            parsed = self._parse(sets.raw_of(int(first[place])))
             return None if isinstance(parsed, str) else parsed.canonical
 
         reasons: dict[int, str] = {}

@@ -9,8 +9,10 @@ without a value are counted and left.
 """
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,16 +26,24 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, HistogramDataPoint, Metric
 
 from muninn.errors import Invalid
+from muninn.ingest.body import TooLarge
 from muninn.ingest.decode import Count, histograms
+from muninn.ingest.decode._nested import messages, table_of
 from muninn.ingest.decode.cumulative import BoundsTotal, ExponentsTotal, usable
 from muninn.ingest.decode.histograms import Point
+from muninn.ingest.decode.json import MAX_OBJECTS
+from muninn.ingest.decode.label_table import MAX_REQUEST_BYTES
 from muninn.ingest.tallies import Running, Total
-from muninn.ingest.validate import Decoded, Rules, Screening, series_key
+from muninn.ingest.validate import MAX_LABELS, Decoded, Rules, Screening, series_key
 from muninn.model import SampleBatch, SeriesKey, Window
 from muninn.numerics.distributions import Distribution, columns
 
 _NO_RECORDED_VALUE = 1
 _FURTHEST_US = 253_402_300_800_000_000
+
+# Of one request: each message of a body is an object while it is decoded, each sample a few.
+MAX_MESSAGES, MAX_SAMPLES = 3_000_000, 1_000_000
+_TABLE = table_of(ExportMetricsServiceRequest.DESCRIPTOR)
 
 Labels = dict[str, str]
 # (name suffix, extra labels, value) of what one point stands for.
@@ -66,8 +76,12 @@ def decode(body: bytes, content_type: str, rules: Rules, now_us: int, count: Cou
 
 def _parse(body: bytes, content_type: str) -> ExportMetricsServiceRequest:
     request = ExportMetricsServiceRequest()
+    is_json = content_type == "application/json"
+    most = MAX_OBJECTS if is_json else MAX_MESSAGES
+    if (body.count(b"{") if is_json else messages(body, _TABLE, most)) > most:
+        raise TooLarge(f"a request of more than {most} messages within messages: send fewer points at once")
     try:
-        if content_type == "application/json":
+        if is_json:
             json_format.Parse(body, request, ignore_unknown_fields=True)
         else:
             request.ParseFromString(body)
@@ -97,13 +111,16 @@ class _Columns:
         self._at_ns: list[int] = []
         self._value: list[float] = []
         self._key: list[int] = []
+        self._names_bytes = 0
         self._reasons: dict[int, str] = {}
         self._distributions: dict[int, Distribution] = {}
 
     def add(self, metric: str, labels: Labels, at_ns: int, value: float | Distribution) -> None:
         try:
             key = series_key(metric, labels, labels.get("service.name"), labels.get("service.instance.id"))
-            place = self._places.setdefault(key, len(self._places))
+            place = self._place(key)
+        except TooLarge:
+            raise
         except Invalid as error:
             self._reasons[len(self._key)] = str(error)
             place = -1
@@ -112,6 +129,18 @@ class _Columns:
             self._distributions[len(self._value)] = value
         self._value.append(value.mean if isinstance(value, Distribution) else value)
         self._key.append(place)
+
+    def _place(self, key: SeriesKey) -> int:
+        """Of a series; TooLarge where a request has too many samples, or what many series share is too long."""
+        if len(self._key) >= MAX_SAMPLES:
+            raise TooLarge(f"a request of more than {MAX_SAMPLES} samples: send fewer points at once")
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = len(self._places)
+            self._names_bytes += len(key.canonical)
+            if self._names_bytes > MAX_REQUEST_BYTES:
+                raise TooLarge(f"the names and labels of its series take more than {MAX_REQUEST_BYTES} bytes")
+        return place
 
     def run(self, metric: str, labels: Labels, point: Point, total: Total) -> bool:
         """Gather a running total; False where it is of no use. What is wrong with name or time its counters tell."""
@@ -170,13 +199,21 @@ def _histogram(point: HistogramDataPoint) -> Parts:
     if point.HasField("sum"):
         yield "_sum", {}, point.sum
     if point.bucket_counts:
-        bounds = [*(f"{bound:g}" for bound in point.explicit_bounds), "+Inf"]
-        for bound, below in zip(bounds, np.cumsum(point.bucket_counts), strict=False):
+        # Buckets that do not fit their bounds are left out: usable() counts the point.
+        bounds = [*map(_written, point.explicit_bounds), "+Inf"]
+        below_each = np.cumsum(np.array(point.bucket_counts, np.float64))
+        for bound, below in zip(bounds, below_each, strict=True) if len(bounds) == len(below_each) else ():
             yield "_bucket", {"le": bound}, float(below)
 
 
+def _written(bound: float) -> str:
+    """The shortest text of this number and no other, without an exponent, as Prometheus names buckets."""
+    return np.format_float_positional(bound, trim="-") if math.isfinite(bound) else f"{bound:g}"
+
+
 def _labels(attributes: Iterable[KeyValue]) -> Labels:
-    return {attribute.key: _text(attribute.value) for attribute in attributes}
+    """What goes beyond the most labels by more than one is passed over: they are too many in any case."""
+    return {each.key: _text(each.value) for each in islice(attributes, MAX_LABELS + 1)}
 
 
 def _text(value: AnyValue) -> str:

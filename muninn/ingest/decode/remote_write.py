@@ -24,6 +24,8 @@ from muninn.model import SampleBatch, SeriesKey
 # The bits of the NaN that Prometheus writes when a series ends (model/value/value.go, StaleNaN).
 STALE_MARKER = 0x7FF0000000000002
 _US_PER_MS = 1000
+# Of one request; a sample takes up to fifty bytes while it is decoded, and may be sent as two.
+MAX_SAMPLES = 4_000_000
 # Beyond year 9999 either way; keeps the product with 1000 within 64 bits.
 _FURTHEST_MS = 253_402_300_800_000
 
@@ -44,6 +46,8 @@ class RemoteWriteDecoder:
         scanned = scan(message)
         if scanned.fault >= 0:
             raise Invalid(f"not a Prometheus WriteRequest: it stops making sense at byte {scanned.fault}")
+        if len(scanned.value) > MAX_SAMPLES:
+            raise TooLarge(f"a request of {len(scanned.value)} samples; at most {MAX_SAMPLES} are taken at once")
         for kind, skipped in zip(("exemplar", "native_histogram", "metadata"), scanned.skipped, strict=True):
             if skipped:
                 count(kind, skipped)
@@ -78,7 +82,10 @@ def parse_labels(raw: bytes) -> SeriesKey | str:
         for number, payload in _fields(raw):
             if number == 1:
                 pair = dict(_fields(payload))
-                labels[pair.get(1, b"").decode()] = pair.get(2, b"").decode()
+                name = pair.get(1, b"").decode()
+                if name in labels:
+                    return f"labels: {name[:40]!r} is there twice"
+                labels[name] = pair.get(2, b"").decode()
     except UnicodeDecodeError:
         return "labels: not UTF-8"
     metric = labels.pop("__name__", None)
@@ -115,15 +122,20 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
     return value, at
 
 
+def unsnapped_bytes(body: bytes) -> int | None:
+    """How long a body says that it becomes; None where it does not begin as snappy does."""
+    size = 0
+    for place, byte in enumerate(body[:5]):
+        size |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return size
+    return None
+
+
 def unsnap(body: bytes, max_bytes: int) -> bytes:
     """Undo snappy's block format; Invalid if it is broken or larger than `max_bytes` when unpacked."""
-    size, shift = 0, 0
-    for byte in body[:5]:
-        size |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            break
-        shift += 7
-    else:
+    size = unsnapped_bytes(body)
+    if size is None:
         raise Invalid("the body is not snappy-compressed: it has no length at its start")
     if size > max_bytes:
         raise TooLarge(f"the body unpacks to {size} bytes; at most {max_bytes} are taken")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
@@ -16,8 +17,9 @@ from muninn.clock import SECOND_US, ManualClock
 from muninn.errors import Rejected, Unavailable
 from muninn.ingest.buffer.contract import BufferLimits
 from muninn.ingest.buffer.memory import MemoryBroker
-from muninn.ingest.http import DoorLimits, IngestDoor
-from muninn.ingest.protocols import OWN
+from muninn.ingest.decode.arrow_bounds import unpacked_bytes
+from muninn.ingest.http import _LARGE_BYTES, DoorLimits, IngestDoor
+from muninn.ingest.protocols import OWN, protocols
 from muninn.meter import Meter
 from muninn.model import SeriesKey
 
@@ -240,3 +242,54 @@ def test_what_is_refused_is_counted_by_reason(door: Door) -> None:
     assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, 7)
     found = {labels["reason"]: value for name, labels, value in door.meter.snapshot() if name.endswith("refused_total")}
     assert found == {"too_old": 2, "too_new": 1, "value": 1, "malformed": 3}
+
+
+def arrow(rows: int, compression: str | None) -> bytes:
+    sink = pa.BufferOutputStream()
+    table = pa.table(
+        {
+            "metric": pa.DictionaryArray.from_arrays(np.zeros(rows, np.int8), ["m"]),
+            "timestamp": pa.array(np.full(rows, NOW_MS)),
+            "value": pa.array(np.ones(rows)),
+        }
+    )
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+class Lock:
+    """Counts how often it is taken."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def __enter__(self) -> None:
+        self.taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_what_becomes_large_is_decoded_one_at_a_time_however_small_it_comes() -> None:
+    door = Door()
+    door.door._max_bytes = 32 << 20
+    lock = door.door._one_large = Lock()
+    arrow_type = "application/vnd.apache.arrow.stream"
+    small, bomb = arrow(100, None), arrow(200_000, "zstd")
+    assert len(bomb) < _LARGE_BYTES < unpacked_bytes(bomb)
+    assert door.post(small, arrow_type).status_code == 200
+    assert lock.taken == 0
+    assert door.post(bomb, arrow_type).status_code == 429  # the buffer of this door is small
+    assert lock.taken == 1
+    write = next(protocol for protocol in protocols() if protocol.name == "prometheus")
+    bomb = bytes(pa.compress(b"\0" * 3_000_000, codec="snappy", asbytes=True))
+    assert write.unpacked(bomb) == 3_000_000
+    assert write.unpacked(b"") == 0
+    assert door.post(gzip.compress(orjson.dumps([])), "application/json", content_encoding="gzip").status_code == 200
+    assert lock.taken == 2
+
+
+@pytest.mark.parametrize("body", [b"ARROW1", b"\xff\xff\xff\xff\x10", b"abc\0", b"[]", b"", arrow(3, None)[:-40]])
+def test_what_is_damaged_says_nothing_of_its_size(body: bytes) -> None:
+    assert OWN.unpacked(body) >= len(body)

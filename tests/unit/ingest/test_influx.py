@@ -104,3 +104,37 @@ def test_an_unknown_precision_names_the_parameter() -> None:
     with pytest.raises(Invalid) as caught:
         decode(b"m value=1", "fortnight")
     assert caught.value.parameter == "precision"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["test", "four", "final", "tRUE", "TRUe", "truE", "fALSE", "FALSe", "1_000", "1.5i", "1e3i", "0x10", "1e", "--1",
+     "0." + "1" * 100_000, "9" * 700],
+)  # fmt: skip
+def test_what_is_no_value_is_not_taken_for_one(text: str) -> None:
+    decoded = decode(f"m value={text},other=2".encode())
+    assert [values[3] for values in samples(decoded)] == [2.0]
+    assert "is not a value" in decoded.errors[0].reason
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [('m a="x"5 1', "text after a quoted string"), ('m a="x"b,c=1', "text after a quoted string"),
+     ('m a="x\\",b=1', "a quoted string that does not end"), ('m a="', "a quoted string that does not end"),
+     ("m,a=1,a=2 b=1", "the tag 'a' is there twice")],
+)  # fmt: skip
+def test_a_line_that_is_none_is_named_and_the_others_count(line: str, reason: str) -> None:
+    decoded = decode(f"{line}\nm,c=1 good=1\n".encode())
+    assert [(name, value) for name, _, _, value in samples(decoded)] == [("m_good", 1.0)]
+    assert [(bad.reason) for bad in decoded.errors] == [f"line 1: {reason}"]
+
+
+def test_a_decoder_tells_pairs_apart_that_read_the_same_when_joined() -> None:
+    decoder = InfluxDecoder()
+    body = b"ab c=1\na bc=2\nab,x=y c=3\nab,x=y c=4\nab c=5\n"
+    for _ in range(2):
+        decoded = decoder.decode(body, RULES, NOW_US, "ns", lambda _kind, _by: None)
+        assert [(name, tags, value) for name, tags, _, value in samples(decoded)] == [
+            ("ab_c", {}, 1.0), ("a_bc", {}, 2.0),
+            ("ab_c", {"x": "y"}, 3.0), ("ab_c", {"x": "y"}, 4.0), ("ab_c", {}, 5.0),
+        ]  # fmt: skip

@@ -175,3 +175,20 @@ def test_a_histogram_that_counted_nothing_is_no_sample() -> None:
     for kind in ("histogram", "exponentialHistogram"):
         found = decoded(delta(kind, {"count": "0"}))
         assert (found.rejected, len(found.batch)) == (0, 0)
+
+
+def cumulative(counts: list[str], bounds: list[float]) -> Decoded:
+    point = {"timeUnixNano": AT_NS, "count": "3", "bucketCounts": counts, "explicitBounds": bounds}
+    metric = {"name": "h", "histogram": {"aggregationTemporality": 2, "dataPoints": [point]}}
+    body = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}).encode()
+    return decode(body, "application/json", Rules(), NOW_US, lambda _kind, _by: None)
+
+
+def test_bounds_that_differ_little_are_buckets_of_their_own() -> None:
+    keys = cumulative(["1", "1", "1", "0"], [1.0000001, 1.0000002, 1234567]).batch.keys
+    assert [dict(key.labels).get("le") for key in keys] == [None, "1.0000001", "1.0000002", "1234567", "+Inf"]
+
+
+def test_buckets_that_do_not_fit_their_bounds_are_not_guessed() -> None:
+    for counts, bounds in ((["1", "1", "1", "0"], [1.0]), (["1"], [1.0, 2.0]), (["1"], [1.0])):
+        assert [key.metric for key in cumulative(counts, bounds).batch.keys] == ["h_count"]
