@@ -89,6 +89,12 @@ class Engine:
         far = np.maximum(0.0, times - 1.0) / (_SILENCE_TIMES - 1.0)
         return far / (far + _SCORE_SHARE)
 
+    def put_back(self, now_us: int) -> None:
+        """The clock was ahead: no series was seen later than now."""
+        rows = self._rows()
+        for instants in (rows.at_us, rows.first_us):
+            np.minimum(instants, now_us, out=instants)
+
     def old_enough(self) -> Bools:
         """bool[n_series]: the series whose next sample has a score, as far as that is known before it."""
         rows = self._rows()

@@ -76,6 +76,10 @@ class Episodes:
         self._hot[untold] = False
         self.open = told
 
+    def put_back(self, now_us: int) -> None:
+        """The clock was ahead: nothing was seen later than now."""
+        np.minimum(self._hot_us, now_us, out=self._hot_us)
+
     def to_bytes(self) -> bytes:
         """All of it, for `from_bytes`."""
         return b"".join(getattr(self, name).tobytes() for name in _COLUMNS)

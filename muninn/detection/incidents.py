@@ -78,21 +78,30 @@ class Member:
 
 @dataclass
 class Incident:
-    """left_out: episodes beyond MAX_MEMBERS. deployed: places of it that had a deploy shortly before."""
+    """counted_out: series beyond MAX_MEMBERS, as they were counted before a restart. beyond: those of them known.
+
+    deployed: places of it that had a deploy shortly before.
+    """
 
     incident_id: uuid.UUID
     opened_us: int
     closed_us: int | None = None
     joined_us: int = 0
     members: dict[SeriesKey, Member] = field(default_factory=dict)
-    left_out: int = 0
+    counted_out: int = 0
     deployed: tuple[str, ...] = ()
+    beyond: set[SeriesKey] = field(default_factory=set)
 
     @property
     def head(self) -> Member:
         """The series that it is named after."""
         first = [member for member in self.members.values() if member.opened_us <= self.opened_us + _FIRST_US]
         return max(first or self.members.values(), key=lambda member: member.score)
+
+    @property
+    def left_out(self) -> int:
+        """How many series there was no room for: each once, however often it began."""
+        return max(self.counted_out, len(self.beyond))
 
     @property
     def score(self) -> float:
@@ -151,6 +160,11 @@ class Incidents:
                 changed[closed.incident_id] = closed
         return list(changed.values())
 
+    def leave(self, keys: Iterable[SeriesKey], now_us: int) -> list[Incident]:
+        """Nobody watches these series any more: their part is over; the incidents that changed, to be saved."""
+        changed = {each.incident_id: each for key in keys if (each := self._close(key, now_us)) is not None}
+        return list(changed.values())
+
     def _joined(self, key: SeriesKey, now_us: int, deployed_us: Mapping[str, int]) -> Incident:
         place = place_of(key)
         incident = next((each for each in self.open.values() if _related(each, key, place, now_us)), None)
@@ -166,7 +180,7 @@ class Incidents:
         elif len(incident.members) < MAX_MEMBERS:
             incident.members[key] = Member(key, now_us)
         else:
-            incident.left_out += 1
+            incident.beyond.add(key)
             return incident
         self._of[key] = incident.incident_id
         return incident

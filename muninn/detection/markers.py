@@ -89,6 +89,22 @@ class Announcements:
         self.until_us = {place: until for place, until in self.until_us.items() if until > now_us}
         return set(self.until_us)
 
+    def put_back(self, now_us: int) -> None:
+        """The clock was ahead: nothing was announced later than now."""
+        self.until_us = {place: min(until, now_us + self._excuse_us) for place, until in self.until_us.items()}
+        self.deployed_us = {place: min(at_us, now_us) for place, at_us in self.deployed_us.items()}
+
+    def forget(self, before_us: int) -> bool:
+        """Let go of series that announced nothing since; True if there were any: then all numbers change."""
+        self.deployed_us = {place: at_us for place, at_us in self.deployed_us.items() if at_us >= before_us}
+        stays = self._at_us >= before_us
+        if stays.all():
+            return False
+        self._keys = [self._keys[number] for number in np.flatnonzero(stays).tolist()]
+        self._number = {key: number for number, key in enumerate(self._keys)}
+        self._kind, self._value, self._at_us = self._kind[stays], self._value[stays], self._at_us[stays]
+        return True
+
     def to_dict(self) -> dict[str, Any]:
         """All that is known, for JSON."""
         last = zip(self._keys, self._value.tolist(), self._at_us.tolist(), strict=True)

@@ -3,11 +3,13 @@
 Belongs here: watched values -> rows of features; trends of an hour. Does not: which metric is which feature
 (features), models.
 
-Fails: a place with fewer than two features has no row; its trends start an hour after the detector did.
+Fails: a place with fewer than two features has no row; its trends start an hour after it did.
 """
 
-from collections.abc import Container, Sequence
+import json
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from muninn.detection.features import FEATURES, HOUR, MODELLED, TRENDS, WEEKDAY,
 from muninn.detection.markers import place_of
 from muninn.detection.state import Floats, Index
 from muninn.detection.wall_clock import UTC, local_us
+from muninn.errors import Invalid
 from muninn.model import SeriesKey
 
 COLUMN = {name: place for place, name in enumerate(MODELLED)}
@@ -23,6 +26,8 @@ _COMBINE = {each.name: each.combine for each in FEATURES if each.modelled}
 _FEWEST = 2
 _FAST, _SLOW = 1 / 5, 1 / 60
 _TREND_MINUTES = 60
+# Trends that have missed more than this begin anew.
+_MOST_MISSED = 20
 # 1970-01-01 was a Thursday: 0 is Monday.
 _MONDAY = 3
 
@@ -54,6 +59,19 @@ class _Place:
     slow: Floats = field(default_factory=lambda: np.full(len(TRENDS), np.nan))
     minutes: int = 0
 
+    @property
+    def means(self) -> tuple[Floats, Floats]:
+        """Of five minutes and of an hour."""
+        return self.fast, self.slow
+
+    @classmethod
+    def of(cls, agent: str, minutes: int, fast: list[float | None], slow: list[float | None]) -> "_Place":
+        """What was saved; ValueError or TypeError if it is none of that."""
+        means = [np.array(mean, np.float64) for mean in (fast, slow)]
+        if any(mean.shape != (len(TRENDS),) for mean in means):
+            raise ValueError("other trends")
+        return cls(str(agent), means[0], means[1], int(minutes))
+
 
 class Places:
     """Collects one minute at a time; hour and weekday are those of the zone."""
@@ -75,9 +93,41 @@ class Places:
         np.add.at(self._sum, slot[modelled], value[modelled])
         np.add.at(self._count, slot[modelled], 1.0)
 
-    def renumber(self) -> None:
-        """The list of all series was made anew."""
+    def renumber(self, keys: Sequence[SeriesKey]) -> None:
+        """The list of all series was made anew: places that none of them is of are forgotten.
+
+        Of the minute that runs only what follows counts.
+        """
+        kept = {name: self._known[place] for name, place in self._names.items()}
+        self._names, self._known = {}, []
         self._slot, self._keys = np.zeros(0, np.intp), 0
+        self._sum = self._count = np.zeros(0)
+        self._learn(keys, kept)
+
+    def put_back(self, now_us: int) -> None:
+        """The clock was ahead: the minute that runs is this one."""
+        self._minute = min(self._minute, now_us // MINUTE_US)
+
+    def to_bytes(self) -> bytes:
+        """The trends of all places, for `restore`."""
+        trends = {
+            name: [self._known[place].agent, self._known[place].minutes, *map(_numbers, self._known[place].means)]
+            for name, place in self._names.items()
+        }
+        return json.dumps({"minute": self._minute, "trends": trends}).encode()
+
+    def restore(self, data: bytes, now_us: int) -> None:
+        """Go on with the trends that were saved, unless too much was missed; Invalid if `data` is none of that."""
+        try:
+            saved = json.loads(data)
+            minute = int(saved["minute"])
+            known = {str(name): _Place.of(*each) for name, each in saved["trends"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Invalid("these are no trends of places") from error
+        if 0 <= now_us // MINUTE_US - minute <= _MOST_MISSED:
+            self._minute, self._names = minute, {name: place for place, name in enumerate(known)}
+            self._known = list(known.values())
+            self._sum = self._count = np.zeros(len(known) * len(MODELLED))
 
     def close(self, now_us: int) -> FeatureRows | None:
         """The rows of the minute that ended, once a minute; None before."""
@@ -105,7 +155,8 @@ class Places:
             values[rows],
         )
 
-    def _learn(self, keys: Sequence[SeriesKey]) -> None:
+    def _learn(self, keys: Sequence[SeriesKey], known: Mapping[str, _Place] = MappingProxyType({})) -> None:
+        """Meet the series that are new; known: places met before."""
         if len(keys) == self._keys:
             return
         fresh = []
@@ -117,7 +168,7 @@ class Places:
             name = place_of(key)
             place = self._names.setdefault(name, len(self._names))
             if place == len(self._known):
-                self._known.append(_Place(key.source_agent_id))
+                self._known.append(known.get(name) or _Place(key.source_agent_id))
             fresh.append(place * len(MODELLED) + COLUMN[feature.name])
         self._slot, self._keys = np.concatenate([self._slot, np.array(fresh, np.intp)]), len(keys)
         more = len(self._known) * len(MODELLED) - len(self._sum)
@@ -135,3 +186,8 @@ class Places:
             place.minutes += 1
             if place.minutes > _TREND_MINUTES:
                 values[row, [COLUMN[name] for name in TRENDS]] = np.where(here, place.fast - place.slow, np.nan)
+
+
+def _numbers(mean: Floats) -> list[float | None]:
+    """For JSON, which knows no NaN."""
+    return [float(each) if np.isfinite(each) else None for each in mean]

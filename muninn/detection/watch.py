@@ -29,6 +29,8 @@ _MAGIC = b"muninn-watch-2\n"
 _GROWTH = 256
 # A series that sent nothing for so long is gone, and its place is free for another.
 GONE_US = 24 * 3_600_000_000
+# A clock so far behind what was judged before is not late: it was ahead, and was put back.
+_PUT_BACK_US = 60_000_000
 # A pause shorter than a third of a minute is nobody's silence: at 3 times that a place is missed.
 LEAST_PAUSE_S = 20.0
 # A single series that stops is a warning; an anomaly only with most of its place.
@@ -119,17 +121,36 @@ class Watch:
         """Nothing was heard before now, for reasons of our own: no series is to blame for that silence."""
         self._deaf_until_us = now_us
 
-    def settle(self, keys: Sequence[SeriesKey], now_us: int) -> None:
-        """The episodes that are open are those of these series, as another detector told; others begin anew."""
-        positions = [position for key in keys if (position := self.roster.add(key)) != LEFT_OUT]
+    def settle(self, keys: Sequence[SeriesKey], now_us: int) -> list[SeriesKey]:
+        """The episodes that are open are those of these series, as another detector told; others begin anew.
+
+        Those that there is no place for are given back: nobody watches them any more.
+        """
+        places = {key: self.roster.add(key) for key in keys}
         self._seat()
-        self.episodes.settle(np.array(positions, np.intp), now_us)
+        seated = [position for position in places.values() if position != LEFT_OUT]
+        self.episodes.settle(np.array(seated, np.intp), now_us)
+        return [key for key, position in places.items() if position == LEFT_OUT]
+
+    def is_ahead(self, now_us: int) -> bool:
+        """What was judged lies in the future: the clock was ahead, and was put back."""
+        return now_us < self.steps.until_us - _PUT_BACK_US
+
+    def put_back(self, now_us: int) -> None:
+        """What is known of a time that has not come yet holds from now on."""
+        self.steps.start_from(now_us // self.steps.step_us * self.steps.step_us)
+        self.hears_again(now_us)
+        for each in (self.engine, self.episodes, self.announced):
+            each.put_back(now_us)
 
     def forget_gone(self, now_us: int) -> int:
-        """Let go of series that sent nothing for a day; how many. Positions change."""
+        """Let go of series that sent nothing for a day; how many of those watched. Positions change."""
         seen_us = self.engine.last_us()[: len(self)]
         gone = (seen_us < now_us - GONE_US) & ~self.episodes.open[: len(self)]
+        renumbered = self.announced.forget(now_us - GONE_US)
         if not gone.any():
+            if renumbered:
+                self.roster.keep(np.arange(len(self)))
             return 0
         stays, engine, episodes = np.flatnonzero(~gone), self.engine, self.episodes
         self.roster.keep(stays)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from muninn.clock import Clock
 from muninn.detection import Tuning
 from muninn.detection.incidents import Incident, Incidents
-from muninn.detection.watch import Findings, Watch
+from muninn.detection.watch import GONE_US, Findings, Watch
 from muninn.errors import Invalid, Unavailable
 from muninn.meter import Meter
 from muninn.model import BatchSource, ScoreBatch, ScoreLog, SeriesKey
@@ -31,7 +31,7 @@ from muninn.store.recent import Recent
 
 log = logging.getLogger(__name__)
 
-STATE = "series"
+STATE, TRENDS = "series", "places"
 # What came so long before the last step that was judged may be read from the buffer again after a start.
 _REACH_BACK_MS = 60_000
 _BLOCK_MS = 1_000
@@ -73,10 +73,12 @@ class Detecting:
         Unavailable while the database is away: without it nobody knows what was told already.
         """
         now_us = self._clock.now_us()
-        self._told_us = detector_state.judged(self._database, STATE)
+        self._told_us = min(now_us, detector_state.judged(self._database, STATE))
         opened = stored.load_open(self._database)
         self.incidents.restore(opened)
         if self._load():
+            if self.watch.is_ahead(now_us):
+                self._put_back(now_us)
             told_us = max(self._told_us, self.watch.steps.until_us)
             self._known_us = resuming.read_on(self.watch, Recent(self._database).read, told_us, now_us)
             self._after = _entry_before(min(now_us, self._known_us))
@@ -92,6 +94,9 @@ class Detecting:
             if found is None:
                 return False
             self.watch.restore(found[0])
+            trends = detector_state.load(self._database, TRENDS)
+            if trends is not None:
+                self.modelling.places.restore(trends[0], self._clock.now_us())
             log.info("goes on with %d series, learned until %.0f s ago", len(self.watch), self._age_s(found[1]))
         except Invalid as error:
             log.warning("what was learned cannot be read, so series are learned anew: %s", error)
@@ -108,7 +113,11 @@ class Detecting:
                     self.modelling.resume(key, self._clock.now_us())
                 elif member.closed_us is None:
                     series.append(key)
-        self.watch.settle(series, self._clock.now_us())
+        unwatched = self.watch.settle(series, self._clock.now_us())
+        left = self.incidents.leave(unwatched, self._clock.now_us())
+        self._unsaved |= {incident.incident_id: incident for incident in left}
+        if unwatched:
+            log.warning("%d series in trouble are watched no more: raise MUNINN_DETECTION_MAX_SERIES", len(unwatched))
 
     def turn(self) -> None:
         """Take in what came, judge what is whole; errors of servers are waited out."""
@@ -139,14 +148,25 @@ class Detecting:
         if not self._keep_incidents():
             return
         try:
-            size = detector_state.save(self._database, STATE, self.watch.to_bytes(), self._clock.now_us())
+            now_us = self._clock.now_us()
+            size = detector_state.save(self._database, STATE, self.watch.to_bytes(), now_us)
+            detector_state.save(self._database, TRENDS, self.modelling.places.to_bytes(), now_us)
         except Unavailable as error:
             self._meter.count("muninn_detector_unsaved_total")
             log.warning("what was learned could not be saved: %s", error)
         else:
             self._meter.gauge("muninn_detector_saved_bytes", size)
 
+    def _put_back(self, now_us: int) -> None:
+        ahead_s = (self.watch.steps.until_us - now_us) / 1e6
+        log.warning("the clock was put back by %.0f s: what comes is judged from now on", ahead_s)
+        self.watch.put_back(now_us)
+        self.modelling.put_back(now_us)
+        self._told_us, self._known_us = min(self._told_us, now_us), min(self._known_us, now_us)
+
     def _judge(self, until_us: int) -> None:
+        if self.watch.is_ahead(until_us):
+            self._put_back(until_us)
         if self._known_us:
             self._learn(min(until_us, self._known_us))
         for found in self.watch.judge(until_us):
@@ -221,7 +241,7 @@ class Detecting:
             self._forgot_s = now_s
             gone = self.watch.forget_gone(self._clock.now_us())
             if gone:
-                self.modelling.places.renumber()
+                self.modelling.forget_gone(self.watch.keys, self._clock.now_us() - GONE_US)
                 log.info("%d series sent nothing for a day and are forgotten", gone)
 
     def _age_s(self, at_us: int) -> float:

@@ -4,6 +4,7 @@ Belongs here: the order of things between the store and the model. Does not: fea
 """
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -61,6 +62,23 @@ class Modelling:
         position = self._position(key)
         self._seen_us[position] = max(now_us, int(self._seen_us[position]))
         self._episodes.restore(np.array([position]), now_us)
+
+    def forget_gone(self, keys: Sequence[SeriesKey], before_us: int) -> None:
+        """The list of all series, `keys`, was made anew; places that were not judged since are let go of."""
+        self.places.renumber(keys)
+        stays = np.flatnonzero((self._seen_us >= before_us) | self._episodes.open[: len(self._keys)])
+        if len(stays) == len(self._keys):
+            return
+        self._keys = [self._keys[position] for position in stays.tolist()]
+        self._index = {key.instance_id: position for position, key in enumerate(self._keys)}
+        self._raw, self._seen_us = self._raw[stays], self._seen_us[stays]
+        self._episodes = self._episodes.taken(stays, len(stays))
+
+    def put_back(self, now_us: int) -> None:
+        """The clock was ahead: no place was seen later than now."""
+        np.minimum(self._seen_us, now_us, out=self._seen_us)
+        self._episodes.put_back(now_us)
+        self.places.put_back(now_us)
 
     def judge(self, rows: FeatureRows) -> Findings | None:
         """The scores of one minute; None where the model knows none of the places and no episode is open.

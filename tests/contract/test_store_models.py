@@ -111,3 +111,20 @@ def test_an_episode_of_a_place_that_is_gone_ends_beside_those_that_stay(database
 def two_places(at_us: int, random: np.random.Generator, off: float = 0.0) -> FeatureRows:
     one, other = minute(at_us, random, off), minute(at_us, random, off)
     return FeatureRows(at_us, ("web-1", "web-2"), ("agent", "agent"), np.concatenate([one.values, other.values]))
+
+
+def test_places_that_were_not_judged_for_long_leave_nothing_behind(database: Database) -> None:
+    modelling = Modelling(database, calm_s=180.0)
+    keys = [SeriesKey.of(MODEL_SCORE, {"place": f"pod-{n}"}, "agent", f"pod-{n}") for n in range(20)]
+    for n, key in enumerate(keys):
+        modelling.resume(key, NOW + n * MINUTE_US)
+    nothing = np.zeros((0, len(MODELLED)))
+    ended = modelling.judge(FeatureRows(NOW + 60 * MINUTE_US, (), (), nothing))
+    assert ended is not None
+    modelling.resume(keys[0], NOW + 60 * MINUTE_US)
+    modelling.forget_gone([], NOW + 15 * MINUTE_US)
+    assert [key.instance_id for key in modelling._keys] == ["pod-0", *(f"pod-{n}" for n in range(15, 20))]
+    assert np.flatnonzero(modelling._episodes.open).tolist() == [0]
+    ended = modelling.judge(FeatureRows(NOW + 70 * MINUTE_US, (), (), nothing))
+    assert ended is not None
+    assert [ended.scores.keys[row].instance_id for row in ended.closed.tolist()] == ["pod-0"]

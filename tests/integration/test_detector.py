@@ -19,6 +19,7 @@ from servers import Postgres, Valkey, eventually
 from muninn.cache import RedisScoreLog, connect
 from muninn.clock import SystemClock
 from muninn.detection import Tuning
+from muninn.detection.incidents import Incident, Member
 from muninn.detection.watch import Watch
 from muninn.errors import Unavailable
 from muninn.ingest.buffer.valkey import ValkeyBroker
@@ -249,10 +250,10 @@ def servers() -> Iterator[tuple[Postgres, Valkey]]:
 class Inside:
     """A detector in this process, turned by hand."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World, **options: float):
         self.database = Database(world.urls[0], pool_size=1, connect_timeout_s=1.0).open()
         self.broker = ValkeyBroker(world.urls[1])
-        config = Detection.model_validate(SETTINGS)
+        config = Detection.model_validate({**SETTINGS, **options})
         self.it = Detecting(config, self.broker, world.scores, self.database, SystemClock(), Meter())
         self.it.restore()
 
@@ -314,3 +315,15 @@ def test_without_redis_it_waits_and_goes_on(servers: tuple[Postgres, Valkey], tm
         assert world.rows()[0].closed_us is None
         world.bad.clear()
         inside.until(lambda: world.rows()[0].closed_us, "the incident that was open is over")
+
+
+def test_an_incident_ends_though_its_series_find_no_place_any_more(world: World) -> None:
+    now_us = time.time_ns() // 1000
+    members = {key: Member(key, now_us, peak_us=now_us, score=0.9) for key in KEYS[3:]}
+    stored.save(world.database, [Incident(uuid.uuid4(), now_us, joined_us=now_us, members=members)])
+    with Inside(world, max_series=2) as inside:
+        inside.until(lambda: world.rows()[0].closed_us, "nobody watches what it is about")
+        assert len(inside.it.watch) == 2
+        inside.it.save()
+    with Inside(world) as inside:
+        assert inside.it.modelling.places._minute > 0, "the trends of places go on"

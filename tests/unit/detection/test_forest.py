@@ -1,5 +1,7 @@
 """The multivariate model: equal to the library's scores, contributions that add up, and what it finds."""
 
+import json
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -162,3 +164,45 @@ def test_places_give_a_row_of_features_each_minute() -> None:
     assert row["memory_trend"] > 10
     assert row["error_trend"] == pytest.approx(0.0, abs=0.1)
     assert np.isnan(row["response_trend"])
+
+
+def trend_of(places: Places, keys: list[SeriesKey], since: int, minutes: int, now_us: int) -> float:
+    """Memory's trend of place "a" after so many minutes in which it rises by 1 a minute from 50 + since."""
+    found = None
+    for minute in range(since, since + minutes):
+        level = 50.0 + minute
+        places.take(keys, np.arange(len(keys)), np.full(len(keys), level))
+        found = places.close(now_us + minute * MINUTE)
+    assert found is not None
+    return float(found.values[found.places.index("a"), COLUMN["memory_trend"]])
+
+
+def test_trends_of_an_hour_go_on_after_a_restart_unless_too_much_was_missed() -> None:
+    monday = 1_767_571_200_000_000
+    keys = [SeriesKey.of(metric, None, "agent", "a") for metric in ("memory_used_pct", "http_errors_per_s")]
+    steady, restarted, late = Places(), Places(), Places()
+    expected = trend_of(steady, keys, 0, 100, monday)
+    trend_of(restarted, keys, 0, 90, monday)
+    saved = restarted.to_bytes()
+    restarted = Places()
+    restarted.restore(saved, monday + 92 * MINUTE)
+    assert trend_of(restarted, keys, 90, 10, monday) == pytest.approx(expected)
+    late.restore(saved, monday + 180 * MINUTE)
+    assert np.isnan(trend_of(late, keys, 180, 10, monday))
+    for data in (b"", b"{}", b'{"minute": 1, "trends": {"a": ["agent", 1, [1], [2]]}}'):
+        with pytest.raises(Invalid):
+            Places().restore(data, monday)
+
+
+def test_places_of_which_nothing_is_left_are_forgotten_and_the_others_keep_their_trends() -> None:
+    monday = 1_767_571_200_000_000
+    keys = [SeriesKey.of(metric, None, "agent", "a") for metric in ("memory_used_pct", "http_errors_per_s")]
+    steady, churned = Places(), Places()
+    expected = trend_of(steady, keys, 0, 100, monday)
+    for hour in range(5):
+        pods = [SeriesKey.of("memory_used_pct", None, "agent", f"pod-{hour}-{n}") for n in range(50)]
+        trend_of(churned, [*pods, *keys], 20 * hour, 19, monday)
+        churned.renumber(keys)
+        found = trend_of(churned, keys, 20 * hour + 19, 1, monday)
+    assert found == pytest.approx(expected)
+    assert list(json.loads(churned.to_bytes())["trends"]) == ["a"]

@@ -134,3 +134,27 @@ def test_restored_incidents_go_on() -> None:
     assert len(restored.open) == 1
     (incident,) = restored.take(step(NOW + 2 * MINUTE, {one: 0.1, other: 0.1}, (), (one, other)), {})
     assert incident.closed_us is not None
+
+
+def test_a_series_there_is_no_room_for_is_counted_once_however_often_it_begins() -> None:
+    incidents = made()
+    keys = tuple(key("http_error_rate", f"web-{n}") for n in range(MAX_MEMBERS + 3))
+    (incident,) = incidents.take(step(NOW, dict.fromkeys(keys, 0.9), keys), {})
+    assert incident.left_out == 3
+    for minute in range(1, 4):
+        beyond = keys[-2:]
+        incidents.take(step(NOW + minute * MINUTE, dict.fromkeys(beyond, 0.9), closed=beyond), {})
+        incidents.take(step(NOW + minute * MINUTE + 1, dict.fromkeys(beyond, 0.9), beyond), {})
+    assert incident.left_out == 3
+    assert incident.title.endswith(f"and {len(keys) - 1} more series")
+
+
+def test_series_that_nobody_watches_any_more_leave_their_incident_to_the_others() -> None:
+    incidents = made()
+    one, other = key("memory_used_pct", "a"), key("cpu_busy_pct", "a")
+    (incident,) = incidents.take(step(NOW, {one: 0.9, other: 0.9}, (one, other)), {})
+    assert incidents.leave([one, key("of_no_incident", "a")], NOW + MINUTE) == [incident]
+    assert (incident.members[one].closed_us, incident.closed_us) == (NOW + MINUTE, None)
+    assert incidents.leave([other], NOW + MINUTE) == [incident]
+    assert incident.closed_us == NOW + MINUTE
+    assert not incidents.open

@@ -5,7 +5,7 @@ import pytest
 
 from muninn.detection import ANOMALY, Tuning
 from muninn.detection.telling import ALL_VIEWS
-from muninn.detection.watch import Findings, Watch
+from muninn.detection.watch import GONE_US, Findings, Watch
 from muninn.errors import Invalid
 from muninn.model import SampleBatch, SeriesKey
 from muninn.model.scores import WORTH_SENDING
@@ -181,3 +181,52 @@ def test_scores_under_the_line_are_not_sent() -> None:
     feeder.feed(300)
     found = feeder.feed(3, 5.0)
     assert all((each.scores.score >= WORTH_SENDING).all() for each in found)
+
+
+def test_series_in_trouble_that_there_is_no_place_for_are_given_back() -> None:
+    watch = Watch(step_s=STEP_S, max_series=4, tuning=QUICK)
+    assert watch.settle(KEYS, START_US) == list(KEYS[4:])
+    assert np.flatnonzero(watch.episodes.open).tolist() == [0, 1, 2, 3]
+
+
+def test_a_clock_that_was_far_ahead_and_was_put_back_leaves_no_blind_time() -> None:
+    feeder = Feeder()
+    feeder.feed(300)
+    right = feeder.step
+    feeder.step += 8_640
+    feeder.announce("deploy_marker", 1.0, "host-1")
+    feeder.feed(3)
+    feeder.step = right
+    now_us = START_US + right * STEP_S * 1_000_000
+    assert feeder.watch.is_ahead(now_us)
+    feeder.watch.put_back(now_us)
+    assert not feeder.watch.is_ahead(now_us)
+    assert sum(each.judged for each in feeder.feed(30)) > 0
+    assert sorted(opened(feeder.feed(4, 40.0)), key=str) == sorted(KEYS, key=str), (
+        "an announcement of that time has passed too"
+    )
+    assert sorted(closed(feeder.feed(60)), key=str) == sorted(KEYS, key=str)
+
+
+def test_many_short_lived_series_leave_nothing_behind() -> None:
+    watch = Watch(step_s=STEP_S, max_series=10_000, ignored=("*uptime*",), tuning=QUICK)
+    stays = SeriesKey.of("deploy_marker", None, "ci", "stays")
+    for day in range(6):
+        at_us = START_US + day * GONE_US
+        pods = [f"pod-{day}-{n}" for n in range(200)]
+        keys = [SeriesKey.of(metric, None, "agent", pod) for metric in ("uptime_s", "cpu_busy_pct") for pod in pods]
+        rows = [(key, at_us, 1.0) for key in keys] + [(stays, at_us, 0.0)]
+        rows += [(SeriesKey.of("deploy_marker", None, "ci", pods[0]), at_us, 1.0)]
+        watch.take(SampleBatch.of(rows))
+        watch.judge(at_us + STEP_S * 1_000_000)
+        watch.forget_gone(at_us + STEP_S * 1_000_000)
+        assert len(watch) <= 2 * 200 + 3
+    known = watch.announced.to_dict()
+    assert len(known["last"]) <= 2 * 201 + 1
+    assert len(known["deployed_us"]) <= 2
+    # What was known of those that stay holds, by its new number: the marker is no news, another value is.
+    later_us = START_US + 5 * GONE_US + 20_000_000
+    watch.take(SampleBatch.of([(stays, later_us, 0.0)]))
+    assert "stays" not in watch.announced.excused(later_us)
+    watch.take(SampleBatch.of([(stays, later_us + 1_000_000, 1.0)]))
+    assert "stays" in watch.announced.excused(later_us + 1_000_000)
