@@ -23,6 +23,7 @@ class Got:
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
     @property
     def json(self) -> Any:
@@ -54,7 +55,7 @@ def http() -> Iterator[Http]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             with lock:
                 number = len(kept.got)
-                kept.got.append(Got(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+                kept.got.append(Got(self.path, {k.lower(): v for k, v in self.headers.items()}, body, self.command))
             found = kept.answer(number)
             if found is None:
                 kept.ended.wait(60)
@@ -66,6 +67,8 @@ def http() -> Iterator[Http]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(b"{}")
+
+        do_PUT = do_POST  # noqa: N815 - the base class looks for this name
 
         def log_message(self, *_: object) -> None: ...
 

@@ -13,9 +13,11 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import redis
 
@@ -151,6 +153,20 @@ class Postgres(_Running):
     def drop(self, name: str) -> None:
         """Drop a database and end its sessions."""
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It is there, takes connections, and answers nothing."""
+        found = psutil.Process(self.pid)
+        paused = [found, *found.children(recursive=True)]
+        try:
+            for each in paused:
+                each.suspend()
+            yield
+        finally:
+            for each in reversed(paused):
+                with suppress(psutil.NoSuchProcess):
+                    each.resume()
 
 
 class Valkey(_Running):

@@ -122,7 +122,7 @@ def _look(
     if not firing and not ended:
         return None, before
     knows = any(before.alerts.values())
-    first_us = before.first_us if knows or before.first_us > before.told_us else now_us
+    first_us = before.first_us if knows else _waits_since(before, firing, now_us)
     waiting = replace(before, first_us=first_us)
     why = _why(group.route, receiver, waiting, knows, bool(news), bool(ended), firing, now_us)
     if why is None:
@@ -133,6 +133,13 @@ def _look(
     alerts = tuple(sorted((*firing, *ended), key=lambda alert: (alert.fired_us or 0, alert.alert_id)))
     key = _key(group, receiver, why, alerts, after.count)
     return Notification(key, receiver, group.key, group.labels, why, alerts, now_us), after
+
+
+def _waits_since(before: Told, firing: Sequence[Alert], now_us: int) -> int:
+    """Since when the first message waits for others: not since that of a group which ended before it was told."""
+    if before.first_us <= before.told_us:
+        return now_us
+    return max(before.first_us, min((alert.fired_us or 0 for alert in firing), default=0))
 
 
 def _why(

@@ -26,6 +26,7 @@ from muninn.model.window import as_datetime
 SIGNATURE = "X-Muninn-Signature"
 TIMESTAMP = "X-Muninn-Timestamp"
 _MAX_LISTED = 20
+Quote = Callable[[str], str]
 _COLOURS = {"critical": "#c62828", "warning": "#ef6c00", "info": "#1565c0"}
 _PRIORITY = {"critical": "P1", "warning": "P3", "info": "P5"}
 
@@ -38,6 +39,7 @@ class Request:
     body: bytes
     headers: Mapping[str, str] = field(repr=False)
     accepts: tuple[int, ...] = ()
+    method: str = "POST"
 
 
 def requests(receiver: Receiver, due: Notification, page_url: str = "") -> list[Request]:
@@ -50,27 +52,28 @@ def status_of(due: Notification) -> str:
     return "firing" if due.firing else "resolved"
 
 
-def title(receiver: Receiver, due: Notification) -> str:
-    """One line: [FIRING 2, critical] rule: labels."""
+def title(receiver: Receiver, due: Notification, quoted: Quote = str) -> str:
+    """One line: [FIRING 2, critical] rule: labels. quoted: what is done with texts that are not the receiver's own."""
     firing = due.firing
     worst = next((name for name in ("critical", "warning", "info") if any(a.severity == name for a in firing)), "")
     head = f"[{status_of(due).upper()}{f' {len(firing)}, {worst}' if firing else ''}]"
     own = due.alerts[0].summary if len(due.alerts) == 1 else f"{due.alerts[0].rule} and {len(due.alerts) - 1} more"
     plain = f"{head} {own}"
-    return _filled(receiver.title, due, plain) if receiver.title else plain
+    return _filled(receiver.title, due, plain, quoted) if receiver.title else quoted(plain)
 
 
-def text(receiver: Receiver, due: Notification, page_url: str) -> str:
+def text(receiver: Receiver, due: Notification, page_url: str, quoted: Quote = str) -> str:
     """Several lines: each alert, its runbook, where to look."""
     if receiver.text:
-        return _filled(receiver.text, due, "")
+        return _filled(receiver.text, due, "", quoted)
     lines = [_line(alert) for alert in due.alerts[:_MAX_LISTED]]
     if len(due.alerts) > _MAX_LISTED:
         lines.append(f"... and {len(due.alerts) - _MAX_LISTED} more")
     lines += sorted({f"runbook: {alert.runbook}" for alert in due.alerts if alert.runbook})
     if len(due.alerts) == 1 and due.alerts[0].is_open and due.alerts[0].description:
         lines.append(due.alerts[0].description)
-    return "\n".join([*lines, *sorted({link for alert in due.alerts if (link := link_of(alert, page_url))})])
+    links = sorted({link for alert in due.alerts if (link := link_of(alert, page_url))})
+    return quoted("\n".join([*lines, *links]))
 
 
 def as_json(due: Notification, page_url: str = "") -> dict[str, Any]:
@@ -140,6 +143,7 @@ def mail(receiver: receivers.Email, due: Notification, page_url: str = "") -> Em
     message["Message-ID"] = f"<{due.key}@muninn.invalid>"
     message["References"] = f"<{due.group_key}@muninn.invalid>"  # mail programs show a group as one thread
     message["X-Muninn-Key"] = due.key
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answer of somebody's holidays comes back
     message.set_content(text(receiver, due, page_url))
     return message
 
@@ -181,13 +185,19 @@ def _webhook(receiver: Any, due: Notification, page_url: str) -> list[Request]:
 def _slack(receiver: Any, due: Notification, page_url: str) -> list[Request]:
     worst = next((each.severity for each in due.firing), "")
     colour = _COLOURS.get(worst, "#2e7d32")
+    head = title(receiver, due, _slack_quoted)
     said: dict[str, Any] = {
-        "text": title(receiver, due),
-        "attachments": [{"color": colour, "text": text(receiver, due, page_url), "fallback": title(receiver, due)}],
+        "text": head,
+        "attachments": [{"color": colour, "text": text(receiver, due, page_url, _slack_quoted), "fallback": head}],
     }
     if receiver.channel:
         said["channel"] = receiver.channel
     return [Request(receiver.url.get_secret_value(), orjson.dumps(said), {**_JSON, "Idempotency-Key": due.key})]
+
+
+def _slack_quoted(text: str) -> str:
+    """Slack reads &, < and > as its own: a label with <!channel> in it would call everybody."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _pagerduty(receiver: Any, due: Notification, page_url: str) -> list[Request]:
@@ -200,7 +210,7 @@ def _pagerduty(receiver: Any, due: Notification, page_url: str) -> list[Request]
         }
         if alert.is_open:
             said["payload"] = {
-                "summary": alert.summary[:1024],
+                "summary": (alert.summary or alert.rule)[:1024],
                 "source": labels_text(dict(alert.labels)) or alert.rule,
                 "severity": alert.severity,
                 "timestamp": rfc3339(alert.fired_us or alert.started_us),
@@ -223,19 +233,35 @@ def _opsgenie(receiver: Any, due: Notification, page_url: str) -> list[Request]:
             url = f"{base}/v2/alerts/{quote(alert.fingerprint)}/close?identifierType=alias"
             made.append(Request(url, orjson.dumps({"source": "Muninn"}), headers, accepts=(404,)))
             continue
+        priority = _PRIORITY.get(alert.severity, "P3")
         said = {
-            "message": alert.summary[:130],
+            "message": (alert.summary or alert.rule)[:130],
             "alias": alert.fingerprint,
             "description": f"{alert.description}\n{alert.runbook}\n{link_of(alert, page_url)}".strip()[:15_000],
-            "priority": _PRIORITY.get(alert.severity, "P3"),
+            "priority": priority,
             "source": "Muninn",
-            "entity": alert.rule,
-            "tags": [alert.rule, alert.severity],
-            "details": {name: value for name, value in alert.all_labels.items() if value},
+            "entity": alert.rule[:512],
+            "tags": [alert.rule[:50], alert.severity],
+            "details": _within({name: value for name, value in alert.all_labels.items() if value}, 8_000),
             "responders": list(receiver.responders),
         }
         made.append(Request(f"{base}/v2/alerts", orjson.dumps(said), headers))
+        if due.why != "new":
+            # Of an alias that is open there it only counts the repetition; a worse severity has to be said.
+            url = f"{base}/v2/alerts/{quote(alert.fingerprint)}/priority?identifierType=alias"
+            made.append(Request(url, orjson.dumps({"priority": priority}), headers, accepts=(404,), method="PUT"))
     return made
+
+
+def _within(details: Mapping[str, str], most: int) -> dict[str, str]:
+    """As many of them as have room in so many characters together."""
+    found, left = {}, most
+    for name, value in details.items():
+        left -= len(name) + len(value)
+        if left < 0:
+            break
+        found[name] = value
+    return found
 
 
 def _alertmanager(receiver: Any, due: Notification, page_url: str) -> list[Request]:
@@ -267,7 +293,7 @@ def _line(alert: Alert) -> str:
     return f"{state}{alert.severity}: {alert.summary}{more} since {rfc3339(alert.started_us)}"
 
 
-def _filled(template: str, due: Notification, plain: str) -> str:
+def _filled(template: str, due: Notification, plain: str, quoted: Quote) -> str:
     first = due.alerts[0]
     known = {
         "title": plain,
@@ -284,4 +310,4 @@ def _filled(template: str, due: Notification, plain: str) -> str:
         **{f"group.{name}": value for name, value in due.group_labels.items()},
         **{f"labels.{name}": value for name, value in first.all_labels.items()},
     }
-    return PLACE.sub(lambda match: known.get(match[1], ""), template)
+    return PLACE.sub(lambda match: quoted(known.get(match[1], "")), template)

@@ -21,6 +21,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from muninn.errors import Misconfigured, Unavailable
 from muninn.settings import without_password
+from muninn.store.hanging import cut_after
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Database:
     """One server and a pool of at most `pool_size` connections, safe for many threads.
 
     parallel_workers: how many the server may start for one query; None: as it is configured.
+    hang_s: a connection that is held for longer is cut, as of a server that hangs; None: it is waited for.
 
     Every method raises Unavailable while the server is away or a statement ran into its time limit (the
     next call connects anew by itself), and Misconfigured where the URL is wrong.
@@ -110,6 +112,7 @@ class Database:
         application_name: str = "muninn",
         connect_timeout_s: float = 5.0,
         parallel_workers: int | None = None,
+        hang_s: float | None = None,
     ):
         self._url = url
         self._pool_size = pool_size
@@ -117,6 +120,7 @@ class Database:
         self._application_name = application_name
         self._connect_timeout_s = connect_timeout_s
         self._parallel_workers = parallel_workers
+        self._hang_s = hang_s
         self._lock = threading.Lock()
         self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
 
@@ -233,7 +237,11 @@ class Database:
             raise Unavailable("the database pool is closed")
         try:
             with pool.connection() as connection:
-                yield connection
+                if self._hang_s is None:
+                    yield connection
+                else:
+                    with self._not_hanging(pool, connection, self._hang_s):
+                        yield connection
         except PoolTimeout as error:
             raise self._why_no_connection() from error
         except errors.QueryCanceled as error:
@@ -248,6 +256,19 @@ class Database:
             ) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
             raise Unavailable(f"the database is away: {_first_line(error)}") from error
+
+    @contextmanager
+    def _not_hanging(
+        self, pool: ConnectionPool[psycopg.Connection[Any]], connection: psycopg.Connection[Any], limit_s: float
+    ) -> Iterator[None]:
+        try:
+            with cut_after(limit_s, connection.fileno()) as cut:
+                yield
+        except psycopg.Error as error:
+            if not cut.is_set():
+                raise
+            pool.drain()  # the others are as dead: each would cost as long
+            raise Unavailable(f"the database has not answered for {limit_s:g} s") from error
 
     def _why_no_connection(self) -> Unavailable | Misconfigured:
         """The pool keeps the reason to itself: ask once more, directly."""

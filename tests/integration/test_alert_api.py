@@ -16,9 +16,10 @@ from servers import eventually, free_port
 from muninn.alerting.alert import Alert, alert_id_of, fingerprint_of
 from muninn.alerting.dispatch import Notification
 from muninn.alerting.evaluate import Change
-from muninn.clock import SECOND_US, SystemClock
-from muninn.model import BatchHandle, SampleBatch, SeriesKey
-from muninn.store.alerts import AlertStore
+from muninn.clock import HOUR_US, SECOND_US, SystemClock
+from muninn.model import BatchHandle, SampleBatch, SeriesKey, Window
+from muninn.reads.facade import Reads
+from muninn.store.alerts import AlertStore, Evaluated
 from muninn.store.database import Database
 from muninn.store.writer import StoreWriter
 
@@ -188,6 +189,20 @@ def test_maintenance_windows_of_files_and_of_people(api: Api, tmp_path: Path) ->
     wrong = api.post("/api/v1/maintenance", {**body, "timezone": "Mars/Olympus"}, 400)
     assert "time zone" in wrong["detail"]
     assert api.post("/api/v1/maintenance", {**body, "dura": 1}, 400)["parameter"] == "dura"
+
+
+def test_what_rules_did_while_the_store_was_away_is_added_up(api: Api) -> None:
+    """A count a minute is kept at once when it is back: several of one rule and hour."""
+    now_us = SystemClock().now_us()
+    counts = [Evaluated("queue_long", now_us, 10, 3, 1, 0, 0.5), Evaluated("queue_long", now_us, 20, 2, 0, 1, 0.25)]
+    store = AlertStore(api.database)
+    store.evaluated([*counts, Evaluated("other", now_us, 1, 1, 0, 0, 0.0)])
+    store.evaluated(counts)
+    with Reads(api.database) as reads:
+        found = {each.rule: each for each in reads.alert_evaluations(Window(now_us - 2 * HOUR_US, now_us + HOUR_US))}
+    kept = found["queue_long"]
+    assert (kept.evaluations, kept.instances, kept.fired, kept.resolved, kept.seconds) == (60, 3, 2, 2, 1.5)
+    assert found["other"].evaluations == 1
 
 
 def test_noise_suggests_a_change(api: Api) -> None:

@@ -1,7 +1,9 @@
 """A server that is away is Unavailable, and nothing has to be done when it is back; a wrong URL is Misconfigured."""
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from servers import Postgres, eventually, free_port
@@ -23,6 +25,31 @@ def server() -> Iterator[Postgres]:
     made.start()
     yield made
     made.close()
+
+
+def test_a_server_that_hangs_is_unavailable_and_its_connections_are_not_used_again(server: Postgres) -> None:
+    with Database(server.url, pool_size=3, connect_timeout_s=1.0, hang_s=2.0) as database:
+
+        def ask() -> str:
+            try:
+                return str(database.fetch("store_engine") and "answers")
+            except Unavailable as error:
+                return str(error)
+
+        with ThreadPoolExecutor(3) as pool:  # three connections, all idle when it begins to hang
+            eventually(lambda: set(pool.map(lambda _: ask(), range(9))) == {"answers"}, 60, "three connections")
+        with server.hanging():
+            assert "has not answered for 2 s" in ask()
+            assert "is away" in ask(), "not a second connection that hangs"
+        eventually(lambda: ask() == "answers", 60, "it answers as before", 0.3)
+
+
+def test_what_is_given_back_in_time_is_not_cut(server: Postgres) -> None:
+    with Database(server.url, pool_size=1, hang_s=60.0) as database:
+        before = threading.active_count()
+        for _ in range(20):
+            database.fetch("store_engine")
+        eventually(lambda: threading.active_count() <= before, 30, "no timer is left")
 
 
 def test_a_killed_server_is_unavailable_until_it_is_back(server: Postgres) -> None:

@@ -11,7 +11,7 @@ from muninn.alerting.dispatch import Notification, Told
 from muninn.alerting.evaluate import Change
 from muninn.alerting.outbox import Waiting
 from muninn.clock import Clock
-from muninn.errors import MuninnError, Unavailable
+from muninn.errors import Unavailable
 from muninn.operations.alerts.outbox import Outbox
 from muninn.store.alert_lead import Superseded
 from muninn.store.alerts import AlertStore, Evaluated, Kept
@@ -100,17 +100,19 @@ class Journal:
             work(self._store)
         except Superseded:
             raise
-        except MuninnError as error:
+        except Unavailable as error:
             if not self.away:
                 log.warning("the store of alerts is away: %s", error)
-            self.away, self._away_until = True, self._clock.monotonic() + _PATIENCE_S
-            if not isinstance(error, Unavailable):
-                log.error("alerts are not kept: %s", error)
-            return False
-        if self.away:
-            log.info("the store of alerts is back")
-        self.away, self._away_until = False, 0.0
-        return True
+        except Exception:
+            # Whatever is wrong with what is kept, rules go on being judged and people being told.
+            log.exception("alerts are not kept")
+        else:
+            if self.away:
+                log.info("the store of alerts is back")
+            self.away, self._away_until = False, 0.0
+            return True
+        self.away, self._away_until = True, self._clock.monotonic() + _PATIENCE_S
+        return False
 
     def _flush_outcomes(self) -> bool:
         outcomes = self._outbox.take_outcomes()

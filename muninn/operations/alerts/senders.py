@@ -7,11 +7,10 @@ import logging
 import os
 import smtplib
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import httpx
 import orjson
@@ -46,9 +45,11 @@ def _post(receiver: Receiver, due: Notification, page_url: str) -> Result:
     with httpx.Client(timeout=receiver.timeout_s, follow_redirects=False) as client:
         for request in payloads.requests(receiver, due, page_url):
             try:
-                answer = client.post(request.url, content=request.body, headers=dict(request.headers))
+                answer = client.request(
+                    request.method, request.url, content=request.body, headers=dict(request.headers)
+                )
             except httpx.HTTPError as error:
-                return Result(False, f"{type(error).__name__}: no answer")
+                return Result(False, _no_answer(error))
             if not (answer.is_success or answer.status_code in request.accepts):
                 return _refused(answer)
     return Result(True)
@@ -95,9 +96,22 @@ def _mail(receiver: Email, due: Notification, page_url: str) -> Result:
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
         return Result(False, f"SMTP {codes[0]}: no recipient was taken", permanent=all(code >= 500 for code in codes))
+    except smtplib.SMTPNotSupportedError as error:
+        what = "STARTTLS" if receiver.tls == "starttls" else "what was asked of it"
+        return Result(False, f"{type(error).__name__}: the server cannot do {what}, see `tls`, `user` and `password`")
     except (smtplib.SMTPException, OSError) as error:
-        return Result(False, f"{type(error).__name__}: no answer")
+        return Result(False, _no_answer(error))
     return _taken(refused)
+
+
+def _no_answer(error: BaseException) -> str:
+    """Why, as far as it says nothing of addresses."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        return f"{type(error).__name__}: its certificate is not trusted ({cause.verify_message}); see SSL_CERT_FILE"
+    return f"{type(error).__name__}: no answer"
 
 
 def _taken(refused: Mapping[str, tuple[int, bytes]]) -> Result:
@@ -112,9 +126,11 @@ def _taken(refused: Mapping[str, tuple[int, bytes]]) -> Result:
 
 
 def _smtp(receiver: Email) -> smtplib.SMTP:
-    opened: Callable[..., Any] = smtplib.SMTP_SSL if receiver.tls == "implicit" else smtplib.SMTP
-    found: smtplib.SMTP = opened(receiver.host, receiver.port, timeout=receiver.timeout_s)
-    return found
+    if receiver.tls == "implicit":
+        # Without a context of ours smtplib trusts any certificate.
+        context = ssl.create_default_context()
+        return smtplib.SMTP_SSL(receiver.host, receiver.port, timeout=receiver.timeout_s, context=context)
+    return smtplib.SMTP(receiver.host, receiver.port, timeout=receiver.timeout_s)
 
 
 def _log(receiver: LogFile, due: Notification, page_url: str) -> Result:

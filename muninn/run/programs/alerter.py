@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 # While PostgreSQL is away every question waits this long: rules must be judged meanwhile.
 _CONNECT_S = 2.0
 _PROBE_S = 3.0
+# A server that hangs holds a turn of the loop up for so long, once.
+_STATEMENT_S = 10.0
 _POOL = 3
 # A program tells the board how it is every second.
 _SILENT_US = 5 * SECOND_US
@@ -47,7 +49,7 @@ def main(context: Context) -> None:
     lead = Lead(database, f"{context.instance} {os.getpid()} {os.urandom(4).hex()}", lease_s)
     leading = Leading(lead, partial(_others_lead, context.board(), context), context.clock, context.meter, lease_s)
     score_log = cache.RedisScoreLog(cache.connect(context.settings.require_redis_url(), max_connections=2))
-    probes = _probes(context, database)
+    probes = _probes(context, _probe(context))
     context.start_heartbeat()
     while leading.wait(context.stop):
         _lead(context, database, Sources(broker, score_log, probes), leading)
@@ -123,14 +125,24 @@ def _show(broker: Broker, batches: Sequence[SampleBatch]) -> None:
 
 
 def _database(context: Context) -> Database:
-    chosen = context.settings.database
+    limit_s = min(context.settings.database.statement_timeout_s, _STATEMENT_S)
     database = Database(
         context.settings.require_database_url(),
         pool_size=_POOL,
-        statement_timeout_s=chosen.statement_timeout_s,
+        statement_timeout_s=limit_s,
         application_name="muninn-alerter",
         connect_timeout_s=_CONNECT_S,
+        hang_s=limit_s + _CONNECT_S,
     )
+    return context.cleanup.enter_context(database)
+
+
+def _probe(context: Context) -> Database:
+    """Connections of its own: that those of the alerter are busy says nothing about the server."""
+    database = Database(
+        context.settings.require_database_url(), pool_size=1, statement_timeout_s=_PROBE_S,
+        application_name="muninn-alerter-probe", connect_timeout_s=_CONNECT_S, hang_s=_PROBE_S + _CONNECT_S,
+    )  # fmt: skip
     return context.cleanup.enter_context(database)
 
 

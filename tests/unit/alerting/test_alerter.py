@@ -43,7 +43,7 @@ class Store:
     """The store's face in memory; `away` makes every call fail."""
 
     def __init__(self) -> None:
-        self.away = False
+        self.away = self.wrong = False
         self.log: list[str] = []
         self.alerts: dict[str, Alert] = {}
         self.told: dict[Any, Any] = {}
@@ -57,6 +57,8 @@ class Store:
     def _ask(self, what: str) -> None:
         if self.away:
             raise Unavailable("away")
+        if self.wrong:
+            raise ValueError("wrong")
         self.log.append(what)
 
     def load(self, now_us: int, ends_s: float, changes_s: float) -> Kept:
@@ -187,6 +189,22 @@ def test_without_the_store_it_is_said_anyway_and_kept_later(tmp_path: Path) -> N
     assert [each.state for each in rig.store.alerts.values()] == ["firing"]
     assert rig.store.due == ["new high"]
     rig.turn(9)
+    assert len(rig.sent) == 1
+    rig.outbox.stop()
+
+
+def test_what_cannot_be_kept_is_said_all_the_same(tmp_path: Path) -> None:
+    """Not only a database that is away: also one that takes a row for wrong."""
+    rig = Rig(tmp_path, Store())
+    rig.turn(1)
+    rig.store.wrong = True
+    rig.turn(9)
+    rig.settle(lambda: bool(rig.sent))
+    assert rig.sent == [("new high", 0)]
+    rig.store.wrong = False
+    rig.clock.advance(10)
+    rig.turn(9)
+    assert [each.state for each in rig.store.alerts.values()] == ["firing"]
     assert len(rig.sent) == 1
     rig.outbox.stop()
 

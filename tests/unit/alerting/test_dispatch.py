@@ -66,6 +66,18 @@ def test_a_group_waits_then_tells_changes_and_its_end() -> None:
     assert desk.at(300, ended) == []
 
 
+def test_what_is_over_before_the_group_has_waited_is_not_told_and_the_next_one_waits_anew() -> None:
+    desk = Desk({"group_wait": "10s"})
+    one = alert()
+    assert desk.at(0, [one]) == []
+    assert desk.at(8, [over(one, 8)]) == []
+    assert desk.at(20, [over(one, 8)]) == []
+    two, three = alert(host="b", at_s=100), alert(host="c", at_s=104)
+    assert desk.at(100, [two]) == []
+    assert desk.at(105, [two, three]) == []
+    assert desk.at(110, [two, three]) == [("ops", "new", 2)]
+
+
 def test_it_is_said_again_until_somebody_takes_it() -> None:
     desk = Desk({"repeat": "1h"})
     one = alert()
