@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -183,6 +184,38 @@ def test_maintenance_over_a_change_of_clocks_lasts_as_long_as_it_says() -> None:
     over_midnight = Maintenance.model_validate({"name": "w", "at": "23:00", "duration": "3h", "until": "2026-03-02"})
     assert over_midnight.ends_us(us(2026, 3, 2, 1, 0)) == us(2026, 3, 2, 2, 0)
     assert over_midnight.ends_us(us(2026, 3, 2, 23, 30)) is None
+
+
+@pytest.mark.parametrize(
+    ("at", "zone", "day", "begins", "ends"),
+    [
+        # In spring 02:30 is skipped in Berlin: it counts by the offset from before, 03:30 by the new clock.
+        ("02:30", "Europe/Berlin", (2026, 3, 28), us(2026, 3, 28, 1, 30), us(2026, 3, 28, 2, 30)),
+        ("02:30", "Europe/Berlin", (2026, 3, 29), us(2026, 3, 29, 1, 30), us(2026, 3, 29, 2, 30)),
+        ("02:30", "Europe/Berlin", (2026, 3, 30), us(2026, 3, 30, 0, 30), us(2026, 3, 30, 1, 30)),
+        # In autumn 02:30 comes twice: the window is at the first one, once.
+        ("02:30", "Europe/Berlin", (2026, 10, 25), us(2026, 10, 25, 0, 30), us(2026, 10, 25, 1, 30)),
+        ("02:30", "Europe/Berlin", (2026, 10, 26), us(2026, 10, 26, 1, 30), us(2026, 10, 26, 2, 30)),
+        # A day of 25 hours; and a zone that moves by half an hour.
+        ("00:00", "America/New_York", (2026, 11, 1), us(2026, 11, 1, 4, 0), us(2026, 11, 1, 5, 0)),
+        ("23:30", "America/New_York", (2026, 11, 1), us(2026, 11, 2, 4, 30), us(2026, 11, 2, 5, 30)),
+        ("01:00", "Australia/Lord_Howe", (2026, 4, 4), us(2026, 4, 3, 14, 0), us(2026, 4, 3, 15, 0)),
+        ("03:00", "Australia/Lord_Howe", (2026, 4, 5), us(2026, 4, 4, 16, 30), us(2026, 4, 4, 17, 30)),
+    ],
+)
+def test_a_window_comes_again_by_the_clock_across_changes_of_it(
+    at: str, zone: str, day: tuple[int, int, int], begins: int, ends: int
+) -> None:
+    """Instants by hand. Once a day, for an hour: a minute before, the first, the last, the end; and nowhere else."""
+    window = Maintenance.model_validate({"name": "w", "at": at, "duration": "1h", "timezone": zone})
+    minute = 60 * SECOND_US
+    assert [window.ends_us(begins + step) for step in (-1, 0, ends - begins - 1)] == [None, ends, ends]
+    assert window.ends_us(ends) is None
+    assert window.begins_us(begins - 1) == begins
+    on = sum(window.ends_us(begins - 12 * 60 * minute + step * minute) == ends for step in range(24 * 60))
+    assert on == 60
+    local = datetime(*day, tzinfo=ZoneInfo(zone))
+    assert datetime.fromtimestamp(begins / SECOND_US, ZoneInfo(zone)).date() == local.date()
 
 
 def test_matchers_say_what_is_wrong() -> None:

@@ -110,6 +110,27 @@ def test_good_for_lack_of_data_has_to_last_as_well_and_ignored_is_given_up_at_on
     assert [what for _, what, _ in counted.run(600, None)] == ["resolved"]
 
 
+@pytest.mark.parametrize(
+    ("policy", "pending", "back"),
+    [
+        ("ok", ["dropped"], []),
+        ("keep", [], []),
+        ("alert", ["fired"], ["resolved"]),
+        ("ignore", ["dropped"], []),
+    ],
+)
+def test_no_data_while_it_was_only_pending_and_data_that_comes_back(
+    policy: str, pending: list[str], back: list[str]
+) -> None:
+    """keep: it stays pending for as long as nothing is known, and goes by what comes then."""
+    rule = levels({"severity": "warning", "above": 80, "for": "90s"}) | {"no_data": policy, "no_data_after": "60s"}
+    bench = Bench(rule)
+    bench.run(60, 50)
+    assert [what for _, what, _ in bench.run(30, 99)] == ["pending"]
+    assert [what for _, what, _ in bench.run(200, None)] == pending
+    assert [what for _, what, _ in bench.run(30, 50)] == (["dropped"] if policy == "keep" else back)
+
+
 def test_no_data_says_so() -> None:
     bench = Bench(levels({"severity": "warning", "above": 80}) | {"no_data": "alert", "no_data_after": "60s"})
     bench.run(30, 50)
@@ -131,9 +152,19 @@ def test_grace_of_a_new_series_and_least_points() -> None:
 
 def test_evaluation_waits_for_late_samples() -> None:
     bench = Bench(levels({"severity": "warning", "above": 80}) | {"delay": "30s"})
-    told = bench.run(50, 99)
-    assert told[0][1] == "fired"
-    assert told[0][0] >= 20  # buckets are 5 s wide and the window 10 s
+    assert bench.run(50, 99) == [(30, "fired", "warning")]  # when the window reaches the first sample, not sooner
+
+    def all_told(delay: str) -> list[str]:
+        bench = Bench(levels({"severity": "warning", "above": 80}) | {"delay": delay, "over": "min"})
+        bench.run(60, 50)
+        bench.run(20, 99)
+        late = [(CPU, bench.now_us - back * SECOND_US, 50.0) for back in range(20, 0, -5)]
+        bench.engine.take(SampleBatch.of(late))
+        bench.run(60, 50)
+        return [what for _, what, _ in bench.told]
+
+    assert all_told("0s") == ["fired", "resolved"]
+    assert all_told("30s") == [], "by the time that the window is looked at, all of it is there"
 
 
 def test_rate_of_a_counter_that_begins_anew() -> None:
