@@ -92,7 +92,8 @@ def test_rules_run_over_a_recording(tmp_path: Path) -> None:
     found = told(tmp_path, "test", rules, "--data", str(data), "--json", "--picture", str(picture))
     assert found.returncode == 0, found.stderr
     (alert,) = json.loads(found.stdout)
-    assert alert["labels"] == {"queue": "mail", "rule": "queue_long", "severity": "warning"}
+    own = {"metric": "queue_depth", "queue": "mail"}
+    assert alert["labels"] == {**own, "rule": "queue_long", "severity": "warning"}
     assert picture.read_text().startswith("<svg")
     unknown = told(tmp_path, "test", rules, "--data", str(data), "--rule", "queue_lng")
     assert unknown.returncode != 0
