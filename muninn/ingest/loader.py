@@ -217,18 +217,22 @@ class Loader:
                 if self._clock.monotonic() < self._naming_until:
                     self._nameless.append(handle)
                 else:
-                    self._meter.count("muninn_loader_dead_letters_total")
-                    self._buffer.bury(handle, str(error))
+                    self._bury(handle, error)
+            except Invalid as error:
+                self._bury(handle, error)
             else:
                 self._count([handle], loaded)
                 self._buffer.acknowledge([handle])
 
+    def _bury(self, handle: BatchHandle, error: Exception) -> None:
+        self._meter.count("muninn_loader_dead_letters_total")
+        log.error("entry %s cannot be loaded: %s", handle.entry_id, error)
+        self._buffer.bury(handle, str(error))
+
     def _isolate(self, handles: Sequence[BatchHandle], error: Invalid) -> None:
         """Find the entry that cannot be loaded by halving; it alone goes to the dead letters."""
         if len(handles) == 1:
-            self._meter.count("muninn_loader_dead_letters_total")
-            log.error("entry %s cannot be loaded: %s", handles[0].entry_id, error)
-            self._buffer.bury(handles[0], str(error))
+            self._bury(handles[0], error)
             return
         middle = len(handles) // 2
         self._load(handles[:middle])

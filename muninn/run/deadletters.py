@@ -16,6 +16,7 @@ from rich.table import Table
 from muninn.errors import Invalid, MuninnError
 from muninn.home import Home
 from muninn.ingest.buffer.contract import MAX_DEAD_LETTERS, BufferLimits
+from muninn.ingest.buffer.sharded import ShardedBroker, open_buffer
 from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.model import SampleBatch
 from muninn.model.window import as_datetime
@@ -23,6 +24,7 @@ from muninn.reads.dead_letters import samples_of, told
 from muninn.settings import Settings
 
 SHOWN_SAMPLES = 20
+Buffer = ValkeyBroker | ShardedBroker
 
 
 def show_all(settings: Settings, limit: int, as_json: bool) -> None:
@@ -72,7 +74,7 @@ def drop(settings: Settings, ids: Sequence[str], everything: bool) -> None:
 
 
 def _each(
-    settings: Settings, ids: Sequence[str], everything: bool, act: Callable[[ValkeyBroker, str], bool], done: str
+    settings: Settings, ids: Sequence[str], everything: bool, act: Callable[[Buffer, str], bool], done: str
 ) -> None:
     if bool(ids) == everything:
         raise Invalid("give ids, or --all")
@@ -112,7 +114,7 @@ def _rows(batch: SampleBatch) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _broker(settings: Settings) -> Iterator[ValkeyBroker]:
+def _broker(settings: Settings) -> Iterator[Buffer]:
     """The buffer of the settings, or of the Muninn that runs."""
     url = None if settings.redis.url is None else settings.redis.url.get_secret_value()
     state = Home(settings.home).running()
@@ -120,8 +122,12 @@ def _broker(settings: Settings) -> Iterator[ValkeyBroker]:
         url = state.redis_url
     chosen = settings.buffer
     limits = BufferLimits(chosen.max_bytes, chosen.live_s, chosen.idempotency_s, max_age_s=chosen.max_age_s)
-    broker = ValkeyBroker(
-        url or settings.require_redis_url(), limits=limits, durability=chosen.durability, replicas=chosen.replicas
+    broker = open_buffer(
+        url or settings.require_redis_url(),
+        chosen.shards,
+        limits=limits,
+        durability=chosen.durability,
+        replicas=chosen.replicas,
     )
     try:
         yield broker

@@ -1,5 +1,6 @@
 """The Valkey buffer while its server crashes, hangs and comes back: what was acknowledged is there, once."""
 
+import contextlib
 import random
 import threading
 import time
@@ -12,7 +13,7 @@ from servers import Valkey, eventually, free_port, pause, unpause
 
 from muninn.errors import Rejected, Unavailable
 from muninn.ingest.buffer import connection
-from muninn.ingest.buffer.sharded import open_buffer
+from muninn.ingest.buffer.sharded import ShardedBroker, open_buffer
 from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.names import GROUP, ingest_stream
@@ -253,6 +254,62 @@ def test_a_server_that_cannot_give_durability_is_told_of_once(
     assert told in record.message
 
 
+def appended(broker: ValkeyBroker | ShardedBroker, taken: list[str]) -> bool:
+    """Whether the second batch is taken (again)."""
+    with contextlib.suppress(Unavailable):
+        taken.append(broker.append(batch(2.0), "two"))
+    return bool(taken)
+
+
+def test_without_a_replica_one_request_waits_and_the_others_are_refused_unwritten(server: Valkey) -> None:
+    port = free_port()
+    broker = ValkeyBroker(server.url, replicas=1)
+    with pytest.raises(Unavailable, match="0 of 1 replicas"):
+        broker.append(batch(2.0), "two")
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="so nothing was written"):
+            broker.append(batch(3.0))
+        with pytest.raises(Unavailable, match="so nothing was written"):
+            broker.keep_aside(batch(4.0), "why", "1-0")
+    assert (broker.depth(), broker.dead_letter_count()) == (1, 0)
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("bind", "127.0.0.1")
+        client.config_set("port", port)
+        replica = Valkey({"replicaof": f"127.0.0.1 {port}"})
+        try:
+            replica.start()
+            taken: list[str] = []
+            eventually(lambda: appended(broker, taken), 60, "the replica has caught up")
+            broker.keep_aside(batch(4.0), "why", "1-0")
+            assert (broker.depth(), broker.dead_letter_count()) == (1, 1)
+        finally:
+            broker.close()
+            replica.close()
+
+
+def test_a_server_with_another_history_is_tried_anew(server: Valkey) -> None:
+    """As after a failover: what was not confirmed before it says nothing of the replicas that there are now."""
+    broker = ValkeyBroker(server.url, replicas=1)
+    with pytest.raises(Unavailable, match="0 of 1 replicas"):
+        broker.append(batch(2.0))
+    with redis.Redis.from_url(server.url) as client:
+        before = client.info("replication")["master_replid"]
+        client.replicaof("127.0.0.1", free_port())
+        client.replicaof("NO", "ONE")
+        assert client.info("replication")["master_replid"] != before
+    told: list[str] = []
+
+    def tried() -> bool:
+        try:
+            broker.append(batch(2.0))
+        except Unavailable as error:
+            told.append(str(error))
+        return "0 of 1 replicas" in told[-1]
+
+    eventually(tried, 60, "it is waited for once more")
+    broker.close()
+
+
 @pytest.mark.parametrize("shards", [1, 3])
 def test_where_replicas_are_asked_for_success_waits_for_them(server: Valkey, shards: int) -> None:
     """A replica that stands still, then goes on; a retry with the same key waits for what the first call wrote."""
@@ -271,8 +328,13 @@ def test_where_replicas_are_asked_for_success_waits_for_them(server: Valkey, sha
             pause(replica.pid)
             with pytest.raises(Unavailable, match="0 of 1 replicas"):
                 broker.append(batch(2.0), "two")
+            with pytest.raises(Unavailable, match="so nothing was written"):
+                broker.append(batch(3.0), "three")
+            assert broker.depth() == 2, "what was not confirmed is there, and what was refused is not"
             unpause(replica.pid)
-            second = broker.append(batch(2.0), "two")
+            taken: list[str] = []
+            eventually(lambda: appended(broker, taken), 60, "the replica has caught up")
+            (second,) = taken
             assert len({first, second, broker.append(batch(2.0), "two")}) == 2
             assert broker.depth() == 2
         finally:

@@ -214,3 +214,13 @@ def test_loaders_share_shards_and_what_one_leaves_behind_is_stored_once(
     assert rows(raw) == rows(SampleBatch.concat([request(turn) for turn in range(12)]))
     assert np.unique(raw.key_index).size == len(KEYS)
     store.close()
+
+
+def test_a_letter_of_a_shard_that_is_no_longer_loaded_goes_where_somebody_loads_it(redis_url: str, base: str) -> None:
+    ShardedBroker(redis_url, 4, base=base).shards[3].keep_aside(request(1), base, "1-0")
+    broker = ShardedBroker(redis_url, SHARDS, base=base)
+    (letter,) = [each for each in broker.dead_letters() if each.reason == base]
+    assert letter.stream == f"{base}:3"
+    entry_id = broker.replay(letter.letter_id)
+    assert [handle.entry_id for handle in broker.shards[0].read("a", 10, 0)] == [entry_id]
+    assert broker.depth() == 1

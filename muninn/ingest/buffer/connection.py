@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from muninn.errors import Misconfigured, Rejected, Unavailable
+from muninn.ingest.buffer.replicas import Replicas
 from muninn.settings import without_password
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,6 @@ log = logging.getLogger(__name__)
 Durability = Literal["fsync", "memory"]
 
 _MAX_CONNECTIONS = 64
-# A replica that is well answers within a round trip.
-_REPLICAS_MS = 1_000
 # Answers of a server that is there and will be able to work later.
 _PASSING = (
     redis.exceptions.ReadOnlyError,
@@ -55,9 +54,9 @@ class Connection:
             raise Misconfigured(f"MUNINN_REDIS_URL is no Redis URL (redis://host:port/0): {self._shown_url}") from None
         self._client = redis.Redis.from_pool(pool)
         self._durability = durability
-        self._replicas = replicas
         self._waits: bool | None = None
         self._waitaof_ms = round(timeout_s * 500)
+        self._replicas = Replicas(replicas, self._shown_url, self._waitaof_ms)
         self._warned = threading.Event()
 
     def ask(self, command: Callable[[redis.Redis], Any]) -> Any:
@@ -76,13 +75,14 @@ class Connection:
             must_wait = self._must_wait()
             if not must_wait and not self._replicas:
                 return self._run(self._client, script, keys, args)
+            self._replicas.require(self._client)
             # Both wait for the writes of their own connection.
             with redis.Redis(connection_pool=self._client.connection_pool, single_connection_client=True) as one:
                 answer = self._run(one, script, keys, args)
                 if must_wait:
                     self._wait_for_disk(one)
                 if self._replicas:
-                    self._wait_for_replicas(one)
+                    self._replicas.wait(one)
         return answer
 
     def _wait_for_disk(self, one: redis.Redis) -> None:
@@ -91,15 +91,6 @@ class Connection:
             raise Unavailable(
                 f"Valkey at {self._shown_url} did not confirm within {self._waitaof_ms} ms that the batch is on disk: "
                 "set its appendfsync to everysec or always, or MUNINN_BUFFER_DURABILITY=memory"
-            )
-
-    def _wait_for_replicas(self, one: redis.Redis) -> None:
-        wait_ms = min(_REPLICAS_MS, self._waitaof_ms)
-        confirmed = _raw(one, "WAIT", self._replicas, wait_ms)
-        if confirmed < self._replicas:
-            raise Unavailable(
-                f"{confirmed} of {self._replicas} replicas of Valkey at {self._shown_url} confirmed the batch within "
-                f"{wait_ms} ms: look after them, or lower MUNINN_BUFFER_REPLICAS"
             )
 
     def close(self) -> None:

@@ -61,6 +61,7 @@ class ShardedBroker:
                 stream=stream,
                 timeout_s=timeout_s,
                 connection=self._connection,
+                streams=self.streams,
             )
             for stream in self.streams
         ]

@@ -52,6 +52,7 @@ class ValkeyBroker:
     """An IngestBuffer on the server at `url`; it connects when first used, and again after the server was away.
 
     timeout_s: a server that does not answer for this long is away; blocking reads block half of it at the most.
+    streams: all that are loaded, this one among them.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class ValkeyBroker:
         roster: Roster | None = None,
         names: Names | None = None,
         connection: Connection | None = None,
+        streams: Sequence[str] = (),
     ):
         self._limits = limits or BufferLimits()
         self._clock = clock or SystemClock()
@@ -75,6 +77,7 @@ class ValkeyBroker:
         self._roster = Roster() if roster is None else roster
         self._names = Names() if names is None else names
         self._stream = stream or ingest_stream()
+        self._streams = streams or (self._stream,)
         self._unacked = f"{self._stream}:unacked"
         self._kept = f"{self._stream}:kept"
         self._bytes = f"{self._stream}:bytes"
@@ -217,18 +220,22 @@ class ValkeyBroker:
             after_id = entries[-1][0].decode()
 
     def keep_aside(self, batch: SampleBatch, reason: str, entry_id: str) -> None:
-        """Put samples that the store refused among the dead letters; see contract."""
+        """Put samples that the store refused among the dead letters, as durable as entries are; see contract."""
         fields = codec.encode_known(batch)
         flat = [part for pair in fields.items() for part in pair]
-        self._connection.run(
+        self._connection.write(
             scripts.KEEP_ASIDE,
             [self._stream, *_DEAD],
             [entry_id, reason, self._clock.now_us(), MAX_DEAD_LETTERS, MAX_DEAD_BYTES, *flat],
         )
 
     def replay(self, letter_id: str) -> str | None:
-        """Take a dead letter back into the buffer it lay in, at once or not at all; see contract."""
-        stream = next((each.stream for each in self._letters(letter_id, letter_id, 1)), self._stream)
+        """Take a dead letter back into the stream it lay in, at once or not at all; see contract.
+
+        One of a shard that is no longer loaded goes into another: a loader takes any series.
+        """
+        lay_in = next((each.stream for each in self._letters(letter_id, letter_id, 1)), self._stream)
+        stream = lay_in if lay_in in self._streams else self._stream
         found = self._connection.write(
             scripts.REPLAY,
             [stream, f"{stream}:unacked", f"{stream}:bytes", *_DEAD],

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muninn.numerics.distributions import Distribution, of_values
+from muninn.numerics.sketch import LARGEST
 from muninn.sources.statsd.lines import Line, series_of
 
 Figure = tuple[str, dict[str, str], float | Distribution]
@@ -98,7 +99,13 @@ class Aggregate:
         if series not in self._gauges and not self._room(line):
             return
         for value in _numbers(line):
-            self._gauges[series] = value if line.kind == "gauge" else self._gauges.get(series, 0.0) + value
+            became = value if line.kind == "gauge" else self._gauges.get(series, 0.0) + value
+            if abs(became) <= LARGEST:
+                self._gauges[series] = became
+            else:  # what it was stays, or every later change would be lost with it
+                self.dropped += 1
+        if series not in self._gauges:
+            return
         self._gauges.move_to_end(series)
         self._touched.add(series)
 

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from muninn.numerics.sketch import LARGEST, SMALLEST
+
 Kind = Literal["counter", "gauge", "change", "timer", "set"]
 
 # A change is a gauge's `+n` or `-n`. Histograms and distributions are timers of something that is not time.
@@ -19,6 +21,9 @@ _FIRST = re.compile(r"[a-zA-Z_:]")
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 # Of one line: longer ones are no metrics, and memory is bounded by them.
 MAX_IDENT_BYTES = 4_096
+# One value must not outweigh all others of its interval: so many events it stands for at the most.
+_LEAST_RATE = 1e-6
+_MAX_NUMBER_BYTES = 400
 # What Datadog's clients add about the sender; it names no series here.
 _ABOUT_SENDER = (b"c:", b"e:", b"card:")
 _OTHER = (b"_e{", b"_sc|")
@@ -75,11 +80,15 @@ def _rate(text: bytes) -> float:
     rate = _number(text)
     if not 0.0 < rate <= 1.0:
         raise BadLineError("a sample rate that is not above 0 and up to 1")
+    if rate < _LEAST_RATE:
+        raise BadLineError("a sample rate below one in a million")
     return rate
 
 
 def _number(text: bytes) -> float:
-    if _NUMBER.fullmatch(text) and math.isfinite(value := float(text)):
+    if len(text) <= _MAX_NUMBER_BYTES and _NUMBER.fullmatch(text) and math.isfinite(value := float(text)):
+        if value and not SMALLEST <= abs(value) <= LARGEST:
+            raise BadLineError("a value that is too large, or too near to 0, to be kept")
         return value
     raise BadLineError("a value that is no number")
 

@@ -312,3 +312,15 @@ def test_what_nobody_names_in_time_is_a_dead_letter() -> None:
     loader.step()
     assert rig.buffer.dead_letter_count() == 1
     assert rig.buffer.depth() == 0
+
+
+def test_an_entry_that_is_named_at_last_and_is_poison_stops_nobody() -> None:
+    rig = Rig()
+    rig.fill(1, 1)
+    rig.sink.nameless = {0.0}
+    loader = rig.loader()
+    loader.step()
+    rig.sink.nameless, rig.sink.poison = set(), {0.0}
+    rig.clock.advance(1)
+    loader.step()
+    assert (rig.sink.rows, rig.buffer.depth(), rig.buffer.dead_letter_count()) == ([1], 0, 1)

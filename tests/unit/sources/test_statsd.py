@@ -55,6 +55,10 @@ def test_lines(text: bytes, found: Line | None) -> None:
         (b"a:1:|h", "no number"),
         (b"a:1|c|@0", "sample rate"),
         (b"a:1|c|@2", "sample rate"),
+        (b"a:1|ms|@1e-30", "one in a million"),
+        (b"a:1e299|c", "too large"),
+        (b"a:-1e-300|ms", "too near to 0"),
+        (b"a:" + b"1" * 500 + b"|g", "no number"),
         (b"a:1|c|@x", "no number"),
         (b"a:1|c|T1700000000", "timestamp"),
         (b"a:1|c|x", "unknown field"),
@@ -140,6 +144,13 @@ def test_gauges_are_set_and_changed(lines: list[tuple[str, str, int]]) -> None:
         if number % 3 == 0:
             seen |= figures(aggregate)
     assert seen | figures(aggregate) == expected
+
+
+def test_a_change_that_leads_out_of_what_can_be_kept_is_dropped_and_the_gauge_goes_on() -> None:
+    aggregate = Aggregate()
+    feed(aggregate, b"a:9e289|g", b"a:+9e289|g", b"b:5|g", b"a:-9e289|g", b"a:+2|g")
+    assert figures(aggregate) == {"a": 2.0, "b": 5.0}
+    assert aggregate.dropped == 1
 
 
 @given(st.lists(st.tuples(NAMES, st.text("xyzäö|".replace("|", ""), max_size=40)), max_size=40))
