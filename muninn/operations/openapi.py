@@ -40,6 +40,7 @@ PARAMETERS: dict[str, str] = {
     "show": "value, rate or increase",
     "offset": f"how far back the other trend lies, {_SPAN}",
     "figure": "what is ranked: avg, min, max, p95, sum, count or rate",
+    "before": "where the page begins: what `older` of the page before said",
     "limit": "at most so many",
     "order": "most or least",
     "silent": f"who has sent nothing for so long is silent: {_SPAN}",
