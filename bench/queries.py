@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,10 +25,11 @@ import psycopg
 
 from bench import cpu, peers, timescale
 from bench.ingest import copy_limit
-from muninn.clock import HOUR_US, MINUTE_US, ManualClock, SystemClock
+from muninn.clock import DAY_US, HOUR_US, MINUTE_US, ManualClock, SystemClock
 from muninn.meter import Meter
 from muninn.model import BatchHandle, Window
-from muninn.reads import Latest, Reads, Top, Trend
+from muninn.numerics import counters
+from muninn.reads import Compared, Latest, Reads, Rising, Top, Trend
 from muninn.run import environment
 from muninn.store.database import Database
 from muninn.store.migrations import migrate
@@ -289,6 +290,38 @@ def check_top(found: Top, workload: cpu.Workload) -> None:
     np.testing.assert_allclose([one.value for one in found.ranked], first, rtol=1e-9)
 
 
+def _growth(workload: cpu.Workload, numbers: list[int], since_us: int, until_us: int) -> np.ndarray:
+    """Of each of these series between the samples of a window, as if they were counters."""
+    values = workload.values(np.array(numbers), since_us, until_us)
+    return np.asarray(counters.steps(values[:, :-1], values[:, 1:]).sum(axis=1))
+
+
+def check_rates(found: Top, workload: cpu.Workload) -> None:
+    """The ten that grew most by the second, in order."""
+    numbers = [number for number, key in enumerate(workload.keys) if key.metric == METRIC]
+    grown = _growth(workload, numbers, found.since_ms * 1000, found.until_ms * 1000)
+    first = np.sort(grown * 1000 / (found.until_ms - found.since_ms))[::-1][:10]
+    np.testing.assert_allclose([one.value for one in found.ranked], first, rtol=1e-9)
+
+
+def check_rising(found: Rising, workload: cpu.Workload) -> None:
+    """The growth of each series over the window, and that of its steps together."""
+    assert len(found.series) == 50
+    numbers = [workload.keys.index(one.key) for one in found.series]
+    grown = _growth(workload, numbers, found.window.since_us, found.window.until_us)
+    np.testing.assert_allclose([one.total for one in found.series], grown, rtol=1e-9)
+    np.testing.assert_allclose([one.increase.sum() for one in found.series], grown, rtol=1e-9)
+
+
+def check_compared(found: Compared, workload: cpu.Workload) -> None:
+    """Both days by region."""
+    check_groups(found.now, workload)
+    day_us = found.offset_us
+    before = replace(found.before, window=Window(*(at_us - day_us for at_us in astuple(found.before.window))))
+    moved = tuple(replace(one, at_ms=one.at_ms - day_us // 1000) for one in before.series)
+    check_groups(replace(before, series=moved), workload)
+
+
 def check_host(found: list[Trend], workload: cpu.Workload) -> None:
     """One series of each metric."""
     assert len(found) == len(cpu.METRICS)
@@ -353,5 +386,12 @@ QUESTIONS = (
         check_nothing,
     ),
     Question("regressions of 100 series", lambda ask: ask.regressions(METRIC), check_nothing),
+    Question("top 10 hosts by growth, 24 h", lambda ask: ask.top(METRIC, window(24), "rate", 10), check_rates),
+    Question("growth of 50 hosts, 24 h by 5 min", lambda ask: ask.rising(METRIC, window(24)), check_rising),
+    Question(
+        "by region beside the day before, 24 h by 5 min",
+        lambda ask: ask.compare(METRIC, window(24), DAY_US, by="region"),
+        check_compared,
+    ),
     Question("the overview, with changes of 1,000 series", lambda ask: ask.overview(cpu.END_US), check_nothing),
 )

@@ -28,6 +28,10 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Sketches = Literal["none", "open", "all"]
 
+# Ids, or pairs of group and step, that lie no further apart are looked up in a table, others searched or sorted.
+_REACH = 1 << 16
+_CELLS_A_ROW = 8
+
 # A bucket as it is sent.
 WORDS = 6
 BYTES = 8 * WORDS
@@ -62,8 +66,16 @@ class Points:
         """int64[n]: the group of each bucket's series."""
         ids = np.fromiter(groups.keys(), np.int64, len(groups))
         numbers = np.fromiter(groups.values(), np.int64, len(groups))
+        if not len(ids):
+            return ids
+        lowest, reach = ids.min(), int(np.ptp(ids)) + 1
+        if reach <= _REACH:
+            of = np.zeros(reach, np.int64)
+            of[ids - lowest] = numbers
+            found: Ints = of[self.series - lowest]
+            return found
         order = np.argsort(ids)
-        return numbers[order][np.searchsorted(ids, self.series, sorter=order)] if len(ids) else ids
+        return numbers[order][np.searchsorted(ids, self.series, sorter=order)]
 
     def take(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> "Points":
         """The buckets at these places."""
@@ -73,10 +85,11 @@ class Points:
 
 @dataclass(frozen=True, eq=False)
 class Merged:
-    """g groups by step, ordered by both. group: int64[g]. Otherwise as Points; p95 is NaN where no sketch was read."""
+    """g groups by step, ordered by both. group, step: int64[g], as merge() was given them. Otherwise as Points; p95 is
+    NaN where no sketch was read."""
 
     group: Ints
-    at_us: Ints
+    step: Ints
     count: Ints
     total: Floats
     low: Floats
@@ -89,10 +102,10 @@ class Merged:
         """sum / count, held within [min, max], which rounding alone could leave."""
         return np.clip(self.total / self.count, self.low, self.high)
 
-    def merged(self, step_us: Ints) -> "Merged":
+    def merged(self, step: Ints) -> "Merged":
         """The same groups by other steps (int64[g], rising within a group), each of whole ones of these."""
-        buckets = Points(self.group, self.at_us, self.count, self.total, self.low, self.high, self.p95, self.sketches)
-        return merge(buckets, self.group, step_us)
+        buckets = Points(self.group, self.step, self.count, self.total, self.low, self.high, self.p95, self.sketches)
+        return merge(buckets, self.group, step)
 
 
 @dataclass(frozen=True)
@@ -210,38 +223,40 @@ _NONE = Points(
 )
 
 
-def merge(points: Points, group: Ints, step_us: Ints) -> Merged:
+def merge(points: Points, group: Ints, step: Ints) -> Merged:
     """The buckets merged by group and step (int64[n] each); p95 is right where one bucket or sketches make a step."""
     if not len(points):
         nothing = _EMPTY_FIGURES
         return Merged(_EMPTY, _EMPTY, _EMPTY, nothing, nothing, nothing, nothing, SketchSet.none(0))
-    order = np.lexsort((step_us, group))
-    group, step_us = group[order], step_us[order]
+    from muninn.numerics import tables
+
+    place, count = _numbered(group, step)
+    rows, last, sums = np.zeros((3, count), np.int64)
+    total, low, high = ends = np.tile([[0.0], [np.inf], [-np.inf]], count)
+    tables.gather(place, points.count, points.total, points.low, points.high, rows, last, sums, ends)
+    if count < len(place):
+        sketches = points.sketches.merged(place, count)
+        own = np.where(rows == 1, points.p95[last], np.nan)
+    else:  # each bucket is a step by itself
+        sketches, own = points.sketches.take(last), points.p95[last]
+    return Merged(group[last], step[last], sums, total, low, high, _p95(sketches, low, high, own), sketches)
+
+
+def _numbered(group: Ints, step: Ints) -> tuple[Ints, int]:
+    """int64[n]: the number of each row's pair of group and step among all pairs in order; and how many there are."""
+    from muninn.numerics import tables
+
+    place = np.empty(len(group), np.int64)
+    cells = (int(np.ptp(group)) + 1) * (int(np.ptp(step)) + 1)
+    if cells <= _CELLS_A_ROW * len(group) + _REACH:
+        return place, tables.number(group, step, np.zeros(cells, np.int64), place)
+    order = np.lexsort((step, group))
     begins = np.ones(len(group), np.bool_)
-    begins[1:] = (group[1:] != group[:-1]) | (step_us[1:] != step_us[:-1])
-    if begins.all():  # each bucket is a step by itself
-        found = points.take(order)
-        p95 = _p95(found.sketches, found.low, found.high, found.p95)
-        return Merged(group, step_us, found.count, found.total, found.low, found.high, p95, found.sketches)
-    starts = np.flatnonzero(begins)
-    low, high = np.minimum.reduceat(points.low[order], starts), np.maximum.reduceat(points.high[order], starts)
-    # Sketches are not put in order: they are counted where they belong.
-    place = np.empty(len(order), np.int64)
+    begins[1:] = (np.diff(group[order]) != 0) | (np.diff(step[order]) != 0)
     place[order] = np.cumsum(begins) - 1
-    sketches = points.sketches.merged(place, len(starts))
-    alone = np.diff(np.append(starts, len(group))) == 1
-    return Merged(
-        group[starts],
-        step_us[starts],
-        np.add.reduceat(points.count[order], starts),
-        np.add.reduceat(points.total[order], starts),
-        low,
-        high,
-        _p95(sketches, low, high, np.where(alone, points.p95[order][starts], np.nan)),
-        sketches,
-    )
+    return place, int(begins.sum())
 
 
 def _p95(sketches: SketchSet, low: Floats, high: Floats, own: Floats) -> Floats:
     """From sketches where there are; otherwise its own."""
-    return np.where(sketches.lengths > 0, sketches.quantile(P95, low, high), own) if len(sketches.keys) else own
+    return np.where(sketches.lengths > 0, sketches.quantile(P95, low, high), own) if sketches.lengths.any() else own

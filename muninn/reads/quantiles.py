@@ -6,7 +6,7 @@ Belongs here: sketches one after another, as they come from the store, merged in
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,25 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Entries = NDArray[np.int64] | NDArray[np.int32]
 
-# Of a packed word: the count's bits below the key; with the flag it counts by so many samples.
-_KEY_SHIFT, _FLAG, _LOW_BITS = 14, 1 << 13, 13
 # Of a table of groups by keys, for each entry that is counted: a larger one costs more than sorting.
 _CELLS_A_KEY = 16
 
 
+def _tables() -> ModuleType:
+    """Compiled, which whoever only imports reads need not load."""
+    from muninn.numerics import tables
+
+    return tables
+
+
 @dataclass(frozen=True, eq=False)
 class SketchSet:
-    """k sketches. lengths: int64[k], entries of each, 0: none. keys, counts: int[e], of entries, sketch after sketch.
+    """k sketches. starts, lengths: int64[k], the entries of each, none where the length is 0. keys, counts: int[e].
 
-    Within a sketch keys rise, or are the same.
+    Within a sketch keys rise, or are the same; a count may be 0.
     """
 
+    starts: Ints
     lengths: Ints
     keys: Entries
     counts: Entries
@@ -38,91 +44,82 @@ class SketchSet:
         return len(self.lengths)
 
     @classmethod
+    def one_after_the_other(cls, lengths: Ints, keys: Entries, counts: Entries) -> "SketchSet":
+        """Sketches whose entries lie so."""
+        return cls(np.cumsum(lengths) - lengths, lengths, keys, counts)
+
+    @classmethod
     def none(cls, count: int) -> "SketchSet":
         """So many that are none."""
-        return cls(np.zeros(count, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+        nothing = np.zeros(count, np.int64)
+        return cls(nothing, nothing, np.empty(0, np.int32), np.empty(0, np.int32))
 
     @classmethod
     def of_entries(cls, lengths: Ints, entries: Ints) -> "SketchSet":
         """entries: int64[e], as numerics.sketch has them."""
-        return cls(lengths, entries >> 32, entries & 0xFFFF_FFFF)
+        counts = entries & 0xFFFF_FFFF
+        narrow = counts.astype(np.int32) if counts.max(initial=0) <= np.iinfo(np.int32).max else counts
+        return cls.one_after_the_other(lengths, (entries >> 32).astype(np.int32), narrow)
 
     @classmethod
     def of_words(cls, lengths: bytes, words: bytes) -> "SketchSet":
         """What sketch_packed() of SQL made, and how many words each sketch is, four bytes each."""
-        held = np.frombuffer(words, ">i4").astype(np.int32)
-        counts = held & (_FLAG - 1)
-        if (flags := held & _FLAG).any():
-            counts[flags != 0] <<= _LOW_BITS
-        return cls(np.frombuffer(lengths, ">i4").astype(np.int64), held >> _KEY_SHIFT, counts)
+        sent = np.frombuffer(words, ">i4").astype(np.int32)
+        keys, counts = np.empty_like(sent), np.empty_like(sent)
+        _tables().unpack(sent, keys, counts)
+        return cls.one_after_the_other(np.frombuffer(lengths, ">i4").astype(np.int64), keys, counts)
 
     @classmethod
     def concat(cls, some: Sequence["SketchSet"]) -> "SketchSet":
         """All of them, one after the other."""
-        return cls(*(np.concatenate([getattr(each, name) for each in some]) for name in ("lengths", "keys", "counts")))
+        before = np.cumsum([0, *(len(each.keys) for each in some)])
+        starts = np.concatenate([each.starts + offset for each, offset in zip(some, before, strict=False)])
+        return cls(starts, *(np.concatenate([getattr(each, name) for each in some]) for name in _COLUMNS))
 
     def take(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> "SketchSet":
         """Those at these places."""
-        lengths = self.lengths[places]
-        if not len(self.keys):
-            return SketchSet(lengths, self.keys, self.counts)
-        if places.dtype == np.bool_:
-            entries: NDArray[Any] = np.repeat(places, self.lengths)
-        else:
-            starts = (np.cumsum(self.lengths) - self.lengths)[places]
-            entries = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-        return SketchSet(lengths, self.keys[entries], self.counts[entries])
+        return SketchSet(self.starts[places], self.lengths[places], self.keys, self.counts)
+
+    def entries(self, place: int) -> Ints:
+        """int64[b]: one of them, as numerics.sketch has it."""
+        mine = slice(self.starts[place], self.starts[place] + self.lengths[place])
+        return (self.keys[mine].astype(np.int64) << 32) + self.counts[mine]
 
     def merged(self, group: Ints, groups: int) -> "SketchSet":
         """One sketch for each of so many groups, of which each of these belongs to one (int64[k])."""
-        if not len(self.keys):
+        if not self.lengths.any():
             return SketchSet.none(groups)
-        distinct, column = self._columns()
-        low, width = self._reach(column, group, groups)
-        ends = np.cumsum(width)
-        if ends[-1] > _CELLS_A_KEY * len(self.keys):
-            return self._sorted(np.repeat(group, self.lengths), groups)
-        # A table with, for each group, the keys from its least to its greatest. Counts stay far below 2^53, up to which
-        # doubles are exact.
-        first = ends - width - low
-        table = np.bincount(np.repeat(first[group], self.lengths) + column, self.counts, ends[-1])
-        held = np.flatnonzero(table)
-        lengths = np.diff(np.searchsorted(held, ends), prepend=0)
-        keys = distinct[held - np.repeat(first, lengths)]
-        return SketchSet(lengths, keys, table[held].astype(np.int64))
-
-    def _columns(self) -> tuple[Entries, Ints]:
-        """The distinct keys, rising, and of each entry which of them it has."""
-        first = self.keys.min()
-        seen = np.zeros(int(np.ptp(self.keys)) + 1, np.bool_)
-        places = self.keys - first
-        seen[places] = True
-        return np.flatnonzero(seen) + first, (np.cumsum(seen) - 1)[places]
-
-    def _reach(self, column: Ints, group: Ints, groups: int) -> tuple[Ints, Ints]:
-        """int64[groups] each: the least column of each group, and how many there are up to its greatest."""
-        made = self.lengths > 0
-        ends = np.cumsum(self.lengths[made])
-        low, high = np.full(groups, np.iinfo(np.int64).max), np.full(groups, -1)
-        np.minimum.at(low, group[made], column[ends - self.lengths[made]])
-        np.maximum.at(high, group[made], column[ends - 1])
+        tables = _tables()
+        lowest, greatest = tables.bounds(self.starts, self.lengths, self.keys)
+        column, distinct = np.zeros((2, greatest + 1 - lowest), np.int32)
+        tables.columns(self.starts, self.lengths, self.keys, lowest, column, distinct)
+        low, high = np.full(groups, len(column)), np.full(groups, -1)
+        tables.reach(self.starts, self.lengths, self.keys, group, lowest, column, low, high)
         low[high < 0] = 0
-        return low, high + 1 - low
+        width = high + 1 - low
+        ends = np.cumsum(width)
+        if ends[-1] > _CELLS_A_KEY * self.lengths.sum():
+            return self._sorted(group, groups)
+        # A table with, for each group, the keys from its least to its greatest.
+        starts, table, keys = ends - width, np.zeros(ends[-1], np.int64), np.empty(ends[-1], np.int32)
+        tables.fill(starts, low, width, distinct, keys)
+        tables.count(self.starts, self.lengths, self.keys, self.counts, group, lowest, column, starts - low, table)
+        return SketchSet(starts, width, keys, table)
 
     def _sorted(self, group: Ints, groups: int) -> "SketchSet":
-        order = np.lexsort((self.keys, group))
-        return SketchSet(np.bincount(group, minlength=groups), self.keys[order], self.counts[order])
+        begins = np.cumsum(self.lengths) - self.lengths
+        entries = np.arange(self.lengths.sum()) + np.repeat(self.starts - begins, self.lengths)
+        of, keys, counts = np.repeat(group, self.lengths), self.keys[entries], self.counts[entries]
+        order = np.lexsort((keys, of))
+        return SketchSet.one_after_the_other(np.bincount(of, minlength=groups), keys[order], counts[order])
 
     def quantile(self, q: float, low: Floats, high: Floats) -> Floats:
         """float64[k]: the q-quantile (nearest rank) of each, held inside [low, high]; NaN where there is none."""
-        found = np.full(len(self), np.nan)
-        made = self.lengths > 0
-        if made.any():
-            reached: Ints = np.cumsum(self.counts, dtype=np.int64)
-            ends = reached[np.cumsum(self.lengths[made]) - 1]
-            before = np.concatenate(([0], ends[:-1]))
-            rank = np.maximum(1, np.ceil(q * (ends - before))).astype(np.int64)
-            # The running count grows over all sketches, so one search finds every one's bin.
-            key = self.keys[np.searchsorted(reached, before + rank)]
-            found[made] = np.clip(sketch.value_of(key), low[made], high[made])
-        return found
+        if not len(self.keys):
+            return np.full(len(self), np.nan)
+        found = np.zeros(len(self), np.int64)
+        _tables().quantiles(self.starts, self.lengths, self.keys, self.counts, q, found)
+        return np.where(self.lengths > 0, np.clip(sketch.value_of(found), low, high), np.nan)
+
+
+_COLUMNS = ("lengths", "keys", "counts")

@@ -143,11 +143,11 @@ def _of_gauges(
     span = np.searchsorted(np.asarray(bounds), found.at_us, side="right") - 1
     mean, p95 = _empty(len(keys)), _empty(len(keys))
     daily = points.merge(found, group, span)
-    mean.daily[daily.group, daily.at_us], p95.daily[daily.group, daily.at_us] = daily.mean, daily.p95
-    halves = daily.merged((daily.at_us == BASELINE_DAYS).astype(np.int64))
+    mean.daily[daily.group, daily.step], p95.daily[daily.group, daily.step] = daily.mean, daily.p95
+    halves = daily.merged((daily.step == BASELINE_DAYS).astype(np.int64))
     for figure_, values in ((mean, halves.mean), (p95, halves.p95)):
-        figure_.before[halves.group[halves.at_us == 0]] = values[halves.at_us == 0]
-        figure_.now[halves.group[halves.at_us == 1]] = values[halves.at_us == 1]
+        figure_.before[halves.group[halves.step == 0]] = values[halves.step == 0]
+        figure_.now[halves.group[halves.step == 1]] = values[halves.step == 1]
     yield from _told(keys, _only_baseline(mean), _only_baseline(p95), "")
 
 

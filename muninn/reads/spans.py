@@ -78,7 +78,7 @@ def _edges(planned: Plan, hour_us: int, bounds_us: Sequence[int]) -> Iterator[Pi
 def read(
     ask: Asker, groups: Mapping[int, int], bounds_us: Sequence[int], now_us: int, kept: Kept, *, p95: bool
 ) -> Merged:
-    """Each group of series (id -> group) over each span [bounds[i], bounds[i + 1]); `at_us` of the answer is i.
+    """Each group of series (id -> group) over each span [bounds[i], bounds[i + 1]); `step` of the answer is i.
 
     Invalid where that would merge too many sketches.
     """

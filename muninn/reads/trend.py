@@ -83,7 +83,7 @@ def calendar(ask: Asker, question: Question, period: Period, tz: ZoneInfo, now_u
     groups = grouped_by(chosen, question.metric, question.by)
     merged = spans.read(ask, groups.of, bounds_us, now_us, kept, p95=question.p95)
     at_us = np.asarray(bounds_us, np.int64)
-    series = _cut(merged, groups, at_us[merged.at_us], question)
+    series = _cut(merged, groups, at_us[merged.step], question)
     source = spans.plan(bounds_us, now_us, kept).core
     return _told(question, window, _NOMINAL_US[period], source, series, chosen)
 
@@ -145,8 +145,8 @@ def _sketches(planned: Plan, question: Question) -> points.Sketches:
 
 
 def _of_buckets(found: Points, planned: Plan, groups: Groups, question: Question) -> list[TrendSeries]:
-    merged = points.merge(found, found.labelled(groups.of), found.at_us // planned.step_us * planned.step_us)
-    return _cut(merged, groups, merged.at_us, question)
+    merged = points.merge(found, found.labelled(groups.of), found.at_us // planned.step_us)
+    return _cut(merged, groups, merged.step * planned.step_us, question)
 
 
 def _cut(merged: Merged, groups: Groups, at_us: points.Ints, question: Question) -> list[TrendSeries]:

@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def compile_scanners() -> None:
-    """Seconds that the first Prometheus or Telegraf that sends would wait otherwise."""
+    """Seconds that the first Prometheus or Telegraf that sends, and the first percentile, would wait otherwise."""
     import numpy as np
 
     from muninn.ingest.decode import _lines, _wire
@@ -51,6 +51,25 @@ def compile_scanners() -> None:
     table = FingerprintTable()
     table.add(np.zeros(1, FINGERPRINT))
     table.find(np.zeros(1, FINGERPRINT))
+    merge_something()
+
+
+def merge_something() -> None:
+    """Sketches as they are packed, and merged once more, which have wider counts; and the minutes of the fleet."""
+    import numpy as np
+
+    from muninn.reads import _minutes, changes, points
+    from muninn.reads.quantiles import SketchSet
+
+    sketches = SketchSet.of_words(np.ones(3, ">i4").tobytes(), np.full(3, 1 << 14 | 1, ">i4").tobytes())
+    of, one = np.ones(3, np.int64), np.ones(3)
+    packed = points.Points(of, of, of, one, one, one, one, sketches)
+    packed_p95 = points.merge(packed, of, np.arange(3)).p95
+    merged = points.merge(packed, of, np.array([1, 1, 2]))
+    found = changes.compare(np.ones((3, 1, 60)), np.zeros(1, np.bool_), 50)
+    _minutes.lay_out(np.ones((1, 6), np.int64), of[:1], of[:1], 0, 1, 1.0, np.zeros((3, 2, 1)))
+    if len(found.place) != 1 or not (packed_p95 == merged.merged(np.ones(2, np.int64)).p95).all():
+        raise AssertionError("what is always the same is not the same")
 
 
 if __name__ == "__main__":

@@ -119,211 +119,225 @@ language sql immutable parallel safe as $$
                                 / greatest(1, extract(epoch from length))))::int
 $$;
 
--- The points of some series over a window of whole buckets, up to this second; several rows, each in order of series and
--- time. Above its watermark a resolution continues with finer buckets. Packed buckets come in whole spans: what begins
--- before `from_us` or outside the window does not count.
+-- The points of some series over pieces of time, each a resolution and a window of whole buckets, up to this second.
+-- Which series: those with these ids, or, where that is null, those that match; then the first row has piece 0 and in
+-- `series` the ids of all that match, in order, one more than most_chosen() at the most, and where they are more than
+-- `most` no points follow.
+-- Of each piece (from 1) there may be several rows, each in order of series and time. Above its watermark a resolution
+-- continues with finer buckets. Packed buckets come in whole spans: what begins before `from_us` or outside the window
+-- does not count.
 -- series: an id for each point. Where bytes_each is given, these are packed rows: an id for each stretch of so many
 -- bytes of points; sketch_length and sketch, if any, are as packed_sketches_* keep them. Otherwise they are int8[] and
 -- sketches as rollups have them, as array_send() gives them.
 -- sketches: 'none': p95 of a bucket that is not packed is NaN. 'open': likewise, with the sketches of the buckets that
 -- have no p95 or have to be merged. 'all': with all sketches.
 -- Each statement is planned once a session, for any window: partitions that a window does not need are left out when it
--- runs, and all of them see one instant.
+-- runs, and all of them see one instant. Points and sketches are read by themselves, because joining two rows costs more
+-- than reading both; and it is one function, because what goes from one to another is copied once more.
 drop function if exists read_points(text, int4[], timestamptz, timestamptz, text);
+drop function if exists read_points(
+  int4[], text[], jsonb, text, text, timestamptz, int, text[], timestamptz[], timestamptz[], text);
 create function read_points(
-  resolution text, ids int4[], since timestamptz, until timestamptz, sketches text
-) returns table (from_us int8, series bytea, bytes_each bytea, points bytea, sketch_length bytea, sketch bytea)
+  ids int4[], metrics text[], labels jsonb, agent text, instance text, alive_since timestamptz, most int,
+  resolutions text[], sinces timestamptz[], untils timestamptz[], sketches text
+) returns table (
+  piece int4, edition int8, from_us int8, series bytea, bytes_each bytea, points bytea, sketch_length bytea, sketch bytea
+)
 language plpgsql stable parallel safe set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   none bool := sketches = 'none';
-  start timestamptz := since;
+  merged bool;
+  start timestamptz;
   stop timestamptz;
+  until timestamptz;
   slice int;
   -- By level: 1 is a minute, 4 is a day.
   marks timestamptz[];
   packed timestamptz[];
-  level int := array_position(array['1min', '5min', '1hour', '1day'], resolution);
+  level int;
 begin
+  if ids is null then
+    ids := array(
+      select s.series_id
+      from series s join latest_samples l using (series_id)
+      where s.metric_name = any(metrics) and l.at >= alive_since and s.tags @> labels
+        and (agent is null or s.source_agent_id = agent) and (instance is null or s.instance_id = instance)
+      order by s.series_id
+      limit most_chosen() + 1);
+    return query select 0, series_edition(), null::int8, array_send(ids), null::bytea, null::bytea, null::bytea, null::bytea;
+    if cardinality(ids) > most then
+      return;
+    end if;
+  end if;
+  if cardinality(ids) = 0 or cardinality(resolutions) = 0 then
+    return;
+  end if;
   select array_agg(watermark order by width), array_agg(coalesce(packed_until, 'epoch') order by width)
     into marks, packed
     from rollup_state state left join packed_state using (resolution);
-  if level = 4 and start < least(until, marks[4]) then
-    stop := least(until, marks[4]);
-    slice := points_slice(stop - start, '24 hours', not none);
-    return query
-      select epoch_us(start), found.*
-      from generate_series(1, cardinality(ids), slice) first, lateral (
-        select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
-               string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                          order by series_id, bucket),
-               array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
-               string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
-        from rollup_1day r
-        where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
-      ) found;
-    start := stop;
-  end if;
-  if level >= 3 and start < least(until, packed[3]) then
-    stop := least(until, packed[3]);
-    if none or (sketches = 'open' and level = 3) then
-      slice := points_slice(stop - start + '24 hours', '1 hour', false);
-      return query
-        select epoch_us(start), found.*, null::bytea, null::bytea
-        from generate_series(1, cardinality(ids), slice) first, lateral (
-          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
-                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
-                 string_agg(p.points, '' order by p.series_id, p.since)
-          from packed_1hour p
-          where p.series_id = any(ids[first : first + slice - 1])
-            and p.since > start - interval '24 hours' and p.since < stop
-        ) found;
-    else
-      slice := points_slice(stop - start + '24 hours', '1 hour', true);
-      return query
-        select epoch_us(start), found.*
-        from generate_series(1, cardinality(ids), slice) first, lateral (
-          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
-                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
-                 string_agg(p.points, '' order by p.series_id, p.since),
-                 string_agg(s.lengths, '' order by p.series_id, p.since),
-                 string_agg(s.words, '' order by p.series_id, p.since)
-          from packed_1hour p join packed_sketches_1hour s using (series_id, since)
-          where p.series_id = any(ids[first : first + slice - 1])
-            and p.since > start - interval '24 hours' and p.since < stop
-        ) found;
+  for place in 1 .. cardinality(resolutions) loop
+    level := array_position(array['1min', '5min', '1hour', '1day'], resolutions[place]);
+    start := sinces[place];
+    until := untils[place];
+    if level = 4 then
+      if start < least(until, marks[4]) then
+        stop := least(until, marks[4]);
+        slice := points_slice(stop - start, '24 hours', not none);
+        return query
+          select place, null::int8, epoch_us(start), found.*
+          from generate_series(1, cardinality(ids), slice) first, lateral (
+            select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+                   string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                              order by series_id, bucket) as points,
+                   array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+                   string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+            from rollup_1day r
+            where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
+          ) found
+          where found.points is not null;
+        start := stop;
+      end if;
     end if;
-    start := stop;
-  end if;
-  if level >= 3 and start < least(until, marks[3]) then
-    stop := least(until, marks[3]);
-    slice := points_slice(stop - start, '1 hour', not none);
-    return query
-      select epoch_us(start), found.*
-      from generate_series(1, cardinality(ids), slice) first, lateral (
-        select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
-               string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                          order by series_id, bucket),
-               array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
-               string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
-        from rollup_1hour r
-        where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
-      ) found;
-    start := stop;
-  end if;
-  if level >= 2 and start < least(until, packed[2]) then
-    stop := least(until, packed[2]);
-    if none or (sketches = 'open' and level = 2) then
-      slice := points_slice(stop - start + '3 hours', '5 minutes', false);
-      return query
-        select epoch_us(start), found.*, null::bytea, null::bytea
-        from generate_series(1, cardinality(ids), slice) first, lateral (
-          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
-                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
-                 string_agg(p.points, '' order by p.series_id, p.since)
-          from packed_5min p
-          where p.series_id = any(ids[first : first + slice - 1])
-            and p.since > start - interval '3 hours' and p.since < stop
-        ) found;
-    else
-      slice := points_slice(stop - start + '3 hours', '5 minutes', true);
-      return query
-        select epoch_us(start), found.*
-        from generate_series(1, cardinality(ids), slice) first, lateral (
-          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
-                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
-                 string_agg(p.points, '' order by p.series_id, p.since),
-                 string_agg(s.lengths, '' order by p.series_id, p.since),
-                 string_agg(s.words, '' order by p.series_id, p.since)
-          from packed_5min p join packed_sketches_5min s using (series_id, since)
-          where p.series_id = any(ids[first : first + slice - 1])
-            and p.since > start - interval '3 hours' and p.since < stop
-        ) found;
+    if level >= 3 then
+      if start < least(until, packed[3]) then
+        stop := least(until, packed[3]);
+        merged := not (none or (sketches = 'open' and level = 3));
+        slice := points_slice(stop - start + '24 hours', '1 hour', merged);
+        return query
+          select place, null::int8, epoch_us(start), p.*, s.*
+          from generate_series(1, cardinality(ids), slice) first, lateral (
+            select array_send(array_agg(series_id order by series_id, since)),
+                   array_send(array_agg(length(points) order by series_id, since)),
+                   string_agg(points, '' order by series_id, since) as points
+            from packed_1hour
+            where series_id = any(ids[first : first + slice - 1]) and since > start - interval '24 hours' and since < stop
+          ) p, lateral (
+            select string_agg(lengths, '' order by series_id, since), string_agg(words, '' order by series_id, since)
+            from packed_sketches_1hour
+            where merged and series_id = any(ids[first : first + slice - 1])
+              and since > start - interval '24 hours' and since < stop
+          ) s
+          where p.points is not null;
+        start := stop;
+      end if;
+      if start < least(until, marks[3]) then
+        stop := least(until, marks[3]);
+        slice := points_slice(stop - start, '1 hour', not none);
+        return query
+          select place, null::int8, epoch_us(start), found.*
+          from generate_series(1, cardinality(ids), slice) first, lateral (
+            select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+                   string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                              order by series_id, bucket) as points,
+                   array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+                   string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+            from rollup_1hour r
+            where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
+          ) found
+          where found.points is not null;
+        start := stop;
+      end if;
     end if;
-    start := stop;
-  end if;
-  if level >= 2 and start < least(until, marks[2]) then
-    stop := least(until, marks[2]);
-    slice := points_slice(stop - start, '5 minutes', not none);
-    return query
-      select epoch_us(start), found.*
-      from generate_series(1, cardinality(ids), slice) first, lateral (
-        select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
-               string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                          order by series_id, bucket),
-               array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
-               string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
-        from rollup_5min r
-        where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
-      ) found;
-    start := stop;
-  end if;
-  if start < least(until, packed[1]) then
-    stop := least(until, packed[1]);
-    if none or (sketches = 'open' and level = 1) then
-      slice := points_slice(stop - start + '15 minutes', '1 minute', false);
-      return query
-        select epoch_us(start), found.*, null::bytea, null::bytea
-        from generate_series(1, cardinality(ids), slice) first, lateral (
-          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
-                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
-                 string_agg(p.points, '' order by p.series_id, p.since)
-          from packed_1min p
-          where p.series_id = any(ids[first : first + slice - 1])
-            and p.since > start - interval '15 minutes' and p.since < stop
-        ) found;
-    else
-      slice := points_slice(stop - start + '15 minutes', '1 minute', true);
-      return query
-        select epoch_us(start), found.*
-        from generate_series(1, cardinality(ids), slice) first, lateral (
-          select array_send(array_agg(p.series_id order by p.series_id, p.since)),
-                 array_send(array_agg(length(p.points) order by p.series_id, p.since)),
-                 string_agg(p.points, '' order by p.series_id, p.since),
-                 string_agg(s.lengths, '' order by p.series_id, p.since),
-                 string_agg(s.words, '' order by p.series_id, p.since)
-          from packed_1min p join packed_sketches_1min s using (series_id, since)
-          where p.series_id = any(ids[first : first + slice - 1])
-            and p.since > start - interval '15 minutes' and p.since < stop
-        ) found;
+    if level >= 2 then
+      if start < least(until, packed[2]) then
+        stop := least(until, packed[2]);
+        merged := not (none or (sketches = 'open' and level = 2));
+        slice := points_slice(stop - start + '3 hours', '5 minutes', merged);
+        return query
+          select place, null::int8, epoch_us(start), p.*, s.*
+          from generate_series(1, cardinality(ids), slice) first, lateral (
+            select array_send(array_agg(series_id order by series_id, since)),
+                   array_send(array_agg(length(points) order by series_id, since)),
+                   string_agg(points, '' order by series_id, since) as points
+            from packed_5min
+            where series_id = any(ids[first : first + slice - 1]) and since > start - interval '3 hours' and since < stop
+          ) p, lateral (
+            select string_agg(lengths, '' order by series_id, since), string_agg(words, '' order by series_id, since)
+            from packed_sketches_5min
+            where merged and series_id = any(ids[first : first + slice - 1])
+              and since > start - interval '3 hours' and since < stop
+          ) s
+          where p.points is not null;
+        start := stop;
+      end if;
+      if start < least(until, marks[2]) then
+        stop := least(until, marks[2]);
+        slice := points_slice(stop - start, '5 minutes', not none);
+        return query
+          select place, null::int8, epoch_us(start), found.*
+          from generate_series(1, cardinality(ids), slice) first, lateral (
+            select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+                   string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                              order by series_id, bucket) as points,
+                   array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+                   string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+            from rollup_5min r
+            where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
+          ) found
+          where found.points is not null;
+        start := stop;
+      end if;
     end if;
-    start := stop;
-  end if;
-  if start < least(until, marks[1]) then
-    stop := least(until, marks[1]);
-    slice := points_slice(stop - start, '1 minute', not none);
-    return query
-      select epoch_us(start), found.*
-      from generate_series(1, cardinality(ids), slice) first, lateral (
-        select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+    if start < least(until, packed[1]) then
+      stop := least(until, packed[1]);
+      merged := not (none or (sketches = 'open' and level = 1));
+      slice := points_slice(stop - start + '15 minutes', '1 minute', merged);
+      return query
+        select place, null::int8, epoch_us(start), p.*, s.*
+        from generate_series(1, cardinality(ids), slice) first, lateral (
+          select array_send(array_agg(series_id order by series_id, since)),
+                 array_send(array_agg(length(points) order by series_id, since)),
+                 string_agg(points, '' order by series_id, since) as points
+          from packed_1min
+          where series_id = any(ids[first : first + slice - 1]) and since > start - interval '15 minutes' and since < stop
+        ) p, lateral (
+          select string_agg(lengths, '' order by series_id, since), string_agg(words, '' order by series_id, since)
+          from packed_sketches_1min
+          where merged and series_id = any(ids[first : first + slice - 1])
+            and since > start - interval '15 minutes' and since < stop
+        ) s
+        where p.points is not null;
+      start := stop;
+    end if;
+    if start < least(until, marks[1]) then
+      stop := least(until, marks[1]);
+      slice := points_slice(stop - start, '1 minute', not none);
+      return query
+        select place, null::int8, epoch_us(start), found.*
+        from generate_series(1, cardinality(ids), slice) first, lateral (
+          select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+                 string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
+                            order by series_id, bucket) as points,
+                 array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
+                 string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
+          from rollup_1min r
+          where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
+        ) found
+        where found.points is not null;
+      start := stop;
+    end if;
+    if start < until then
+      return query
+        with live as (
+          select raw.series_id, date_bin('1 minute', at, 'epoch'::timestamptz) as bucket,
+                 count(*) + coalesce(sum(sample_count - 1), 0)::int8 as sample_count,
+                 sum(value * coalesce(sample_count, 1)) as sum_value, min(coalesce(min_value, value)) as min_value,
+                 max(coalesce(max_value, value)) as max_value,
+                 sketch_with(array_agg(value) filter (where raw.sketch is null and not none),
+                             sketch_cat(raw.sketch) filter (where not none)) as sketch
+          from raw_samples raw where raw.series_id = any(ids) and at >= start and at < until
+          group by 1, 2
+        )
+        select place, null::int8, epoch_us(start), array_send(array_agg(series_id order by series_id, bucket)),
+               null::bytea,
                string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
                           order by series_id, bucket),
-               array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
-               string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
-        from rollup_1min r
-        where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
-      ) found;
-    start := stop;
-  end if;
-  if start < until then
-    return query
-      with live as (
-        select raw.series_id, date_bin('1 minute', at, 'epoch'::timestamptz) as bucket,
-               count(*) + coalesce(sum(sample_count - 1), 0)::int8 as sample_count,
-               sum(value * coalesce(sample_count, 1)) as sum_value, min(coalesce(min_value, value)) as min_value,
-               max(coalesce(max_value, value)) as max_value,
-               sketch_with(array_agg(value) filter (where raw.sketch is null and not none),
-                           sketch_cat(raw.sketch) filter (where not none)) as sketch
-        from raw_samples raw where raw.series_id = any(ids) and at >= start and at < until
-        group by 1, 2
-      )
-      select epoch_us(start), array_send(array_agg(series_id order by series_id, bucket)), null::bytea,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                        order by series_id, bucket),
-             array_send(array_agg(cardinality(live.sketch)::int8 order by series_id, bucket) filter (where not none)),
-             string_agg(array_send(live.sketch), '' order by series_id, bucket) filter (where not none)
-      from live;
-  end if;
+               array_send(array_agg(cardinality(live.sketch)::int8 order by series_id, bucket) filter (where not none)),
+               string_agg(array_send(live.sketch), '' order by series_id, bucket) filter (where not none)
+        from live having count(*) > 0;
+    end if;
+  end loop;
 end $$;
 
 -- The minutes of all series as points, in no order: what is compared across the fleet. series: an id for each point,
@@ -345,7 +359,7 @@ begin
       select array_send(array_agg(p.series_id)), array_send(array_agg(length(p.points))),
              string_agg(p.points, ''::bytea)
       from packed_1min p where p.since > start - interval '15 minutes' and p.since < stop
-      group by p.since, p.series_id / 256;
+      group by p.since, p.series_id / 1024;
     start := stop;
   end if;
   if start < least(until, mark) then

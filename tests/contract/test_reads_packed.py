@@ -62,8 +62,7 @@ def packed_sketches(store: stores.Postgres, resolution: str) -> dict[tuple[int, 
     ):
         read = SketchSet.of_words(lengths, words)
         for place, (bucket, *_) in enumerate(decoded(points_held)):
-            one = read.take(np.array([place]))
-            found[series_id, bucket] = ((one.keys.astype(np.int64) << 32) + one.counts).tolist()
+            found[series_id, bucket] = read.entries(place).tolist()
         assert len(read) == len(decoded(points_held))
     return found
 
@@ -116,7 +115,7 @@ def check(store: stores.Postgres) -> None:
                 for sketches in ("open", "all")
                 for found in [points.read(ask(store), [points.Piece(resolution.name, window)], series, sketches)]
             ]
-            for column in ("group", "at_us", "count", "low", "high"):
+            for column in ("group", "step", "count", "low", "high"):
                 np.testing.assert_array_equal(getattr(step[0], column), getattr(step[1], column))
             np.testing.assert_allclose(step[0].total, step[1].total, rtol=1e-9, atol=1e-6)
             np.testing.assert_allclose(step[0].p95, step[1].p95, rtol=1e-12)

@@ -115,7 +115,7 @@ def assert_spans(tier: Cold) -> None:
     ).fetchone()
     ask = Asker(tier.store.database, Meter(), tier.store.clock, tier.settings.cold_folder)
     merged = spans.read(ask, {ident: 0}, bounds, TODAY + 12 * HOUR_US, Kept(), p95=True)
-    assert merged.at_us.tolist() == [0, 1, 2, 3]
+    assert merged.step.tolist() == [0, 1, 2, 3]
     for place, (since_us, until_us) in enumerate(itertools.pairwise(bounds)):
         values = of("gauge", since_us, until_us)["value"]
         assert merged.count[place] == len(values)

@@ -81,8 +81,8 @@ COMMON = {"series": [1, 11, 21], "until": UNTIL}
 
 
 def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(kind of node, table) of every scan in a plan."""
-    if "Relation Name" in plan:
+    """(kind of node, table) of every scan in a plan, but for what never ran."""
+    if "Relation Name" in plan and plan.get("Actual Loops") != 0:
         yield plan["Node Type"], plan["Relation Name"]
     for below in plan.get("Plans", ()):
         yield from scans(below)
@@ -113,7 +113,8 @@ def statements_within(
     found: list[str] = []
     connection.execute(
         """load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on;
-           set auto_explain.log_format = json; set client_min_messages = log"""
+           set auto_explain.log_format = json; set auto_explain.log_analyze = on; set auto_explain.log_timing = off;
+           set client_min_messages = log"""
     )
     gather = lambda notice: found.append(notice.message_primary or "")  # noqa: E731
     connection.add_notice_handler(gather)

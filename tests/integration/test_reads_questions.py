@@ -183,7 +183,7 @@ def test_spans_between_any_two_seconds_are_exact(
     found = {
         ("abc"[group], int(span)): (int(count), low, high, mean, p95)
         for group, span, count, low, high, mean, p95 in zip(
-            *(merged.group, merged.at_us, merged.count, merged.low, merged.high, merged.mean, merged.p95), strict=True
+            *(merged.group, merged.step, merged.count, merged.low, merged.high, merged.mean, merged.p95), strict=True
         )
     }
     inside = frame.filter(
