@@ -390,6 +390,11 @@ QUESTIONS = (
     Question("growth of 50 hosts, 24 h by 5 min", lambda ask: ask.rising(METRIC, window(24)), check_rising),
     Question(
         "by region beside the day before, 24 h by 5 min",
+        lambda ask: ask.compare(METRIC, window(24), DAY_US, by="region", p95=False),
+        check_compared,
+    ),
+    Question(
+        "the same with pooled p95",
         lambda ask: ask.compare(METRIC, window(24), DAY_US, by="region"),
         check_compared,
     ),

@@ -5,6 +5,7 @@ name that is not in it. Does not: values, labels, anything that talks to a serve
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 GROUP = "loaders"
@@ -97,6 +98,7 @@ _UNITS = (
 )
 
 
+@lru_cache(4096)
 def infer(name: str) -> Metric:
     """Kind and unit as the name's suffix tells them: `_total` is a counter, `_bytes` is in bytes, and so on."""
     stem = name.removesuffix("_total")

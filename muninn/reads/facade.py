@@ -187,9 +187,10 @@ class Reads:
         *,
         max_series: int = 50,
         by: str | None = None,
+        p95: bool = True,
     ) -> Compared:
         """A trend and the same one `offset_us` before, on one axis; a week is 7 times 24 hours."""
-        question = trend.Question(metric, window, step_us, labels, max_series, 1000, by)
+        question = trend.Question(metric, window, step_us, labels, max_series, 1000, by, p95)
         return compare.compare(self._ask, question, offset_us, self.clock.now_us(), self._kept)
 
     def top(

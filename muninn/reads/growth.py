@@ -4,33 +4,66 @@ Belongs here: joining the growth of buckets. Does not: growth inside a bucket (t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from muninn.clock import HOUR_US, SECOND_US
 from muninn.model import Window
 from muninn.numerics import counters
-from muninn.reads import arrays, spans
+from muninn.reads import arrays, points, spans
 from muninn.reads.asking import Asker
-from muninn.reads.points import Floats, Ints
+from muninn.reads.points import Floats, Ints, Piece
 from muninn.reads.steps import RAW, Kept
 
 
 @dataclass(frozen=True, eq=False)
-class _Buckets:
-    """n buckets of counters, in any order: int64[n] and float64[n] each."""
+class Runs:
+    """n runs of samples of counters. series: int64[n], ids. at_us: int64[n], starts of their buckets.
+
+    first_us, last_us: int64[n], where each begins and ends. first, last, increase: float64[n], its ends, and its growth
+    between them.
+    """
 
     series: Ints
     at_us: Ints
+    first_us: Ints
+    last_us: Ints
     first: Floats
     last: Floats
     increase: Floats
 
-    def take(self, order: Ints) -> "_Buckets":
-        return _Buckets(
-            self.series[order], self.at_us[order], self.first[order], self.last[order], self.increase[order]
-        )
+    def __len__(self) -> int:
+        return len(self.series)
+
+    @classmethod
+    def concat(cls, some: Sequence["Runs"]) -> "Runs":
+        """All of them, one after the other."""
+        return cls(*(np.concatenate([getattr(each, name) for each in some]) for name in _COLUMNS))
+
+    @classmethod
+    def of_samples(cls, series: int, at_us: Ints, value: Floats) -> "Runs":
+        """Each sample of a series as a run."""
+        return cls(np.full(len(at_us), series), at_us, at_us, at_us, value, value, np.zeros(len(at_us)))
+
+    def take(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> "Runs":
+        """Those at these places."""
+        return Runs(*(getattr(self, name)[places] for name in _COLUMNS))
+
+    def in_order(self) -> "Runs":
+        """By series and time."""
+        return self.take(np.lexsort((self.first_us, self.series)))
+
+    def from_one_before(self, together: NDArray[np.bool_]) -> Floats:
+        """float64[n]: growth from the run before, where these two are together (bool[n - 1]); in order."""
+        return np.append(0.0, np.where(together, counters.steps(self.last[:-1], self.first[1:]), 0.0))[: len(self)]
+
+
+_COLUMNS = tuple(field.name for field in fields(Runs))
+_NOTHING, _NO_FIGURES = np.empty(0, np.int64), np.empty(0, np.float64)
+NONE = Runs(_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NO_FIGURES, _NO_FIGURES, _NO_FIGURES)
 
 
 def rates(
@@ -40,63 +73,41 @@ def rates(
 
     groups: series id -> group, below `count`. NaN where a group sent no counter's sample in a span.
     """
-    seconds = np.diff(np.asarray(bounds_us, np.float64)) / SECOND_US
-    grown = np.full((count, len(seconds)), np.nan)
-    found = _read(ask, list(groups), bounds_us, now_us, kept)
-    found = found.take(np.lexsort((found.at_us, found.series)))
-    if len(found.at_us):
-        span = np.searchsorted(np.asarray(bounds_us), found.at_us, side="right") - 1
-        together = (np.diff(found.series) == 0) & (np.diff(span) == 0)
-        between = np.where(together, counters.steps(found.last[:-1], found.first[1:]), 0.0)
-        amount = found.increase + np.append(between, 0.0)
-        group = np.array([groups[int(ident)] for ident in found.series], np.int64)
-        inside = (span >= 0) & (span < len(seconds))
-        summed = np.zeros_like(grown)
-        np.add.at(summed, (group[inside], span[inside]), amount[inside])
-        seen = np.zeros(grown.shape, np.bool_)
-        seen[group[inside], span[inside]] = True
-        grown[seen] = summed[seen]
-    rates: Floats = grown / seconds
+    bounds = np.asarray(bounds_us, np.int64)
+    found = read(ask, _pieces(bounds_us, now_us, kept), list(groups))
+    found = found.take((found.at_us >= bounds[0]) & (found.at_us < bounds[-1])).in_order()
+    span = np.searchsorted(bounds, found.at_us, side="right") - 1
+    amount = found.increase + found.from_one_before((np.diff(found.series) == 0) & (np.diff(span) == 0))
+    group = points.labelled(found.series, groups)
+    cell, shape = group * (len(bounds) - 1) + span, (count, len(bounds) - 1)
+    grown = np.bincount(cell, amount, shape[0] * shape[1])
+    grown[np.bincount(cell, minlength=len(grown)) == 0] = np.nan
+    rates: Floats = grown.reshape(shape) / (np.diff(bounds) / SECOND_US)
     return rates
 
 
-def _read(ask: Asker, series: list[int], bounds_us: Sequence[int], now_us: int, kept: Kept) -> _Buckets:
+def _pieces(bounds_us: Sequence[int], now_us: int, kept: Kept) -> list[Piece]:
+    """What makes up the spans; where they begin and end amid a minute, whole minutes."""
     planned = spans.plan(bounds_us, now_us, kept)
-    window = Window(bounds_us[0], bounds_us[-1])
-    core = _fetch(ask, planned.core, series, window.aligned(planned.core_us))
-    if planned.edge is None or not planned.cut_us:
-        return core
-    edge = "1min" if planned.edge == RAW else planned.edge
-    pieces = [core.take(np.flatnonzero(~np.isin(core.at_us, np.array(planned.cut_us))))]
-    pieces += [_fetch(ask, edge, series, Window(at_us, at_us + HOUR_US)) for at_us in planned.cut_us]
-    joined = _joined(pieces)
-    inside = (joined.at_us >= window.since_us) & (joined.at_us < window.until_us)
-    return joined.take(np.flatnonzero(inside))
+    found = spans.pieces(planned, bounds_us)
+    if planned.edge == RAW:
+        found += [Piece("1min", Window(at_us, at_us + HOUR_US)) for at_us in planned.cut_us]
+    return found
 
 
-def _fetch(ask: Asker, resolution: str, series: list[int], window: Window) -> _Buckets:
-    limits = {"since": window.since, "until": window.until}
-    rows = ask.fetch(f"reads_growth_{resolution}", series=series, **limits) if series else []
-    return _joined(
-        [
-            _Buckets(
-                np.full(len(at_us := arrays.instants_us(row.at)), row.series_id, np.int64),
-                at_us,
-                arrays.float64s(row.first_value),
-                arrays.float64s(row.last_value),
-                arrays.float64s(row.increase),
-            )
-            for row in rows
-        ]
-    )
+def read(ask: Asker, pieces: Sequence[Piece], series: list[int]) -> Runs:
+    """What counters grew by in some windows, up to this second, in one question; in any order."""
+    if not series or not pieces:
+        return NONE
+    rows = ask.fetch("reads_growth", series=np.array(series, np.int32), **points.asked(pieces))
+    return Runs.concat([NONE, *(_received(row, pieces[row.piece - 1]) for row in rows)])
 
 
-def _joined(some: Sequence[_Buckets]) -> _Buckets:
-    none, nothing = np.empty(0, np.int64), np.empty(0, np.float64)
-    return _Buckets(
-        np.concatenate([none, *(each.series for each in some)]),
-        np.concatenate([none, *(each.at_us for each in some)]),
-        np.concatenate([nothing, *(each.first for each in some)]),
-        np.concatenate([nothing, *(each.last for each in some)]),
-        np.concatenate([nothing, *(each.increase for each in some)]),
-    )
+def _received(row: Any, piece: Piece) -> Runs:
+    """A row of read_growth(): what is packed comes in whole spans."""
+    series, lengths = points.stretches(row)
+    sent = points.words([row])
+    at_us, first_us, last_us = (points.column(sent, number) + arrays.POSTGRES_EPOCH_US for number in range(3))
+    first, last, increase = (points.column(sent, number).view(np.float64) for number in range(3, points.WORDS))
+    found = Runs(np.repeat(series, lengths), at_us, first_us, last_us, first, last, increase)
+    return found.take(piece.holds(at_us) & (at_us >= row.from_us))

@@ -21,7 +21,7 @@ _CHOICE = ("metric", "since", "until")
 # Address -> its parameters.
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "/api/v1/trend": (*_CHOICE, "step", "by", "period", "tz", "p95", "show", ANY_LABEL),
-    "/api/v1/compare": (*_CHOICE, "step", "by", "offset", ANY_LABEL),
+    "/api/v1/compare": (*_CHOICE, "step", "by", "offset", "p95", ANY_LABEL),
     "/api/v1/top": (*_CHOICE, "by", "figure", "limit", "order", ANY_LABEL),
     "/api/v1/regressions": ("metric", "limit", ANY_LABEL),
     "/api/v1/latest": (*_CHOICE, "silent", "limit", ANY_LABEL),
@@ -91,12 +91,12 @@ def _rising(reads: Reads, query: QueryParams, show: str) -> dict[str, Any]:
 def _compare(reads: Reads, query: QueryParams) -> dict[str, Any]:
     offset_us = parse_span_us(query.get("offset") or "7d", "offset")
     window = _window(reads, query, "-24h")
-    by = query.get("by") or None
-    found = reads.compare(_metric(query), window, offset_us, _step_us(query), _labels(query), by=by)
+    by, p95 = query.get("by") or None, _flag(query, "p95", default=True)
+    found = reads.compare(_metric(query), window, offset_us, _step_us(query), _labels(query), by=by, p95=p95)
     return {
         "offset_ms": found.offset_us // 1000,
-        "now": trend_body(found.now),
-        "before": trend_body(found.before),
+        "now": trend_body(found.now, p95=p95),
+        "before": trend_body(found.before, p95=p95),
         "changes": found.changes,
     }
 

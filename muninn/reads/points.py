@@ -64,23 +64,28 @@ class Points:
 
     def labelled(self, groups: Mapping[int, int]) -> Ints:
         """int64[n]: the group of each bucket's series."""
-        ids = np.fromiter(groups.keys(), np.int64, len(groups))
-        numbers = np.fromiter(groups.values(), np.int64, len(groups))
-        if not len(ids):
-            return ids
-        lowest, reach = ids.min(), int(np.ptp(ids)) + 1
-        if reach <= _REACH:
-            of = np.zeros(reach, np.int64)
-            of[ids - lowest] = numbers
-            found: Ints = of[self.series - lowest]
-            return found
-        order = np.argsort(ids)
-        return numbers[order][np.searchsorted(ids, self.series, sorter=order)]
+        return labelled(self.series, groups)
 
     def take(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> "Points":
         """The buckets at these places."""
         columns: dict[str, Any] = {name: getattr(self, name)[places] for name in _COLUMNS}
         return Points(**columns, sketches=self.sketches.take(places))
+
+
+def labelled(series: Ints, groups: Mapping[int, int]) -> Ints:
+    """int64[n]: the group of each of n ids."""
+    ids = np.fromiter(groups.keys(), np.int64, len(groups))
+    numbers = np.fromiter(groups.values(), np.int64, len(groups))
+    if not len(ids):
+        return ids
+    lowest, reach = ids.min(), int(np.ptp(ids)) + 1
+    if reach > _REACH:
+        order = np.argsort(ids)
+        return numbers[order][np.searchsorted(ids, series, sorter=order)]
+    of = np.zeros(reach, np.int64)
+    of[ids - lowest] = numbers
+    found: Ints = of[series - lowest]
+    return found
 
 
 @dataclass(frozen=True, eq=False)

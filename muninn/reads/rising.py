@@ -9,7 +9,7 @@ samples from the one before, also where that lies in an earlier step; its rate i
 the same samples. Nothing is extrapolated, so all steps together grow as the window does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,10 +17,10 @@ import numpy as np
 from muninn import names
 from muninn.clock import SECOND_US
 from muninn.model import RESOLUTIONS, SeriesKey, Window
-from muninn.numerics import counters
-from muninn.reads import arrays, tiers
+from muninn.reads import arrays, growth, tiers
 from muninn.reads.asking import Asker
-from muninn.reads.points import Floats, Ints
+from muninn.reads.growth import Runs
+from muninn.reads.points import Floats, Ints, Piece
 from muninn.reads.series import choose
 from muninn.reads.steps import RAW, Kept, pieces, plan
 from muninn.reads.trend import Question
@@ -57,28 +57,13 @@ class Rising:
     truncated: int | None
 
 
-@dataclass(frozen=True, eq=False)
-class _Runs:
-    """n runs of samples of one series, in order of time: where each begins and ends, and its growth inside."""
-
-    first_us: Ints
-    last_us: Ints
-    first: Floats
-    last: Floats
-    increase: Floats
-
-
 def rising(ask: Asker, question: Question, now_us: int, kept: Kept) -> Rising:
     """Answer it; UnknownMetric, Invalid, Unavailable."""
     planned = plan(question.window, question.step_us, question.max_points, now_us, kept)
     chosen = choose(ask, question.metric, question.labels, question.window, question.max_series)
     window = _readable(question.window, now_us, kept)
-    found: dict[int, list[_Runs]] = {}
-    for level, piece in pieces(window, planned.resolution):
-        for ident, runs in _read(ask, level, list(chosen.keys), piece, now_us):
-            found.setdefault(ident, []).append(runs)
+    found = _read(ask, window, planned.resolution, list(chosen.keys), now_us)
     meta = names.describe(question.metric)
-    there = {key: _joined(found[ident]) for ident, key in chosen.keys.items() if ident in found}
     return Rising(
         question.metric,
         meta.kind,
@@ -86,7 +71,7 @@ def rising(ask: Asker, question: Question, now_us: int, kept: Kept) -> Rising:
         window,
         planned.step_us,
         planned.resolution,
-        tuple(_series(key, runs, planned.step_us) for key, runs in there.items()),
+        tuple(_series(found, chosen.keys, planned.step_us)),
         chosen.truncated,
     )
 
@@ -114,58 +99,49 @@ def _readable(window: Window, now_us: int, kept: Kept) -> Window:
     )
 
 
-def _read(ask: Asker, level: str, series: list[int], window: Window, now_us: int) -> Iterator[tuple[int, _Runs]]:
-    if not series:
-        return
-    limits = {"series": series, "since": window.since, "until": window.until}
-    if level != RAW:
-        for row in ask.fetch(f"reads_growth_{level}", **limits):
-            yield (
-                row.series_id,
-                _Runs(
-                    arrays.instants_us(row.first_at),
-                    arrays.instants_us(row.last_at),
-                    arrays.float64s(row.first_value),
-                    arrays.float64s(row.last_value),
-                    arrays.float64s(row.increase),
-                ),
-            )
-        return
+def _read(ask: Asker, window: Window, coarsest: str, series: list[int], now_us: int) -> Runs:
+    """What the window is made of, by series and time: buckets in the middle, samples at its ends."""
+    every = [Piece(*piece) for piece in pieces(window, coarsest)]
+    found = [growth.read(ask, [piece for piece in every if piece.resolution != RAW], series)]
+    for piece in every:
+        if piece.resolution == RAW and series:
+            found += _samples(ask, series, piece.window, now_us)
+    return Runs.concat(found).in_order()
+
+
+def _samples(ask: Asker, series: list[int], window: Window, now_us: int) -> Iterator[Runs]:
     cold = tiers.samples(ask, series, window, now_us)
     if cold is not None:
         for ident, at_us, value in tiers.by_series(cold):
-            yield ident, _Runs(at_us, at_us, value, value, np.zeros(len(value)))
+            yield Runs.of_samples(ident, at_us, value)
         return
-    for row in ask.fetch("reads_recent", **limits):
-        at_us, value = arrays.instants_us(row.at), arrays.float64s(row.value)
-        yield row.series_id, _Runs(at_us, at_us, value, value, np.zeros(len(value)))
+    for row in ask.fetch("reads_recent", series=series, since=window.since, until=window.until):
+        yield Runs.of_samples(row.series_id, arrays.instants_us(row.at), arrays.float64s(row.value))
 
 
-def _joined(some: Sequence[_Runs]) -> _Runs:
-    return _Runs(
-        np.concatenate([each.first_us for each in some]),
-        np.concatenate([each.last_us for each in some]),
-        np.concatenate([each.first for each in some]),
-        np.concatenate([each.last for each in some]),
-        np.concatenate([each.increase for each in some]),
-    )
-
-
-def _series(key: SeriesKey, runs: _Runs, step_us: int) -> RisingSeries:
-    grown = runs.increase.copy()
-    grown[1:] += counters.steps(runs.last[:-1], runs.first[1:])
-    before_us = np.concatenate((runs.first_us[:1], runs.last_us[:-1]))
+def _series(runs: Runs, keys: Mapping[int, SeriesKey], step_us: int) -> Iterator[RisingSeries]:
+    """One answer a series that has any sample, in order of the keys."""
+    if not len(runs):
+        return
+    together = np.diff(runs.series) == 0
+    grown = runs.increase + runs.from_one_before(together)
+    lasting = runs.last_us - np.where(np.append(False, together), np.roll(runs.last_us, 1), runs.first_us)
     step = runs.first_us // step_us * step_us
-    starts = np.flatnonzero(np.diff(step, prepend=step[0] - 1))
-    increase = np.add.reduceat(grown, starts)
-    seconds = np.add.reduceat(runs.last_us - before_us, starts) / SECOND_US
-    told = seconds > 0
-    total, whole_s = float(grown.sum()), float(runs.last_us[-1] - runs.first_us[0]) / SECOND_US
-    return RisingSeries(
-        key,
-        step[starts][told] // 1000,
-        increase[told],
-        increase[told] / seconds[told],
-        total,
-        total / whole_s if whole_s else None,
-    )
+    begins = np.append(True, ~together)
+    starts = np.flatnonzero(begins | np.append(True, np.diff(step) != 0))
+    increase, seconds = np.add.reduceat(grown, starts), np.add.reduceat(lasting, starts) / SECOND_US
+    firsts = np.flatnonzero(begins)
+    total, whole_s = np.add.reduceat(grown, firsts), np.add.reduceat(lasting, firsts) / SECOND_US
+    ends = np.append(np.searchsorted(starts, firsts), len(starts)).tolist()
+    place = {ident: number for number, ident in enumerate(runs.series[firsts].tolist())}
+    told, at_ms = seconds > 0, step[starts] // 1000
+    rate = np.divide(increase, seconds, out=np.zeros(len(starts)), where=told)
+    for ident, key in keys.items():
+        number = place.get(ident)
+        if number is not None:
+            mine = slice(ends[number], ends[number + 1])
+            some = told[mine]
+            yield RisingSeries(
+                *(key, at_ms[mine][some], increase[mine][some], rate[mine][some], float(total[number])),
+                float(total[number] / whole_s[number]) if whole_s[number] else None,
+            )

@@ -10,6 +10,14 @@ language sql immutable parallel safe as
 $$ select timestamptz_send(bucket) || int8send(sample_count) || float8send(sum_value) || float8send(min_value)
           || float8send(max_value) || float8send(p95) $$;
 
+-- How a counter grew within one bucket, likewise: bucket, first_at, last_at, first_value, last_value, increase.
+create or replace function packed_growth(
+  bucket timestamptz, first_at timestamptz, last_at timestamptz, first_value float8, last_value float8, increase float8
+) returns bytea
+language sql immutable parallel safe as
+$$ select timestamptz_send(bucket) || timestamptz_send(first_at) || timestamptz_send(last_at) || float8send(first_value)
+          || float8send(last_value) || float8send(increase) $$;
+
 -- Pack the buckets of one resolution over a window, of some series or (null) of all: what a row holds already stands
 -- before them.
 create or replace procedure packed_add(resolution text, since timestamptz, until timestamptz, series_ids int4[])
@@ -20,13 +28,25 @@ declare
   slice interval := greatest(span, interval '1 hour');
   start timestamptz := since;
   mine text := case when series_ids is null then '' else ' and series_id = any($3)' end;
+  growth text := 'null as growth';
+  growths text := '';
 begin
+  if to_regclass('packed_growth_' || resolution) is not null then
+    growth := $sql$case when first_value is not null
+                   then packed_growth(bucket, first_at, last_at, first_value, last_value, increase) end as growth$sql$;
+    growths := format($sql$, growths as (
+      insert into %I as packed
+      select since, series_id, string_agg(growth, '' order by bucket) from buckets where growth is not null group by 1, 2
+      on conflict (series_id, since) do update set points = packed.points || excluded.points
+    )$sql$, 'packed_growth_' || resolution);
+  end if;
   while start < until loop
     execute format($sql$
       with buckets as materialized (
         select date_bin(%1$L, bucket, 'epoch'::timestamptz) as since, series_id, bucket, sketch_packed(sketch) as words,
                packed_point(bucket, sample_count, sum_value, min_value, max_value,
-                            sketch_quantile(sketch, 0.95, min_value, max_value)) as point
+                            sketch_quantile(sketch, 0.95, min_value, max_value)) as point,
+               %6$s
         from %2$I where bucket >= $1 and bucket < $2 %3$s
       ), sketches as (
         insert into %5$I as packed
@@ -35,11 +55,12 @@ begin
         from buckets group by 1, 2
         on conflict (series_id, since) do update
         set lengths = packed.lengths || excluded.lengths, words = packed.words || excluded.words
-      )
+      ) %7$s
       insert into %4$I as packed
       select since, series_id, string_agg(point, '' order by bucket) from buckets group by 1, 2
       on conflict (series_id, since) do update set points = packed.points || excluded.points$sql$,
-      span, 'rollup_' || resolution, mine, 'packed_' || resolution, 'packed_sketches_' || resolution)
+      span, 'rollup_' || resolution, mine, 'packed_' || resolution, 'packed_sketches_' || resolution,
+      growth, growths)
       using start, least(start + slice, until), series_ids;
     start := start + slice;
   end loop;
@@ -51,7 +72,8 @@ language plpgsql as $$
 declare
   held text;
 begin
-  foreach held in array array['packed_', 'packed_sketches_'] loop
+  foreach held in array array['packed_', 'packed_sketches_', 'packed_growth_'] loop
+    continue when to_regclass(held || resolution) is null;
     execute format('delete from %I where since >= $1 and since < $2', held || resolution)
       || case when series_ids is null then '' else ' and series_id = any($3)' end
       using since, until, series_ids;
@@ -102,7 +124,7 @@ language plpgsql as $$
 declare
   held text;
 begin
-  foreach held in array array['packed_', 'packed_sketches_'] loop
+  foreach held in array array['packed_', 'packed_sketches_', 'packed_growth_'] loop
     held := replace(rollup, 'rollup_', held);
     if held <> rollup and to_regclass(held) is not null then
       execute format('delete from %I where since < $1', held) using before;

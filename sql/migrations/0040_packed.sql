@@ -43,3 +43,9 @@ create table packed_sketches_5min (like packed_sketches_1min including indexes i
   with (toast_tuple_target = 8160);
 create table packed_sketches_1hour (like packed_sketches_1min including indexes including storage)
   with (toast_tuple_target = 8160);
+
+-- What growth of counters is made of, of buckets that have single samples (packed_growth() makes them): questions about
+-- days want so many of them that finding their rows takes longer than all else. Minutes are left in their rows, where
+-- they are most of the space.
+create table packed_growth_5min (like packed_1min including indexes);
+create table packed_growth_1hour (like packed_1min including indexes);

@@ -19,6 +19,7 @@ from muninn.reads.quantiles import SketchSet
 from muninn.store import partitions
 
 KEYS = [SeriesKey.of("m", {"host": str(number)}) for number in range(3)]
+EPOCH_US = 946_684_800_000_000  # of PostgreSQL
 SPANS_US = {"1min": 15 * MINUTE_US, "5min": 3 * HOUR_US, "1hour": DAY_US}
 STEPS_US = {"1min": 15 * MINUTE_US, "5min": 30 * MINUTE_US, "1hour": HOUR_US}
 
@@ -53,6 +54,29 @@ def packed_rows(store: stores.Postgres, resolution: str) -> Rows:
     return found
 
 
+def packed_growth(store: stores.Postgres, resolution: str) -> Rows:
+    """(series, bucket) -> first_at, last_at, first_value, last_value, increase of everything that is packed."""
+    found: Rows = {}
+    for series_id, held in store.connection.execute(f"select series_id, points from packed_growth_{resolution}"):
+        words = np.frombuffer(held, ">i8").reshape(-1, 6)
+        for (bucket, *ends), (*_, first, last, increase) in zip(
+            words.tolist(), words.view(">f8").tolist(), strict=True
+        ):
+            assert (series_id, bucket) not in found
+            found[series_id, bucket + EPOCH_US] = (ends[0] + EPOCH_US, ends[1] + EPOCH_US, first, last, increase)
+    return found
+
+
+def rollup_growth(store: stores.Postgres, resolution: str) -> Rows:
+    """The same of the rollup's rows that should be packed."""
+    rows = store.connection.execute(
+        f"""select series_id, bucket, first_at, last_at, first_value, last_value, increase from rollup_{resolution}
+            where bucket < (select packed_until from packed_state where resolution = %s) and first_value is not null""",
+        (resolution,),
+    ).fetchall()
+    return {(each[0], as_us(each[1])): (as_us(each[2]), as_us(each[3]), *each[4:]) for each in rows}
+
+
 def packed_sketches(store: stores.Postgres, resolution: str) -> dict[tuple[int, int], list[int]]:
     """(series, bucket) -> the sketch of everything that is packed."""
     found = {}
@@ -71,8 +95,7 @@ def decoded(held: bytes) -> list[tuple[float, ...]]:
     words = np.frombuffer(held, ">i8").reshape(-1, 6)
     figures = words.view(">f8")
     return [
-        (int(word[0]) + 946_684_800_000_000, int(word[1]), *map(float, row[2:]))
-        for word, row in zip(words, figures, strict=True)
+        (int(word[0]) + EPOCH_US, int(word[1]), *map(float, row[2:])) for word, row in zip(words, figures, strict=True)
     ]
 
 
@@ -105,6 +128,8 @@ def check(store: stores.Postgres) -> None:
             assert as_us(states[name]) == as_us(watermark) // STEPS_US[name] * STEPS_US[name]
             assert packed_rows(store, name) == rollup_rows(store, name)
             assert packed_sketches(store, name) == rollup_sketches(store, name)
+            if name != "1min":
+                assert packed_growth(store, name) == rollup_growth(store, name)
     series = [row[0] for row in store.connection.execute("select series_id from series").fetchall()]
     now_us = store.clock.now_us()
     for resolution in RESOLUTIONS:
@@ -173,6 +198,7 @@ def test_retention_takes_what_is_packed_with_the_rows(store: stores.Postgres) ->
     assert oldest > NOW_US - 5 * DAY_US
     assert min(bucket for _, bucket in packed_sketches(store, "1min")) == oldest
     assert min(bucket for _, bucket in packed_rows(store, "5min")) == NOW_US - (24 * 12 - 1) * HOUR_US
+    assert packed_growth(store, "5min") == rollup_growth(store, "5min")
     check(store)
 
 

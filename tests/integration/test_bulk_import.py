@@ -96,6 +96,7 @@ def test_an_import_gives_the_rollups_of_live_ingest(store: stores.Postgres, tmp_
     store.connection.execute("truncate raw_samples, rollup_1min, rollup_5min, rollup_1hour, rollup_1day")
     store.connection.execute("truncate packed_1min, packed_5min, packed_1hour")
     store.connection.execute("truncate packed_sketches_1min, packed_sketches_5min, packed_sketches_1hour")
+    store.connection.execute("truncate packed_growth_5min, packed_growth_1hour")
     store.connection.execute("update latest_samples set at = null, value = null")
     batch = as_batch(frame.sort("timestamp"))
     store.load([entry([(SeriesKey.of("import_0", {"host": "a"}, "agent"), NOW_US - HOUR_US, 1.0)], "0-1")])

@@ -220,6 +220,10 @@ def test_a_comparison_has_both_trends(get: Get) -> None:
     assert found["now"]["since_ms"] == found["before"]["since_ms"] == NOW_US // 1000 - 1_800_000
     assert [change["key"]["labels"]["host"] for change in found["changes"]] == ["a", "b"]
     assert all(change["before"] < change["now"] for change in found["changes"])
+    assert all("p95" in one["points"] for one in found["now"]["series"])
+    without = body(get("/api/v1/compare", metric="cpu_busy_pct", since="-30m", offset="30m", step="1m", p95="false"))
+    assert without["changes"] == found["changes"]
+    assert not any("p95" in one["points"] for part in ("now", "before") for one in without[part]["series"])
 
 
 def test_the_latest_values_are_listed(get: Get) -> None:
