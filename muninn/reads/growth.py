@@ -80,8 +80,8 @@ def rates(
     amount = found.increase + found.from_one_before((np.diff(found.series) == 0) & (np.diff(span) == 0))
     group = points.labelled(found.series, groups)
     cell, shape = group * (len(bounds) - 1) + span, (count, len(bounds) - 1)
-    grown = np.bincount(cell, amount, shape[0] * shape[1])
-    grown[np.bincount(cell, minlength=len(grown)) == 0] = np.nan
+    size = shape[0] * shape[1]
+    grown = np.where(np.bincount(cell, minlength=size) > 0, np.bincount(cell, amount, size), np.nan)
     rates: Floats = grown.reshape(shape) / (np.diff(bounds) / SECOND_US)
     return rates
 
