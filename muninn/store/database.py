@@ -7,12 +7,12 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from select import POLLIN, poll
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors, sql
@@ -27,17 +27,31 @@ log = logging.getLogger(__name__)
 
 SQL = Path(__file__).parents[2] / "sql"
 MIN_SERVER_VERSION = 170000
+T = TypeVar("T")
 _IDLE_IN_TRANSACTION_S = 60
 # libpq reports these as text only: no connection, so no SQLSTATE.
 _WRONG_URL = re.compile(
     r"authentication failed|does not exist|no pg_hba\.conf entry|invalid (dsn|port|URI)|missing \"=\""
 )
+# Between the plan of a statement and its turn at a partition or chunk, retention, the cold tier or the columnstore took
+# that away, or changed its row of the catalogue: what the servers say then. The next plan does without it.
+_MOVED_ERRORS = (errors.InternalError_, errors.UndefinedTable, errors.UndefinedObject, errors.CheckViolation)
+_MOVED = re.compile(
+    r"could not open relation with OID|cache lookup failed for relation|tuple concurrently (updated|deleted)"
+    r"|^(chunk not found|no chunk found with ID|chunk with ID \d+ does not exist)|no partition of relation"
+    r"|relation \"[\w.]*(_hyper_\d+_\d+_chunk|_\d{8})\" does not exist"
+)
+_ATTEMPTS = 3
 
 
 @cache
 def query_text(name: str) -> str:
     """The text of sql/queries/<name>.sql."""
     return (SQL / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+class _Moved(Unavailable):
+    """Others took away what a statement was about, or locked it in another order: it would go through now."""
 
 
 class Transaction:
@@ -99,8 +113,9 @@ class Database:
     parallel_workers: how many the server may start for one query; None: as it is configured.
     hang_s: a connection that is held for longer is cut, as of a server that hangs; None: it is waited for.
 
-    Every method raises Unavailable while the server is away or a statement ran into its time limit (the
-    next call connects anew by itself), and Misconfigured where the URL is wrong.
+    Every method raises Unavailable while the server is away, a statement ran into its time limit or lost a partition
+    that it was about (the next call connects anew by itself), and Misconfigured where the URL is wrong. A statement in
+    a transaction of its own is begun again twice in that last case.
     """
 
     def __init__(
@@ -148,13 +163,11 @@ class Database:
 
     def fetch(self, name: str, /, **params: object) -> list[Any]:
         """The rows of sql/queries/<name>.sql as named tuples, in a transaction of its own."""
-        with self._connected() as connection:
-            return Transaction(connection).fetch(name, **params)
+        return self._repeated(lambda transaction: transaction.fetch(name, **params))
 
     def execute(self, name: str, /, **params: object) -> int:
         """Run sql/queries/<name>.sql in a transaction of its own; returns how many rows it touched."""
-        with self._connected() as connection:
-            return Transaction(connection).execute(name, **params)
+        return self._repeated(lambda transaction: transaction.execute(name, **params))
 
     @contextmanager
     def transaction(
@@ -230,6 +243,14 @@ class Database:
         if self._parallel_workers is not None:
             connection.execute(sql.SQL("set max_parallel_workers_per_gather = {}").format(self._parallel_workers))
 
+    def _repeated(self, work: Callable[[Transaction], T]) -> T:
+        """One statement, again where partitions moved under it: what failed was rolled back."""
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(_Moved), self._connected() as connection:
+                return work(Transaction(connection))
+        with self._connected() as connection:
+            return work(Transaction(connection))
+
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         pool = self._pool
@@ -248,9 +269,15 @@ class Database:
             raise Unavailable(
                 "the query ran into its time limit: ask for less, or raise MUNINN_DATABASE_STATEMENT_TIMEOUT_S"
             ) from error
-        except (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure) as error:
+        except (errors.DeadlockDetected, errors.SerializationFailure) as error:
+            raise _Moved(f"the database is busy: {_first_line(error)}") from error
+        except errors.LockNotAvailable as error:
             raise Unavailable(f"the database is busy: {_first_line(error)}") from error
-        except errors.UndefinedTable as error:
+        except _MOVED_ERRORS as error:
+            if _MOVED.search(str(error)):
+                raise _Moved(f"a partition was taken away meanwhile: {_first_line(error)}") from error
+            if not isinstance(error, errors.UndefinedTable):
+                raise
             raise Misconfigured(
                 f"the database has no schema of Muninn ({_first_line(error)}): run `muninn migrate`"
             ) from error

@@ -110,6 +110,8 @@ class Load:
         Where the last write wins, those with another value are taken out.
         """
         there, same = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+        if len(slow):
+            self._transaction.fetch("store_hold_samples", at_us=np.unique(rows.at_us[slow] // DAY_US * DAY_US))
         for group in stretches(rows.at_us[slow]):
             some = slow[group]
             at_us = rows.at_us[some]

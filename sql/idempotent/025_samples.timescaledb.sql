@@ -23,6 +23,26 @@ begin
   return total;
 end $$;
 
+-- Lock the chunks of the days of these instants as writing will. Compressing one first lets readers be and then wants it
+-- alone: a load that had read there before that, and wrote after, would wait for the compression, and that for the load.
+-- In the order in which plans lock chunks. A chunk spans no midnight.
+create or replace function store_hold_samples(instants_us int8[]) returns void
+language plpgsql as $$
+declare
+  chunk text;
+begin
+  for chunk in
+    select format('%I.%I', nspname, relname)
+    from (select distinct date_bin('24 hours', instant(at_us), 'epoch') as day from unnest(instants_us) at_us) days,
+         show_chunks('scaled_samples', newer_than => day, older_than => day + interval '24 hours') chunks (name)
+    join pg_class on pg_class.oid = chunks.name
+    join pg_namespace on pg_namespace.oid = relnamespace
+    order by pg_class.oid
+  loop
+    execute format('lock table only %s in row exclusive mode', chunk);
+  end loop;
+end $$;
+
 -- The width of raw chunks to come, and when a chunk, of rollups too, goes into the columnstore.
 create or replace function store_tune(chunk_hours int4, columnstore_after_hours int4) returns void
 language plpgsql as $$

@@ -228,10 +228,32 @@ def test_the_chunks_of_a_day_become_one_and_late_samples_still_come(store: store
         twin.refresh()
         assert_same(store, twin)
         compress(store)
-    assert store.connection.execute("select count(*) from packed_chunks").fetchone() == (3,)
+    noted = "select count(*) from packed_chunks where to_regclass(chunk) in (select show_chunks('scaled_samples'))"
+    assert store.connection.execute(noted).fetchone() == (3,)
     # Retention takes the joined chunks like others.
     dropped = partitions.drop_expired(store.database, TODAY + 5 * DAY_US, **{**KEEP_ALL, "raw_days": 5})
     assert [(each.since_us - TODAY) // DAY_US for each in dropped if each.table == "raw_samples"] == [-2, -1]
+
+
+def test_a_chunk_that_can_not_be_packed_holds_up_no_other(store: stores.Postgres) -> None:
+    store.load([entry([(KEYS[0], TODAY + hour * HOUR_US, 1.0) for hour in range(-72, -24)], "1-0")])
+    store.refresh()
+    assert compress(store) == 48
+    first = store.connection.execute("select columnstore_unpacked()").fetchone()[0]
+    stuck = first[1]
+    store.connection.execute("select _timescaledb_functions.freeze_chunk(%s::regclass)", (stuck,))
+    for _ in range(2):
+        with pytest.raises((psycopg.errors.RaiseException, Unavailable), match=r"not packed.*frozen"):
+            pack(store)
+        assert [each for each in chunks(store) if each[1] - each[0] > 1] == [(-48, -24, True)]
+        # It comes last from now on.
+        assert [row[0] for row in store.connection.execute("select columnstore_unpacked()").fetchall()] == [first]
+        assert store.connection.execute("select count(*) from columnstore_rollups(now())").fetchone() == (0,)
+    store.connection.execute("select _timescaledb_functions.unfreeze_chunk(%s::regclass)", (stuck,))
+    pack(store)
+    assert chunks(store) == [(-72, -48, True), (-48, -24, True)]
+    noted = "select count(*) from packed_chunks where packed_at is null or failure is not null"
+    assert store.connection.execute(noted).fetchone() == (0,)
 
 
 def test_rollups_go_into_the_columnstore_and_are_refreshed_there(store: stores.Postgres) -> None:
