@@ -5,6 +5,7 @@ changing (gateway).
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -109,7 +110,23 @@ def _cards(found: Sequence[AlertRow], now_us: int) -> None:
         with st.container(border=True, gap="xxsmall"):
             _card(alert, now_us)
     if len(found) > MAX_CARDS:
-        st.dataframe(alerts.history_table(found[MAX_CARDS:], shell.viewer_zone(), now_us), hide_index=True)
+        st.caption(f"{len(found) - MAX_CARDS} more. The filter above brings those that you look for up here.")
+        table = alerts.history_table(found[MAX_CARDS:], shell.viewer_zone(), now_us)
+        st.dataframe(table, hide_index=True, column_config=_columns())
+
+
+def _columns() -> dict[str, Any]:
+    """How alerts look in a table."""
+    return {
+        "Severity": st.column_config.MultiselectColumn(
+            options=list(alerts.SEVERITIES), color=[BADGES[name] for name in alerts.SEVERITIES]
+        ),
+        "Fired": st.column_config.TextColumn(width=150),
+        "Lasted": st.column_config.TextColumn(width=115),
+        "Rule": st.column_config.TextColumn(width=170),
+        "What": st.column_config.TextColumn(width=430),
+        "Useful": st.column_config.TextColumn(width=65),
+    }
 
 
 def _card(alert: AlertRow, now_us: int) -> None:
@@ -232,16 +249,7 @@ def history() -> None:
             on_select="rerun",
             selection_mode="single-row",
             key=f"history-{len(turned)}",
-            column_config={
-                "Severity": st.column_config.MultiselectColumn(
-                    options=list(alerts.SEVERITIES), color=[BADGES[name] for name in alerts.SEVERITIES]
-                ),
-                "Fired": st.column_config.TextColumn(width=150),
-                "Lasted": st.column_config.TextColumn(width=115),
-                "Rule": st.column_config.TextColumn(width=170),
-                "What": st.column_config.TextColumn(width=430),
-                "Useful": st.column_config.TextColumn(width=65),
-            },
+            column_config=_columns(),
         )
         rows = picked["selection"]["rows"]
         if rows and rows[0] < len(found):

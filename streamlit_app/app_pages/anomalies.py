@@ -3,6 +3,8 @@
 Belongs here: the order of the page. Does not: figures and texts (widgets), data (muninn.reads).
 """
 
+from collections.abc import Container
+
 import streamlit as st
 
 from muninn import names
@@ -44,6 +46,8 @@ def _body(span_us: int) -> None:
     window = Window(now_us - span_us, now_us)
     found = shell.current_reads().incidents(window, most=MOST)
     _figures(found)
+    if len(found) == MOST:
+        st.caption(f"The newest {MOST} of this time; a shorter range shows all of it.")
     linked = _linked({each.incident_id for each in found})
     if not found:
         st.info(
@@ -54,6 +58,7 @@ def _body(span_us: int) -> None:
         if linked is None:
             return
     by_id = {each.incident_id: each for each in ([linked] if linked else []) + found}
+    _take_from_address(by_id)
     if found:
         with shell.panel("Time line", help="From start to end; what is open reaches to the right edge. Click to open."):
             _timeline(found, TimeAxis(window, shell.viewer_zone()))
@@ -72,6 +77,18 @@ def _linked(known: set[str]) -> IncidentInfo | None:
         return None
 
 
+def _choose(ident: str) -> None:
+    """This incident from now on, also for whoever is given the address."""
+    st.session_state["incident"] = st.query_params["incident"] = ident
+
+
+def _take_from_address(known: Container[str]) -> None:
+    """The address names it by its id: a select box that is bound to it would look for what it shows."""
+    ident = st.query_params.get("incident")
+    if ident in known:
+        st.session_state["incident"] = ident
+
+
 def _figures(found: list[IncidentInfo]) -> None:
     with st.grid("auto", min_column_width=165, gap="small"):
         shell.figure("Open now", formats.count(sum(each.closed_ms is None for each in found)), "Not over yet.")
@@ -84,7 +101,7 @@ def _timeline(found: list[IncidentInfo], axis: TimeAxis) -> None:
     def choose() -> None:
         points = st.session_state["timeline"]["selection"]["points"]
         if points:
-            st.session_state["incident"] = points[0]["customdata"][0]
+            _choose(points[0]["customdata"][0])
 
     st.plotly_chart(
         incidents.timeline_figure(found, axis, st.session_state.get("incident") or found[0].incident_id),
@@ -100,7 +117,7 @@ def _table(found: list[IncidentInfo], now_us: int) -> None:
     def choose() -> None:
         rows = st.session_state["incidents"]["selection"]["rows"]
         if rows and rows[0] < len(found):
-            st.session_state["incident"] = found[rows[0]].incident_id
+            _choose(found[rows[0]].incident_id)
 
     st.dataframe(
         incidents.incident_table(found, shell.viewer_zone(), now_us),
@@ -129,7 +146,7 @@ def _one(by_id: dict[str, IncidentInfo], now_us: int) -> None:
         list(by_id),
         format_func=lambda each: f"{formats.clock_time(by_id[each].opened_ms * 1000, zone)}  {by_id[each].title}",
         key="incident",
-        bind="query-params",
+        on_change=lambda: _choose(st.session_state["incident"]),
     )
     detail = shell.current_reads().incident(ident)
     _head(detail.incident, now_us)

@@ -102,6 +102,19 @@ def test_a_link_to_an_incident_of_another_time_shows_that_incident(
     assert not run_page(incidents_url, incident=str(uuid.UUID(int=99))).exception
 
 
+def test_a_link_to_an_incident_that_is_not_the_newest_shows_that_incident(
+    run_page: Callable[..., AppTest], incidents_url: str
+) -> None:
+    """By its id, as notifications have it; and what is chosen then is what the address names."""
+    app = run_page(incidents_url, incident=str(OVER), range="24h")
+    assert {metric.label: metric.value for metric in app.metric}["In this time"] == "2"
+    assert app.selectbox(key="incident").value == str(OVER)
+    assert "A source sends nothing any more" in "".join(each.label for each in app.expander)
+    app.selectbox(key="incident").set_value(str(OPEN)).run()
+    assert app.query_params["incident"] == str(OPEN)
+    assert app.run().selectbox(key="incident").value == str(OPEN)
+
+
 def test_a_mark_is_kept(
     run_page: Callable[..., AppTest], incidents_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -151,6 +164,8 @@ def test_it_is_drawn_in_both_themes_and_widths(
         ]
         assert place is not None
         assert all(tick is None or place["x"] + place["width"] <= tick["x"] for tick in ticks), "no title on its ticks"
+    page.goto(f"{address}/anomalies?incident={OVER}&range=24h")  # as notifications have it
+    expect(page.get_by_text("A source sends nothing any more").first).to_be_visible(timeout=DRAWN_MS)
     page.set_viewport_size({"width": 800, "height": 900})
     page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollWidth <= 800", timeout=DRAWN_MS)
 
