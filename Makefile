@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE ?=
 .PHONY: help setup up down status test check chaos bench bench-ingest bench-detect fuzz lock clean browser
 
 help:  ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
 
 setup: .venv/.ready  ## the environment alone
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from muninn.clock import HOUR_US, MINUTE_US
 from muninn.model import Window
+from muninn.names import OWN_AGENT
 from muninn.reads import Trend, UnknownMetric
 from streamlit_app import shell
 from streamlit_app.widgets.labels import legend
@@ -22,6 +23,8 @@ LOADER_LAG = "muninn_loader_lag_s"
 RECEIVED = "network_received_bytes_per_s"
 SENT = "network_sent_bytes_per_s"
 PROGRAM_MEMORY = "muninn_process_resident_bytes"
+# As Muninn itself sends them: who scrapes its /metrics, too, must not see everything twice.
+OWN = {"source_agent_id": OWN_AGENT}
 YOUNG_US = 55 * MINUTE_US
 # Loopback carries what a host says to itself: it would hide what crosses the network.
 _LOOPBACK = ("lo", "lo0")
@@ -85,8 +88,8 @@ def network(window: Window, hosts: Sequence[str]) -> list[Line]:
 
 
 def each(metric: str, window: Window, name: str) -> list[Line]:
-    """One line a series, the greatest of each step: for figures like a lag, of which a sum would tell nothing."""
-    trend = trend_or_none(metric, window)
+    """One line a series of Muninn's own, the greatest of each step: of a lag, a sum would tell nothing."""
+    trend = trend_or_none(metric, window, OWN)
     if trend is None:
         return []
     found = [one.line for one in drawn(trend, "max", window.until_us)]

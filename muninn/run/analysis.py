@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import duckdb
+import polars as pl
 from rich.console import Console
 
 from muninn import settings as chosen
@@ -63,13 +64,28 @@ def answer(session: duckdb.DuckDBPyConnection, statement: str, form: str) -> int
             return 0
         if form == "table":
             result.show(max_width=Console().width)
+        elif form == "csv":
+            sys.stdout.write(_as_csv(session, result.pl()))
         else:
-            frame = result.pl()
-            sys.stdout.write(frame.write_csv() if form == "csv" else frame.write_ndjson())
+            sys.stdout.write(result.pl().write_ndjson())
     except duckdb.Error as error:
         print(f"muninn: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _as_csv(session: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> str:
+    """Lists and structures, such as a sketch, become JSON text: a cell of CSV holds no others."""
+    nested = {name for name, kind in frame.schema.items() if kind.is_nested()}
+    if nested:
+        columns = [
+            duckdb.FunctionExpression("to_json", duckdb.ColumnExpression(name)).cast("VARCHAR").alias(name)
+            if name in nested
+            else duckdb.ColumnExpression(name)
+            for name in frame.columns
+        ]
+        frame = session.from_arrow(frame.to_arrow()).select(*columns).pl()
+    return frame.write_csv()
 
 
 def _typed() -> str | None:

@@ -44,7 +44,7 @@ def body() -> None:
                 tiers.days(state.days),
                 hide_index=True,
                 height=_height(len(state.days)),
-                column_config={"Samples": st.column_config.NumberColumn(format="localized")},
+                column_config={"Samples": st.column_config.TextColumn(alignment="right")},
             )
         with shell.panel("Kept for"):
             st.dataframe(tiers.horizons(state.horizons), hide_index=True)

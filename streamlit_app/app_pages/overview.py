@@ -38,11 +38,13 @@ def state() -> None:
     """Health, key figures and the busiest hosts."""
     overview = shell.current_reads().overview()
     _head(overview)
-    if overview.totals.series == 0:
+    empty = overview.totals.series == 0
+    if not empty or overview.health.state != "ok":
+        with st.container(border=True), shell.guard("Health"):
+            _health(overview.health)
+    if empty:
         shell.say_no_data()
         return
-    with st.container(border=True), shell.guard("Health"):
-        _health(overview.health)
     with shell.guard("The key figures"):
         _key_figures(overview)
     with shell.panel("Busiest hosts", help="The latest figures of each host, by CPU."):
@@ -130,7 +132,7 @@ def _stored_by_day() -> list[float]:
 
 def _key_figures(overview: Overview) -> None:
     window = asked.last_hour()
-    taken = sparkline(asked.summed(asked.INGESTED, window), 60) or []
+    taken = sparkline(asked.summed(asked.INGESTED, window, labels=asked.OWN), 60) or []
     lag = sparkline(lines[0]) or [] if (lines := asked.each(asked.BUFFER_LAG, window, "lag")) else []
     days = _stored_by_day()
     with st.grid(4, min_column_width=160, gap="small"):

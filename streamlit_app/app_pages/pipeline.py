@@ -40,13 +40,15 @@ def state() -> None:
     pipeline = shell.current_reads().pipeline()
     if pipeline.store_away is not None:
         st.warning(
-            f"{pipeline.store_away}. The programs' own figures go on; those of the store come back with it.",
+            f"{pipeline.store_away[:1].upper()}{pipeline.store_away[1:]}. The programs' own figures go on; "
+            "those of the store come back with it.",
             icon=":material/cloud_off:",
         )
     elif pipeline.newest_sample_ms is None:
         shell.say_no_data()
     now_us = shell.now_us()
     newest_us = None if pipeline.newest_sample_ms is None else pipeline.newest_sample_ms * 1000
+    newest = formats.ago(newest_us, now_us) if pipeline.store_away is None else formats.NOTHING
     with st.grid("auto", min_column_width=165, gap="small"):
         shell.figure("Taken in", formats.quantity(pipeline.ingest_samples_per_s, "/s"), "Samples at the door.")
         shell.figure("Stored", formats.quantity(pipeline.stored_samples_per_s, "/s"), "Samples into the store.")
@@ -57,7 +59,7 @@ def state() -> None:
             f"Entries that are not stored yet; {formats.quantity(pipeline.buffer_bytes, 'B')} in all.",
         )
         shell.figure("Loader lag", formats.duration(pipeline.loader_lag_s), "From taken in to stored.")
-        shell.figure("Newest sample", formats.ago(newest_us, now_us), "The latest instant in the store.")
+        shell.figure("Newest sample", newest, "The latest instant in the store.")
         shell.figure(
             "Late rows waiting",
             formats.count(pipeline.late_rows_waiting),
@@ -67,12 +69,12 @@ def state() -> None:
 
 def courses() -> None:
     """The last hour, from Muninn's own series."""
-    window = asked.so_far(asked.INGESTED)
+    window = asked.so_far(asked.INGESTED, asked.OWN)
     axis = TimeAxis(window, shell.viewer_zone())
     rates = [
-        asked.summed(asked.INGESTED, window, "taken in"),
-        asked.summed(asked.STORED, window, "stored"),
-        asked.summed(asked.REJECTED, window, "refused"),
+        asked.summed(asked.INGESTED, window, "taken in", asked.OWN),
+        asked.summed(asked.STORED, window, "stored", asked.OWN),
+        asked.summed(asked.REJECTED, window, "refused", asked.OWN),
     ]
     with st.grid(2, min_column_width=420, gap="small"):
         _course("Samples per second", Panel("", "/s", [r for r in rates if r.points], from_zero=True), axis)

@@ -84,7 +84,7 @@ def days(found: Sequence[DayTiers]) -> pl.DataFrame:
         {
             "Day": [_day(day.day_ms) for day in rows],
             "Raw samples": [tier_of(day) for day in rows],
-            "Samples": [day.rows for day in rows],
+            "Samples": [formats.NOTHING if day.rows is None else f"{day.rows:,}" for day in rows],
             "In the database": [_size(day.database_bytes) for day in rows],
             "In files": [_size(day.file_bytes) for day in rows],
             "B per sample": [formats.number(day.file_bytes / day.rows if day.rows else None) for day in rows],
@@ -92,8 +92,7 @@ def days(found: Sequence[DayTiers]) -> pl.DataFrame:
                 f"{day.before_bytes / day.file_bytes:.0f}×" if day.before_bytes and day.file_bytes else formats.NOTHING
                 for day in rows
             ],
-        },
-        schema_overrides={"Samples": pl.Int64},
+        }
     )
 
 

@@ -188,6 +188,13 @@ def test_without_data_a_page_says_how_to_send_some(run_page: RunPage, postgres_u
     assert "curl -X POST http://127.0.0.1:8480/api/v1/metrics" in app.code[0].value
 
 
+def test_where_nothing_runs_the_overview_says_why_no_samples_come(run_page: RunPage, postgres_url: str) -> None:
+    app = run_page("overview", postgres_url)
+    assert "No samples yet" in texts(app)
+    assert [header.value for header in app.subheader] == ["Health"]
+    assert "gateway" in texts(app)
+
+
 @pytest.mark.parametrize("page", ALL_PAGES)
 def test_without_a_database_a_page_says_so_in_one_sentence(run_page: RunPage, page: str) -> None:
     app = run_page(page, NOBODY)

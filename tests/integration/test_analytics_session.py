@@ -1,5 +1,7 @@
 """The DuckDB session holds what the store holds, and its macros merge as the store does."""
 
+import csv
+import json
 import os
 import time
 from datetime import timedelta
@@ -110,3 +112,10 @@ def test_python_and_the_command_line_find_the_muninn_that_runs(
             assert session.sql("select count(*) from performance_metrics").fetchall() == [(len(batch),)]
         asked = piped("sql", "select count(*) as n from series", "--format", "csv", folder=tmp_path, **environ)
         assert (asked.stdout, asked.stderr) == (f"n\n{SERIES}\n", "")
+        everything = piped("sql", "select * from metrics_1min", "--format", "csv", folder=tmp_path, **environ)
+        head, *rows = csv.reader(everything.stdout.splitlines())
+        sketch, counter = (json.loads(rows[0][head.index(name)]) for name in ("sketch", "counter"))
+        assert all(isinstance(word, int) for word in sketch)
+        assert {"first_value", "increase"} <= counter.keys()
+        twice = piped("sql", "select [1] as a, 2 as b, 3 as b", "--format", "csv", folder=tmp_path, **environ)
+        assert twice.stdout.splitlines()[1:] == ["[1],2,3"]
