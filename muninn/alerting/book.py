@@ -94,6 +94,20 @@ def load(files: Sequence[tuple[str, str]]) -> Book:
     return book
 
 
+def from_yaml(text: str) -> Any:
+    """What a text says as YAML; Invalid, with the line as its parameter, where it is none."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or error
+        raise Invalid(f"not YAML: {problem}", f"line {mark.line + 1}" if mark else None) from None
+    except RecursionError:
+        raise Invalid("not YAML: nested too deeply") from None
+    except (ValueError, OverflowError) as error:  # a date that there is not, such as 2026-02-30
+        raise Invalid(f"not YAML: {error}; a text that looks like a date or a number goes in quotes") from None
+
+
 def rule_of(given: object, where: str = "rule") -> Rule:
     """One rule from plain values, as the API takes it; Invalid names the field."""
     return _checked(Rule, where, given)
@@ -121,11 +135,9 @@ def _last_of_each(found: Iterable[tuple[str, Rule]]) -> dict[str, tuple[str, Rul
 
 def _sections(name: str, text: str, faults: list[Fault]) -> dict[str, Any]:
     try:
-        said = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}" if mark else ""
-        faults.append(Fault(name, where, "", f"not YAML: {getattr(error, 'problem', None) or error}"))
+        said = from_yaml(text)
+    except Invalid as error:
+        faults.append(Fault(name, error.parameter or "", "", str(error)))
         return {}
     if said is None:
         return {}

@@ -7,16 +7,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
-import yaml
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from muninn.alerting.alert import Alert
-from muninn.alerting.book import Book
+from muninn.alerting.book import Book, from_yaml
 from muninn.alerting.payloads import alert_json, rfc3339
 from muninn.alerting.replay import Replayed
 from muninn.alerting.rules import Rule
@@ -153,11 +151,11 @@ def _lasted(alert: Alert, window: Window) -> str:
 
 def _tests(path: Path) -> list[RuleTest]:
     try:
-        said: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        said = from_yaml(path.read_text(encoding="utf-8"))
         given = said.get("tests") or [] if isinstance(said, dict) else []
         return [RuleTest.model_validate(each) for each in given]
-    except yaml.YAMLError as error:
-        raise Misconfigured(f"{path}: not YAML: {error}") from None
+    except Invalid as error:
+        raise Misconfigured(": ".join(filter(None, (str(path), error.parameter, str(error))))) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -13,8 +13,9 @@ import polars as pl
 import streamlit as st
 import yaml
 
+from muninn.alerting.book import from_yaml
 from muninn.alerting.noise import Record
-from muninn.errors import MuninnError
+from muninn.errors import Invalid, MuninnError
 from streamlit_app import gateway, shell
 from streamlit_app.widgets import formats
 from streamlit_app.widgets.words import escaped
@@ -160,9 +161,10 @@ def _forget_draft() -> None:
 
 def _parsed(text: str) -> dict[str, Any] | None:
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        st.error(f"Not YAML: {error}", icon=":material/error:")
+        found = from_yaml(text)
+    except Invalid as error:
+        where = f"{error.parameter}: " if error.parameter else ""
+        st.error(f"{where}{error}", icon=":material/error:")
         return None
     if isinstance(found, dict):
         try:

@@ -150,7 +150,7 @@ def test_a_rule_is_tested_against_history_saved_and_deleted(world: Any, open_vie
     assert "above, below" in texts(app)
 
 
-@pytest.mark.parametrize("value", ["2026-01-01", ".inf"])
+@pytest.mark.parametrize("value", ["2026-01-01", ".inf", "2026-02-30"])
 def test_what_only_yaml_can_say_is_an_error_beside_the_editor(
     world: Any, open_view: Callable[..., AppTest], value: str
 ) -> None:

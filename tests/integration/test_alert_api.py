@@ -212,6 +212,7 @@ def test_noise_suggests_a_change(api: Api) -> None:
         api.post(f"/api/v1/alerts/{alert.alert_id}/feedback", {"useful": number == 0})
     (found,) = [each for each in api.get("/api/v1/alert-rules")["rules"] if each["rule"]["name"] == "queue_long"]
     assert found["record"]["precision"] == 0.25
+    assert AlertStore(api.database).precision(0) == 0.25
     assert found["suggestion"]["rule"]["levels"][0]["for"] == 120.0
     tried = api.post("/api/v1/alert-rules/test", {"rule": found["suggestion"]["rule"]})
     assert tried["fired"] == []

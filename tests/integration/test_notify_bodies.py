@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -15,8 +15,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from servers import free_port
 
+from muninn.alerting import payloads
 from muninn.alerting.alert import Alert
 from muninn.alerting.dispatch import Notification
+from muninn.alerting.outbox import Waiting, after
 from muninn.alerting.receivers import TYPES, Receiver
 from muninn.clock import SECOND_US
 from muninn.operations.alerts.senders import send
@@ -154,6 +156,52 @@ def test_a_mail_has_the_headers_of_a_machine_and_of_a_thread() -> None:
     assert (mail["From"], mail["To"], mail["X-RcptTo"]) == ("muninn@a.b", "c@d.e, f@g.h", "c@d.e, f@g.h")
     assert (mail["References"], mail["Auto-Submitted"]) == ("<g1@muninn.invalid>", "auto-generated")
     assert mail["Date"].datetime.timestamp() * SECOND_US == NOW_US
+
+
+def test_an_alertmanager_gets_the_severity_that_came_from_one() -> None:
+    theirs = replace(ALERT, severity="warning", extra=(("original_severity", "page"),))
+    (said,) = payloads.alertmanager_alerts((theirs,), "", keep_s=60.0)
+    assert said["labels"] == {"alertname": "disk_full", "host": "web1", "severity": "page"}
+
+
+@pytest.mark.parametrize("asked", ["nan", "inf", "-5", "soon", "9" * 400, "Wed, 25 Nov 99999 12:00:00 GMT"])
+def test_a_retry_after_that_is_none_stops_nobody(hook: receivers.Http, asked: str) -> None:
+    hook.answer = lambda number: (429, {"Retry-After": asked})
+    to = receiver("webhook", url=hook.url)
+    found = send(to, news(ALERT))
+    assert (found.ok, found.permanent) == (False, False)
+    waiting = Waiting(news(ALERT))
+    outcome, again = after(waiting, found, NOW_US, to.give_up_s)
+    assert again is not None
+    assert NOW_US < outcome.next_us <= NOW_US + 3600 * SECOND_US
+
+
+def test_what_a_receiver_says_besides_is_not_waited_for() -> None:
+    """An answer whose body never ends."""
+    ended = Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000000000")
+            self.end_headers()
+            ended.wait(60)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        assert send(
+            receiver("webhook", url=f"http://127.0.0.1:{server.server_address[1]}", timeout="60s"), news(ALERT)
+        ).ok
+        assert not ended.is_set()
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.fixture(scope="module")

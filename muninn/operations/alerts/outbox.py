@@ -106,7 +106,7 @@ class Outbox:
 
     def _attempt(self, name: str, queue: deque[Waiting], due: Waiting) -> None:
         receiver = self._book.receiver(name)
-        result = _NO_RECEIVER if receiver is None else self._send(receiver, due.notification)
+        result = _NO_RECEIVER if receiver is None else self._tried(receiver, due.notification)
         now_us = self._clock.now_us()
         outcome, again = after(due, result, now_us, receiver.give_up_s if receiver else 0.0)
         self._count(name, due, outcome, now_us)
@@ -118,6 +118,14 @@ class Outbox:
             else:
                 del queue[place]
                 self._known.discard(due.notification.key)
+
+    def _tried(self, receiver: Receiver, due: Notification) -> Result:
+        """Whatever goes wrong with one message, those after it are sent."""
+        try:
+            return self._send(receiver, due)
+        except Exception as error:
+            log.exception("%s could not be told", receiver.name)
+            return Result(False, f"{type(error).__name__} while it was sent")
 
     def _count(self, name: str, due: Waiting, outcome: Outcome, now_us: int) -> None:
         self._meter.count("muninn_alert_notifications_total", receiver=name, state=outcome.state)

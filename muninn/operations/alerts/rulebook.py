@@ -68,7 +68,10 @@ class Rulebook:
     def look(self, api: Mapping[str, Mapping[str, Any]] | None = None) -> bool:
         """Whether the book is another than before; api: None where the store does not answer, and none change."""
         paths = files(self._settings)
-        seen = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
+        try:
+            seen = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
+        except OSError as error:  # an editor may be about to put another file in the place of one
+            raise Misconfigured(f"{error.filename}: cannot be read: {error.strerror}") from None
         if seen == self._seen and (api is None or api == self._api) and self._texts is not None:
             return False
         if seen != self._seen:

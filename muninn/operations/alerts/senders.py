@@ -45,14 +45,19 @@ def _post(receiver: Receiver, due: Notification, page_url: str) -> Result:
     with httpx.Client(timeout=receiver.timeout_s, follow_redirects=False) as client:
         for request in payloads.requests(receiver, due, page_url):
             try:
-                answer = client.request(
-                    request.method, request.url, content=request.body, headers=dict(request.headers)
-                )
+                answer = _answer(client, request)
             except httpx.HTTPError as error:
                 return Result(False, _no_answer(error))
             if not (answer.is_success or answer.status_code in request.accepts):
                 return _refused(answer)
     return Result(True)
+
+
+def _answer(client: httpx.Client, request: payloads.Request) -> httpx.Response:
+    """Its head alone: what else it says, however long and however slowly, is of no interest."""
+    said = client.stream(request.method, request.url, content=request.body, headers=dict(request.headers))
+    with said as answer:
+        return answer
 
 
 def _refused(answer: httpx.Response) -> Result:
@@ -65,13 +70,12 @@ def _refused(answer: httpx.Response) -> Result:
 def _retry_after(header: str | None) -> float | None:
     if header is None:
         return None
+    if header.isascii() and header.isdigit():
+        return min(float(header), _LONGEST_WAIT_S)
     try:
-        wait_s = float(header)
-    except ValueError:
-        try:
-            wait_s = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return None
+        wait_s = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
     return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
 
 

@@ -120,13 +120,15 @@ class Rig:
         (folder / "rules" / "own.yaml").write_text(RULES)
         chosen = settings.load({"MUNINN_HOME": str(folder), "MUNINN_ALERTING_SHIPPED": "false"})
         self.store, self.clock, self.sent = store, clock or ManualClock(), []
-        self.outbox = Outbox(self._send, self.clock, Meter())
+        self.send_s, self.meter = 0.0, Meter()
+        self.outbox = Outbox(self._send, self.clock, self.meter)
         self.journal = Journal(store, self.outbox, self.clock)  # type: ignore[arg-type]
         nothing = History(lambda *_: [], lambda *_: SampleBatch.empty(), lambda _: _never())
-        self.meter = Meter()
         self.alerter = Alerter(Rulebook(chosen), self.journal, self.outbox, nothing, self.clock, self.meter)
 
     def _send(self, receiver: Any, due: Any) -> Result:
+        if self.send_s:
+            self.clock.advance(self.send_s)
         self.sent.append((f"{due.why} {due.alerts[0].rule}", len(self.store.due)))
         return Result(True)
 
@@ -353,6 +355,25 @@ def test_open_alerts_are_series_that_end_with_0(tmp_path: Path) -> None:
     assert figures["muninn_alerts", "firing"] == 0
     assert figures["muninn_alert_precision_ratio", None] == 0.5
     rig.outbox.stop()
+
+
+def test_the_platform_says_of_its_alerts_how_many_and_how_soon_they_are_told(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Store())
+    rig.send_s = 3
+    rig.turn(1, up=1)
+    rig.turn(9, up=0)
+    rig.settle(lambda: len(rig.sent) == 2)
+    rig.outbox.stop()
+    rig.turn(9, up=0)
+    figures = {(name, *sorted(labels.items())): value for name, labels, value in rig.meter.snapshot()}
+    states = {state: figures["muninn_alerts", ("state", state)] for state in ("pending", "firing", "muted")}
+    assert states == {"pending": 0, "firing": 2, "muted": 0}
+    assert figures["muninn_alert_changes_total", ("rule", "high"), ("what", "fired")] == 1
+    assert figures["muninn_alert_rules",] == 5
+    assert figures["muninn_alert_notifications_waiting",] == 0
+    told = {name: value for (name, *labels), value in figures.items() if ("receiver", "hook") in labels}
+    assert told["muninn_alert_notifications_total"] == 2
+    assert told["muninn_alert_notify_latency_s"] == 6, "the second waited for the first, each took three seconds"
 
 
 def test_parts_are_asked_and_one_that_fails_is_down() -> None:
