@@ -12,8 +12,8 @@ import numpy as np
 from bench.traffic import remote_write
 from muninn.ingest.buffer import codec
 from muninn.ingest.decode._wire import scan
-from muninn.ingest.decode.label_table import LabelTable
-from muninn.ingest.decode.remote_write import RemoteWriteDecoder, parse_labels, unsnap
+from muninn.ingest.decode.label_table import MAX_LABEL_SETS, LabelTable
+from muninn.ingest.decode.remote_write import MAX_SAMPLES, RemoteWriteDecoder, parse_labels, unsnap
 from muninn.ingest.gate.gate import Gate
 from muninn.ingest.validate import Decoded, Rules
 from muninn.model import SampleBatch, Window
@@ -53,7 +53,7 @@ def _door(bodies: Sequence[bytes], spent: dict[str, float]) -> list[SampleBatch]
 
     decode(bodies[0])
     messages = _timed(spent, "snappy", lambda body: unsnap(body, 1 << 25), bodies)
-    scanned = _timed(spent, "scan protobuf", scan, messages)
+    scanned = _timed(spent, "scan protobuf", lambda message: scan(message, MAX_LABEL_SETS, MAX_SAMPLES), messages)
     pairs = [*zip(messages, scanned, strict=True)]
     table.resolve(pairs[0][0], pairs[0][1].label_start, pairs[0][1].label_end)
     _timed(spent, "resolve labels", lambda pair: table.resolve(pair[0], pair[1].label_start, pair[1].label_end), pairs)

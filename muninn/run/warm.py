@@ -39,14 +39,17 @@ def compile_scanners() -> None:
     """Seconds that the first Prometheus or Telegraf that sends, and the first percentile, would wait otherwise."""
     import numpy as np
 
-    from muninn.ingest.decode import _lines, _wire
+    from muninn.ingest.decode import _nested, _wire
+    from muninn.ingest.decode.influx import InfluxDecoder
     from muninn.ingest.decode.label_table import LabelTable
     from muninn.ingest.decode.remote_write import parse_labels
+    from muninn.ingest.validate import Rules
     from muninn.model.series_set import FINGERPRINT
     from muninn.numerics.fingerprints import FingerprintTable
 
-    _lines.scan(b"measurement,tag=a field=1.5 1\n")
-    _wire.scan(b"")
+    InfluxDecoder().decode(b"measurement,tag=a field=1.5 1\n", Rules(), 1, "ns", lambda _kind, _by: None)
+    _wire.scan(b"", 1, 1)
+    _nested.messages(b"", np.zeros((1, 1), np.int16), 1)
     LabelTable(parse_labels).resolve(b"", np.zeros(1, np.int64), np.zeros(1, np.int64))
     table = FingerprintTable()
     table.add(np.zeros(1, FINGERPRINT))

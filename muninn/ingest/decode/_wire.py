@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from muninn.ingest.decode._octets import eight
 
 _LENGTH_DELIMITED = 2
+# The tags of a Sample's fields.
+_VALUE, _TIMESTAMP = 0x09, 0x10
 
 
 class Scanned(NamedTuple):
@@ -32,9 +34,8 @@ class Scanned(NamedTuple):
     fault: int
 
 
-@numba.njit(cache=True, inline="always")
-def _varint(body, at, end):  # type: ignore[no-untyped-def]
-    """(value as int64 bits, next position); next is -1 when the varint does not end."""
+@numba.njit(cache=True)
+def _long_varint(body, at, end):  # type: ignore[no-untyped-def]
     value = np.uint64(0)
     shift = np.uint64(0)
     while at < end and shift < 70:
@@ -45,6 +46,14 @@ def _varint(body, at, end):  # type: ignore[no-untyped-def]
             return np.int64(value), at
         shift += np.uint64(7)
     return np.int64(0), -1
+
+
+@numba.njit(cache=True, inline="always")
+def _varint(body, at, end):  # type: ignore[no-untyped-def]
+    """(value as int64 bits, next position); next is -1 when the varint does not end."""
+    if at < end and body[at] < 128:  # almost all are of one byte
+        return np.int64(body[at]), at + 1
+    return _long_varint(body, at, end)
 
 
 @numba.njit(cache=True, inline="always")
@@ -71,32 +80,13 @@ def _field(body, at, end):  # type: ignore[no-untyped-def]
     return number, kind, at, stop if stop <= end else -1
 
 
-@numba.njit(cache=True, nogil=True)
-def _count(body):  # type: ignore[no-untyped-def]
-    """(series, samples, fault): how much room the columns need."""
-    series = samples = 0
-    at, end = 0, len(body)
-    while at < end:
-        number, kind, start, stop = _field(body, at, end)
-        if stop < 0:
-            return series, samples, at
-        if number == 1 and kind == _LENGTH_DELIMITED:
-            series += 1
-            inner = start
-            while inner < stop:
-                inner_number, inner_kind, _, inner_stop = _field(body, inner, stop)
-                if inner_stop < 0:
-                    return series, samples, inner
-                if inner_number == 2 and inner_kind == _LENGTH_DELIMITED:
-                    samples += 1
-                inner = inner_stop
-        at = stop
-    return series, samples, -1
-
-
 @numba.njit(cache=True, inline="always")
 def _sample(body, at, end):  # type: ignore[no-untyped-def]
     """(bits of the value, timestamp ms, fault) of one Sample message."""
+    if at + 10 < end and body[at] == _VALUE and body[at + 9] == _TIMESTAMP:  # as everybody writes it
+        at_ms, stop = _varint(body, at + 10, end)
+        if stop == end:
+            return eight(body, at + 1), at_ms, -1
     bits, at_ms = np.uint64(0), np.int64(0)
     while at < end:
         number, kind, start, stop = _field(body, at, end)
@@ -112,27 +102,35 @@ def _sample(body, at, end):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _fill(body, label_start, label_end, series, at_ms, bits, skipped):  # type: ignore[no-untyped-def]
-    """Fill the columns; the fault or -1. The message was counted before, so its frames fit."""
+    """Fill the columns; (series, samples, the fault or -1). It stops where either has no room left."""
     at, end, s, n = 0, len(body), 0, 0
     while at < end:
         number, kind, start, stop = _field(body, at, end)
+        if stop < 0:
+            return s, n, at
         if number == 3:
             skipped[2] += 1
         if number == 1 and kind == _LENGTH_DELIMITED:
+            if s == len(label_start):
+                return s, n, -1
             label_start[s] = label_end[s] = start
             inner, seen = start, False
             while inner < stop:
                 inner_number, inner_kind, inner_start, inner_stop = _field(body, inner, stop)
+                if inner_stop < 0:
+                    return s, n, inner
                 if inner_kind != _LENGTH_DELIMITED:
-                    inner_number = 0  # none of ours, whatever its number: it was not counted either
+                    inner_number = 0  # none of ours, whatever its number
                 if inner_number == 1:
                     if not seen:
                         label_start[s], seen = inner, True
                     label_end[s] = inner_stop
                 elif inner_number == 2:
+                    if n == len(series):
+                        return s, n, -1
                     bits[n], at_ms[n], fault = _sample(body, inner_start, inner_stop)
                     if fault >= 0:
-                        return fault
+                        return s, n, fault
                     series[n] = s
                     n += 1
                 elif inner_number == 3:
@@ -142,20 +140,27 @@ def _fill(body, label_start, label_end, series, at_ms, bits, skipped):  # type: 
                 inner = inner_stop
             s += 1
         at = stop
-    return -1
+    return s, n, -1
 
 
-def scan(body: bytes) -> Scanned:
-    """The columns of an uncompressed WriteRequest; `fault` names the byte where it stops making sense."""
+def scan(body: bytes, most_series: int, most_samples: int) -> Scanned:
+    """The columns of an uncompressed WriteRequest; `fault` names the byte where it stops making sense.
+
+    Of more than `most_series` or `most_samples` one more than that is found, and what comes after it is not looked at.
+    """
     octets = np.frombuffer(body, np.uint8)
-    series_count, sample_count, fault = _count(octets)
-    if fault >= 0:
-        series_count = sample_count = 0
-    label_start, label_end = np.zeros(series_count, np.int64), np.zeros(series_count, np.int64)
-    series, at_ms = np.zeros(sample_count, np.int32), np.zeros(sample_count, np.int64)
-    value, skipped = np.zeros(sample_count, np.float64), np.zeros(3, np.int64)
-    if fault < 0:
-        fault = _fill(octets, label_start, label_end, series, at_ms, value.view(np.uint64), skipped)
+    # A message takes two bytes at least. Pages that are never written take no memory.
+    series_room, samples_room = (min(len(body) // 2, most + 1) for most in (most_series, most_samples))
+    label_start, label_end = np.empty(series_room, np.int64), np.empty(series_room, np.int64)
+    series, at_ms = np.empty(samples_room, np.int32), np.empty(samples_room, np.int64)
+    value, skipped = np.empty(samples_room, np.float64), np.zeros(3, np.int64)
+    s, n, fault = _fill(octets, label_start, label_end, series, at_ms, value.view(np.uint64), skipped)
     return Scanned(
-        label_start, label_end, series, at_ms, value, (int(skipped[0]), int(skipped[1]), int(skipped[2])), int(fault)
+        label_start[:s],
+        label_end[:s],
+        series[:n],
+        at_ms[:n],
+        value[:n],
+        (int(skipped[0]), int(skipped[1]), int(skipped[2])),
+        int(fault),
     )

@@ -17,7 +17,7 @@ from muninn.errors import Invalid
 from muninn.ingest.body import TooLarge
 from muninn.ingest.decode import Count
 from muninn.ingest.decode._wire import Scanned, scan
-from muninn.ingest.decode.label_table import LabelTable
+from muninn.ingest.decode.label_table import MAX_LABEL_SETS, LabelTable
 from muninn.ingest.validate import Decoded, Rules, Screening, series_key, without_unused_keys
 from muninn.model import SampleBatch, SeriesKey
 
@@ -43,7 +43,7 @@ class RemoteWriteDecoder:
         metadata.
         """
         message = unsnap(body, max_bytes)
-        scanned = scan(message)
+        scanned = scan(message, MAX_LABEL_SETS, MAX_SAMPLES)
         if scanned.fault >= 0:
             raise Invalid(f"not a Prometheus WriteRequest: it stops making sense at byte {scanned.fault}")
         if len(scanned.value) > MAX_SAMPLES:

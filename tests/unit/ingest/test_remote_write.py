@@ -4,6 +4,7 @@ import math
 import struct
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -142,6 +143,27 @@ def test_fields_of_our_numbers_and_other_types_are_none_of_ours(stray: bytes, mo
     decoded = decode(time_series({"__name__": "here"}, [(NOW_MS, 2.0)], stray * 3), counted)
     assert decoded.batch.value.tolist() == [2.0]
     assert ([key.metric for key in decoded.batch.keys], decoded.rejected, counted) == (["here"], 0, {})
+
+
+def test_no_more_is_scanned_than_is_asked_for() -> None:
+    body = b"".join(time_series({"__name__": f"m{number}"}, [(NOW_MS, 1.0)] * 2) for number in range(5))
+    for series, samples, found in ((2, 100, (3, 6)), (100, 3, (2, 4)), (5, 10, (5, 10)), (0, 0, (0, 1))):
+        scanned = _wire.scan(body, series, samples)
+        assert (len(scanned.label_start), len(scanned.value), scanned.fault) == (*found, -1)
+
+
+@given(st.lists(st.sampled_from([b"\x0a", b"\x12", b"\x0a\x02\x12\x00", b"\x00", b"\x80", b"\xff" * 9, b"\x7f",
+       time_series({"__name__": "m"}, [(NOW_MS, 1.0), (-1, math.nan)], b"\x1a\x00\x22\x00"),
+       sample(NOW_MS, b"\1" * 8), b"\x09" + b"\2" * 8, b"\x10"]) | st.binary(max_size=3), max_size=12).map(b"".join),
+       st.integers(0, 3), st.integers(0, 3))  # fmt: skip
+def test_compiled_or_not_it_finds_the_same(body: bytes, series: int, samples: int) -> None:
+    """As Python, bounds are checked: nothing is read or written beyond them."""
+    compiled = _wire.scan(body, series, samples)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_wire, "_fill", _wire._fill.py_func)
+        plain = _wire.scan(body, series, samples)
+    for one, other in zip(compiled, plain, strict=True):
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 
 @pytest.mark.parametrize(
