@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+import text_targets
 
 from muninn.alerting.book import maintenance_of, rule_of
 from muninn.alerting.matchers import Matchers, alertmanager_matcher
@@ -42,8 +43,6 @@ from muninn.model import SampleBatch, SeriesKey
 from muninn.numerics.distributions import columns, of_values
 from muninn.operations.alerts.alertmanager import outside_alert
 from muninn.operations.alerts.api import parse_json, silence_from
-from muninn.sources.scrape import exposition
-from muninn.sources.statsd import lines as statsd
 from muninn.stream import protocol
 
 ENTRY_FIELDS = (
@@ -209,16 +208,6 @@ def _json_of(data: bytes, kind: type[Any]) -> Any:
     return found if isinstance(found, kind) else kind()
 
 
-def _statsd(data: bytes) -> None:
-    try:
-        line = statsd.parse_line(data.replace(b"\n", b""))
-    except statsd.BadLineError as error:
-        check_said(error)
-        return
-    if line is not None:
-        assert all(isinstance(value, bytes) or np.isfinite(value) for value in line.values)
-
-
 _TICKET_KEY = b"k" * 32
 _REMOTE_WRITE, _INFLUX = RemoteWriteDecoder(), InfluxDecoder()
 TARGETS: dict[str, Target] = {
@@ -232,8 +221,8 @@ TARGETS: dict[str, Target] = {
     "influx": answers(_influx),
     "otlp_protobuf": answers(lambda data: _otlp_door(data, "application/x-protobuf")),
     "otlp_json": answers(lambda data: _otlp_door(data, "application/json")),
-    "exposition": says(lambda data: exposition.parse(data, openmetrics=len(data) % 2 == 0)),
-    "statsd": says(_statsd),
+    "exposition": text_targets.exposition_target,
+    "statsd": text_targets.statsd_target,
     "gzip": says(lambda data: gunzip(data, MAX_BYTES)),
     "buffer_entry": says(_buffer_entry),
     "stream_message": says(protocol.parse),
@@ -345,8 +334,7 @@ def _seeds() -> dict[str, list[bytes]]:
         "influx": [b'cpu,host=a usage=1.5,idle=98i,ok=t,text="x" 1790000000000000000\n# c\nm value=1\n'],
         "otlp_protobuf": [_otlp(False)],
         "otlp_json": [_otlp(True)],
-        "exposition": [b'# TYPE a counter\na{b="c"} 1 1790000000000\na_bucket{le="+Inf"} 2 # {x="y"} 1\n# EOF\n'],
-        "statsd": [b"orders:1|c|@0.1|#shop:berlin,x", b"t:1:2:3|ms", b"g:-3|g", b"s:ann|s"],
+        **text_targets.SEEDS,
         "gzip": [gzip.compress(b"hello")],
         "buffer_entry": [_cut(plain), _cut(counted)],
         "ticket": [tickets.issue(_TICKET_KEY, 7, NOW_US + SECOND_US).encode()],
