@@ -45,7 +45,7 @@ def test_their_own_tests_pass(test: RuleTest) -> None:
 def test_the_example_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOK_SECRET", "x")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```yaml\n(rules:.*?)```", text, re.DOTALL)
+    (example,) = re.findall(r"```yaml\n((?:#[^\n]*\n)*rules:.*?)```", text, re.DOTALL)
     found, faults = book([("README.md", example)], {})
     assert not faults
     assert (len(found.rules), len(found.receivers), len(found.routes)) == (1, 1, 1)
