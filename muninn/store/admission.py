@@ -20,7 +20,7 @@ from muninn.store.series_index import UNKEEPABLE
 class Refused:
     """`samples` samples that can never be kept, for one reason; `key` and `at_us` are of the first of them.
 
-    batch: the samples themselves, the first MAX_KEPT of them, which lie at `rows` of the batch that was given.
+    batch: the samples themselves, which lie at `rows` of the batch that was given.
     """
 
     reason: str
@@ -35,9 +35,6 @@ class Refused:
         came_in = entry[self.rows]
         for place in np.unique(came_in).tolist():
             yield place, without_unused_keys(self.batch.take(came_in == place))
-
-
-MAX_KEPT = 50_000
 
 
 def admit(
@@ -68,6 +65,6 @@ def admit(
             good[rows] = False
             first = rows[0]
             key = batch.keys[batch.key_index[first]]
-            kept = without_unused_keys(batch.take(rows[:MAX_KEPT]))
-            refused.append(Refused(reason, len(rows), key, int(batch.at_us[first]), kept, rows[:MAX_KEPT]))
+            kept = without_unused_keys(batch.take(rows))
+            refused.append(Refused(reason, len(rows), key, int(batch.at_us[first]), kept, rows))
     return good, tuple(refused)

@@ -66,6 +66,24 @@ def test_a_buried_entry_is_kept_aside_with_its_reason(rig: Rig) -> None:
     assert codec.Decoder().decode(letter.fields).value.tolist() == [1.0]
 
 
+@pytest.fixture
+def small_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Letters of 2 MiB at the most."""
+    for twin in ("valkey", "memory"):
+        monkeypatch.setattr(f"muninn.ingest.buffer.{twin}.MAX_DEAD_PAYLOAD_BYTES", 2 << 20)
+
+
+def test_the_largest_entry_that_is_taken_fits_into_a_letter(rig: Rig) -> None:
+    broker = rig.make()
+    broker.append(batch(*np.arange(1_000_000, dtype=float).tolist()))
+    (handle,) = broker.read("a", 10, 0)
+    broker.bury(handle, "the store said no")
+    (letter,) = broker.dead_letters()
+    assert len(codec.Decoder().decode(letter.fields)) == 1_000_000
+    assert broker.replay(letter.letter_id) is not None
+
+
+@pytest.mark.usefixtures("small_letters")
 def test_dead_letters_are_bounded_in_number_and_size(rig: Rig) -> None:
     broker = rig.make()
     broker.append(batch(*np.arange(200_000, dtype=float).tolist()))
@@ -134,6 +152,7 @@ def test_a_full_buffer_takes_no_letter_back_and_the_letter_stays(rig: Rig) -> No
     assert broker.dead_letter_count() == 1
 
 
+@pytest.mark.usefixtures("small_letters")
 def test_a_letter_without_its_payload_cannot_be_sent_again_and_any_can_be_dropped(rig: Rig) -> None:
     broker = rig.make()
     broker.append(batch(*np.arange(200_000, dtype=float).tolist()))

@@ -13,13 +13,11 @@ from muninn.model import BatchHandle, BatchSource, Broker, SampleBatch
 
 MAX_KEY_CHARS = 200
 _LETTER_ID = re.compile(r"\d{1,20}-\d{1,20}")
-# Of a dead letter only its reason is kept when its payload is larger than this.
-MAX_DEAD_PAYLOAD_BYTES = 2 << 20
+# Of a dead letter only its reason is kept when its payload is larger than this: than the largest request, as set.
+MAX_DEAD_PAYLOAD_BYTES = 40 << 20
 # Beyond either the oldest go.
 MAX_DEAD_LETTERS = 1_000
 MAX_DEAD_BYTES = 64 << 20
-# Of samples that the store refuses, so many go into one letter.
-MAX_DEAD_SAMPLES = 50_000
 
 
 @dataclass(frozen=True)

@@ -43,3 +43,12 @@ def test_samples_of_a_key_that_can_not_be_kept_are_refused() -> None:
     good, refused = admit(batch, WINDOW, np.array([5, -1], np.int32))
     assert good.tolist() == [True, False, False]
     assert [(each.reason, each.samples) for each in refused] == [("names and labels must not hold a NUL character", 2)]
+
+
+def test_whatever_is_refused_is_kept_however_much_it_is() -> None:
+    batch = SampleBatch.of([(KEY, 0, float(number)) for number in range(120_000)])
+    (refused,) = admit(batch, WINDOW, IDS)[1]
+    entry = np.repeat(np.arange(2), 60_000)
+    kept = dict(refused.by_entry(entry))
+    assert [len(kept[0]), len(kept[1])] == [60_000, 60_000]
+    assert np.concatenate([kept[0].value, kept[1].value]).tolist() == batch.value.tolist()
