@@ -110,7 +110,7 @@ class IngestDoor:
             accepted = ", ".join(each for each in protocol.encodings if each != "identity")
             detail = f"Content-Encoding '{encoding[:40]}' is not {accepted}"
             return problem(415, detail, {"Accept-Encoding": accepted})
-        key = _idempotency_key(request.headers.get("idempotency-key"))
+        key = _idempotency_key(request)
         with self._holding() as hold:
             body = await read(request.stream(), request.headers.get("content-length"), self._max_bytes, hold)
             self._meter.count("muninn_ingest_bytes_total", len(body))
@@ -193,10 +193,13 @@ class IngestDoor:
             self._meter.duration("muninn_ingest_stage", time.perf_counter() - started, stage=name)
 
 
-def _idempotency_key(header: str | None) -> str | None:
+def _idempotency_key(request: Request) -> str | None:
+    """The request's key; each token has keys of its own, so that nobody's "1" is another's."""
+    header = request.headers.get("idempotency-key")
     if header is None:
         return None
     key = header.strip()
     if not 1 <= len(key) <= MAX_KEY_CHARS or not key.isprintable():
         raise Invalid(f"Idempotency-Key must have 1 to {MAX_KEY_CHARS} printable characters", "Idempotency-Key")
-    return key
+    caller = caller_of(request)
+    return key if caller is None else f"{caller.token.token_id}:{key}"

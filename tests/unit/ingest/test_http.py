@@ -15,8 +15,11 @@ from starlette.applications import Starlette
 
 from muninn.clock import SECOND_US, ManualClock
 from muninn.errors import Rejected, Unavailable
+from muninn.guard.roll import Caller
+from muninn.guard.tokens import Token
 from muninn.ingest.buffer.contract import BufferLimits
 from muninn.ingest.buffer.memory import MemoryBroker
+from muninn.ingest.callers import CALLER
 from muninn.ingest.decode.arrow_bounds import unpacked_bytes
 from muninn.ingest.http import _LARGE_BYTES, DoorLimits, IngestDoor
 from muninn.ingest.protocols import OWN, protocols
@@ -180,6 +183,29 @@ def test_a_retry_with_the_same_key_is_kept_once(door: Door) -> None:
     assert first == again
     assert door.broker.depth() == 1
     assert door.post([sample()], idempotency_key="k-2").json()["entry_id"] != first["entry_id"]
+
+
+def test_each_token_has_keys_of_its_own(door: Door) -> None:
+    """The same key of two tokens is two requests; of one token it is one, whatever its secret was."""
+
+    def as_caller(token_id: int) -> str:
+        token = Token(token_id, "t", b"d", frozenset({"ingest"}))
+
+        async def request() -> httpx.Response:
+            routes = Starlette(routes=door.door.routes())
+
+            async def judged(scope: Any, receive: Any, send: Any) -> None:
+                scope.setdefault("state", {})[CALLER] = Caller(token)
+                await routes(scope, receive, send)
+
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(judged), base_url="http://door") as client:
+                return await client.post(OWN.path, json=[sample()], headers={"idempotency-key": "1"})
+
+        return str(asyncio.run(request()).json()["entry_id"])
+
+    plain = door.post([sample()], idempotency_key="1").json()["entry_id"]
+    assert len({plain, as_caller(7), as_caller(8), as_caller(7)}) == 3
+    assert door.broker.depth() == 3
 
 
 def test_a_full_buffer_says_when_to_come_again(door: Door) -> None:
