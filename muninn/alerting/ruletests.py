@@ -22,6 +22,7 @@ from pydantic import Field
 
 from muninn.alerting.alert import Alert
 from muninn.alerting.replay import Replay
+from muninn.alerting.rolled import Rolled
 from muninn.alerting.rules import Part, Rule
 from muninn.alerting.spans import Seconds, text
 from muninn.alerting.standing import Standing
@@ -90,12 +91,13 @@ class Verdict:
 
 def run(test: RuleTest, rules: Sequence[Rule]) -> Verdict:
     """Run one test against rules."""
-    chosen = [rule for rule in rules if not rule.is_long and (not test.rules or rule.name in test.rules)]
+    chosen = [rule for rule in rules if not test.rules or rule.name in test.rules]
     unknown = sorted(set(test.rules) - {rule.name for rule in chosen})
     if unknown:
-        return Verdict(test.name, (f"no rule {', '.join(unknown)} that a test can run (regression and slo cannot)",))
-    replay = Replay(chosen, START_US - round(test.evaluate_s * SECOND_US), test.evaluate_s, None, _incidents(test))
+        return Verdict(test.name, (f"there is no rule {', '.join(unknown)}",))
     samples, scores = _samples(test), list(_scores(test))
+    begins_us = START_US - round(test.evaluate_s * SECOND_US)
+    replay = Replay(chosen, begins_us, test.evaluate_s, Rolled(samples, chosen).at, _incidents(test))
     differences: list[str] = []
     for expectation in sorted(test.expect, key=lambda each: each.at_s):
         until_us = START_US + round(expectation.at_s * SECOND_US)

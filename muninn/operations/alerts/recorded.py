@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from muninn.alerting.replay import Replayed, no_scores, replay
+from muninn.alerting.rolled import Rolled
 from muninn.alerting.rules import Rule
 from muninn.clock import HOUR_US, MINUTE_US, SECOND_US, SystemClock
 from muninn.detection import Tuning
@@ -37,7 +38,7 @@ def over_file(path: Path, rules: Sequence[Rule], detection: Detection) -> tuple[
         raise Invalid(f"{path}: no samples in it")
     window = Window(int(batch.at_us.min()) - SECOND_US, int(batch.at_us.max()) + MINUTE_US)
     scores = partial(_scored, batch, detection) if any(rule.kind == "anomaly" for rule in rules) else no_scores
-    return replay(rules, [(batch, window.until_us)], window, STEP_S, scores=scores), window
+    return replay(rules, [(batch, window.until_us)], window, STEP_S, Rolled(batch, rules).at, scores=scores), window
 
 
 def _scored(batch: SampleBatch, chosen: Detection, window: Window) -> Iterator[ScoreBatch]:

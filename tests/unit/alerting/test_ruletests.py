@@ -1,11 +1,17 @@
 """Unit tests of rules tell what differs; replay says the same as the alerter would."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from muninn.alerting.book import rule_of
+from muninn.alerting.long import WIDTH_US, Level
 from muninn.alerting.noise import Record, suggest
 from muninn.alerting.replay import replay
+from muninn.alerting.rolled import buckets_of
 from muninn.alerting.ruletests import RuleTest, parse_series, parse_values, run
 from muninn.alerting.timeline import svg
 from muninn.clock import SECOND_US
@@ -43,6 +49,67 @@ def test_a_rule_that_is_not_there() -> None:
         {"name": "t", "rules": ["nope"], "input": [], "expect": [{"at": "1m", "alerts": []}]}
     )
     assert "no rule nope" in run(test, [RULE]).differences[0]
+
+
+def test_rules_that_look_far_back_are_tested_too() -> None:
+    """100 requests a minute of which one in ten fails for twenty minutes: 20 times as fast as half a percent allows."""
+    slo = rule_of(
+        {
+            "name": "slo", "kind": "slo", "metric": "requests_total", "by": ["service"],
+            "objective": {"target": 99.5, "bad": {"status": "=~5.."}},
+            "levels": [{"severity": "critical", "burn": 6, "long": "1h", "short": "5m"}],
+        }
+    )  # fmt: skip
+    slower = rule_of(
+        {
+            "name": "slower", "kind": "regression", "metric": "http_ms", "window": "10m", "baseline": {"ago": "1h"},
+            "levels": [{"severity": "warning", "above": 30}],
+        }
+    )  # fmt: skip
+    test = RuleTest.model_validate(
+        {
+            "name": "t", "interval": "1m",
+            "input": [
+                {"series": 'requests_total{service="shop",status="200"}', "values": "0+90x180"},
+                {"series": 'requests_total{service="shop",status="500"}', "values": "0x60 0+10x21 200x99"},
+                {"series": 'http_ms{service="shop"}', "values": "100x90 150x90"},
+            ],
+            "expect": [
+                {"at": "60m", "alerts": []},
+                {"at": "80m", "alerts": [{"rule": "slo", "labels": {"service": "shop"}}]},
+                {"at": "89m", "alerts": []},
+                {"at": "110m", "alerts": [{"rule": "slower", "labels": {"metric": "http_ms"}}]},
+                {"at": "175m", "alerts": []},
+            ],
+        }
+    )  # fmt: skip
+    assert run(test, [slo, slower]).differences == ()
+    late = test.model_copy(update={"expect": test.expect[:1]})
+    assert run(late, [slo, slower]).ok
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7200), st.integers(0, 50)), unique_by=lambda row: row[:2]),
+    st.sampled_from(["1min", "5min", "1hour"]),
+)
+def test_buckets_of_samples_are_those_of_plain_arithmetic(rows: list[tuple[int, int, int]], level: Level) -> None:
+    keys = [SeriesKey.of("m", {"n": str(n)}) for n in range(3)]
+    found = buckets_of(SampleBatch.of([(keys[n], T0 + s * SECOND_US, float(v)) for n, s, v in rows]), level)
+    width = WIDTH_US[level]
+    expected: dict[tuple[str, int], list[float]] = {}
+    for n, s, v in sorted(rows):
+        expected.setdefault((str(n), (T0 + s * SECOND_US) // width * width), []).append(float(v))
+    columns = zip(
+        found.series, found.at_us, found.count, found.total, found.first, found.last, found.grown, strict=True
+    )
+    told = {(dict(found.keys[n].labels)["n"], int(at)): rest for n, at, *rest in columns}
+    assert told == {
+        place: [
+            len(own), sum(own), own[0], own[-1],
+            sum(later - earlier if later >= earlier else later for earlier, later in pairwise(own)),
+        ]
+        for place, own in expected.items()
+    }  # fmt: skip
 
 
 def test_series_and_values_in_short() -> None:
