@@ -28,7 +28,7 @@ tests:
       - {at: 1m, alerts: []}
       - {at: 2m, alerts: [{rule: queue_long, severity: %s}]}
 """
-BEGINS_MS = SystemClock().now_us() // 1000 - 3_600_000
+BEGINS_MS = SystemClock().now_us() // 1000 - 7_300_000
 
 
 def told(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -111,3 +111,25 @@ def test_labels_that_look_like_markup_are_shown_as_they_are(tmp_path: Path) -> N
     assert found.returncode == 0, found.stderr
     assert "queue=[/mail]" in found.stdout
     assert "queue=[b]:x:" in found.stdout
+
+
+def test_a_budget_that_burns_in_a_recording_is_found(tmp_path: Path) -> None:
+    """Two hours of requests of which one in ten fails in the second: 20 times as fast as half a percent allows."""
+    rows = ["metric,timestamp,value,label.status"]
+    for minute in range(120):
+        bad = max(0, minute - 60) * 10
+        for status, total in (("200", minute * 100 - bad), ("500", bad)):
+            rows.append(f"requests_total,{BEGINS_MS + minute * 60_000},{total},{status}")
+    data = tmp_path / "recorded.csv"
+    data.write_text("\n".join(rows) + "\n")
+    rules = written(
+        tmp_path,
+        "rules:\n  - {name: slo, kind: slo, metric: requests_total, by: [],"
+        ' objective: {target: 99.5, bad: {status: "=~5.."}},\n'
+        "     levels: [{severity: critical, burn: 6, long: 1h, short: 5m}]}\n",
+    )
+    found = told(tmp_path, "test", rules, "--data", str(data), "--json")
+    assert found.returncode == 0, found.stderr
+    (alert,) = json.loads(found.stdout)
+    assert (alert["rule"], alert["severity"], alert["limit"]) == ("slo", "critical", 6.0)
+    assert alert["value"] > 6
