@@ -153,15 +153,19 @@ class Scraper:
         return body, response.headers.get("content-type", "").lower().startswith(OPENMETRICS)
 
     def _gunzip(self, body: bytes) -> bytes:
-        unpacker = zlib.decompressobj(_GZIP)
-        try:
-            plain = unpacker.decompress(body, self._max_bytes + 1)
-        except zlib.error as error:
-            raise Invalid(f"its body is not gzip: {error}") from None
-        self._bound(len(plain))
-        if not unpacker.eof:
-            raise Invalid("its body is not gzip: it ends too early")
-        return plain
+        """Unpacked, members joined."""
+        whole = b""
+        while True:
+            unpacker = zlib.decompressobj(_GZIP)
+            try:
+                whole += unpacker.decompress(body, self._max_bytes + 1 - len(whole))
+            except zlib.error as error:
+                raise Invalid(f"its body is not gzip: {error}") from None
+            self._bound(len(whole))
+            if not unpacker.eof:
+                raise Invalid("its body is not gzip: it ends too early")
+            if not (body := unpacker.unused_data):
+                return whole
 
     def _bound(self, size: int) -> None:
         if size > self._max_bytes:

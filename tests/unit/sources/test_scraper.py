@@ -122,7 +122,9 @@ def test_labels_that_the_target_has_too_are_kept_under_another_name(exporter: Ex
 
 def test_gzip_and_redirects(exporter: Exporter) -> None:
     packed = answer(
-        gzip.compress(b"a 1\n# EOF\n"), Content_Encoding="gzip", Content_Type=f"{OPENMETRICS}; version=1.0.0"
+        gzip.compress(b"a 1\n") + gzip.compress(b"# EOF\n"),
+        Content_Encoding="gzip",
+        Content_Type=f"{OPENMETRICS}; version=1.0.0",
     )
     turned = answer(b"", 302, Location="/elsewhere")
     exporter.write = lambda handler: (turned if handler.path == "/metrics" else packed)(handler)
