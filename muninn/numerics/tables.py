@@ -2,13 +2,15 @@
 
 Belongs here: passes over arrays, in tables that their caller made. Does not: what is a group, a step, a bin (reads).
 
-Arrays are contiguous and writable, so that each function is compiled once for a kind of entry.
+Arrays are contiguous and writable, so that each function is compiled once for a kind of entry. Places within loops are
+unsigned: a signed one is first looked at whether it counts from the end, which takes longer than the counting.
 """
 
 import math
 from typing import Any
 
 import numba
+from numba import uint64 as at
 
 
 @numba.njit(cache=True, nogil=True)
@@ -20,14 +22,14 @@ def number(group: Any, step: Any, first: Any, place: Any) -> int:
     group_0, step_0 = group.min(), step.min()
     width = step.max() - step_0 + 1
     for i in range(len(group)):
-        first[(group[i] - group_0) * width + step[i] - step_0] = 1
+        first[at((group[i] - group_0) * width + step[i] - step_0)] = 1
     count = 0
     for i in range(len(first)):
         if first[i]:
             count += 1
             first[i] = count
     for i in range(len(group)):
-        place[i] = first[(group[i] - group_0) * width + step[i] - step_0] - 1
+        place[i] = first[at((group[i] - group_0) * width + step[i] - step_0)] - 1
     return count
 
 
@@ -38,7 +40,7 @@ def gather(place: Any, count: Any, total: Any, low: Any, high: Any, rows: Any, l
     rows, last: int64[p], zeros. sums: int64[p], zeros. ends: float64[3, p]: zeros, infinity, minus infinity.
     """
     for i in range(len(place)):
-        p = place[i]
+        p = at(place[i])
         rows[p] += 1
         last[p] = i
         sums[p] += count[i]
@@ -62,7 +64,7 @@ def columns(starts: Any, lengths: Any, keys: Any, lowest: int, column: Any, dist
     """Keys of sketches numbered, rising: `column` (zeros, one a key from the lowest on); `distinct`: the key of it."""
     for i in range(len(starts)):
         for j in range(starts[i], starts[i] + lengths[i]):
-            column[keys[j] - lowest] = 1
+            column[at(keys[at(j)] - lowest)] = 1
     count = 0
     for i in range(len(column)):
         if column[i]:
@@ -78,7 +80,7 @@ def bounds(starts: Any, lengths: Any, keys: Any) -> tuple[int, int]:
     none = True
     for i in range(len(starts)):
         if lengths[i]:
-            low, high = keys[starts[i]], keys[starts[i] + lengths[i] - 1]
+            low, high = keys[at(starts[i])], keys[at(starts[i] + lengths[i] - 1)]
             least, greatest = (low, high) if none else (min(least, low), max(greatest, high))
             none = False
     return least, greatest
@@ -89,9 +91,9 @@ def reach(starts: Any, lengths: Any, keys: Any, group: Any, lowest: int, column:
     """The least and the greatest column of each group, of sketches whose keys rise."""
     for i in range(len(starts)):
         if lengths[i]:
-            g = group[i]
-            low[g] = min(low[g], column[keys[starts[i]] - lowest])
-            high[g] = max(high[g], column[keys[starts[i] + lengths[i] - 1] - lowest])
+            g = at(group[i])
+            low[g] = min(low[g], column[at(keys[at(starts[i])] - lowest)])
+            high[g] = max(high[g], column[at(keys[at(starts[i] + lengths[i] - 1)] - lowest)])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -99,7 +101,7 @@ def fill(starts: Any, low: Any, width: Any, distinct: Any, keys: Any) -> None:
     """The key of each cell of a table with so many columns for each group, from its least."""
     for i in range(len(starts)):
         for j in range(width[i]):
-            keys[starts[i] + j] = distinct[low[i] + j]
+            keys[at(starts[i] + j)] = distinct[at(low[i] + j)]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -108,9 +110,9 @@ def count(
 ) -> None:
     """Entries counted into the table (int64, zeros), where column 0 of a group would be at `first`."""
     for i in range(len(starts)):
-        begin = first[group[i]]
+        begin = first[at(group[i])]
         for j in range(starts[i], starts[i] + lengths[i]):
-            table[begin + column[keys[j] - lowest]] += counts[j]
+            table[at(begin + column[at(keys[at(j)] - lowest)])] += counts[at(j)]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -120,10 +122,10 @@ def quantiles(starts: Any, lengths: Any, keys: Any, counts: Any, q: float, found
         end = starts[i] + lengths[i]
         whole = 0
         for j in range(starts[i], end):
-            whole += counts[j]
+            whole += counts[at(j)]
         left = max(1, math.ceil(q * whole))
         for j in range(starts[i], end):
-            left -= counts[j]
+            left -= counts[at(j)]
             if left <= 0:
-                found[i] = keys[j]
+                found[i] = keys[at(j)]
                 break

@@ -162,7 +162,7 @@ def received(rows: Sequence[Any], pieces: Sequence[Piece]) -> Points:
         read = _points(list(some))
         inside = pieces[piece - 1].holds(read.at_us) & (read.at_us >= from_us)
         found.append(read if inside.all() else read.take(inside))
-    return found[0] if len(found) == 1 else Points.concat([_NONE, *found])
+    return found[0] if len(found) == 1 else Points.concat(found or [_NONE])
 
 
 def of_samples(found: Columns) -> Points:
@@ -237,7 +237,8 @@ def merge(points: Points, group: Ints, step: Ints) -> Merged:
 
     place, count = _numbered(group, step)
     rows, last, sums = np.zeros((3, count), np.int64)
-    total, low, high = ends = np.tile([[0.0], [np.inf], [-np.inf]], count)
+    total, low, high = ends = np.empty((3, count))
+    total[:], low[:], high[:] = 0.0, np.inf, -np.inf
     tables.gather(place, points.count, points.total, points.low, points.high, rows, last, sums, ends)
     if count < len(place):
         sketches = points.sketches.merged(place, count)

@@ -72,9 +72,14 @@ class SketchSet:
     @classmethod
     def concat(cls, some: Sequence["SketchSet"]) -> "SketchSet":
         """All of them, one after the other."""
+        lengths, filled = np.concatenate([each.lengths for each in some]), [each for each in some if len(each.keys)]
+        if len(filled) <= 1:  # the others have no entries to stand before its own
+            one = (filled or some)[0]
+            return cls(np.concatenate([each.starts for each in some]), lengths, one.keys, one.counts)
         before = np.cumsum([0, *(len(each.keys) for each in some)])
         starts = np.concatenate([each.starts + offset for each, offset in zip(some, before, strict=False)])
-        return cls(starts, *(np.concatenate([getattr(each, name) for each in some]) for name in _COLUMNS))
+        keys, counts = (np.concatenate([getattr(each, name) for each in filled]) for name in ("keys", "counts"))
+        return cls(starts, lengths, keys, counts)
 
     def take(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> "SketchSet":
         """Those at these places."""
@@ -120,6 +125,3 @@ class SketchSet:
         found = np.zeros(len(self), np.int64)
         _tables().quantiles(self.starts, self.lengths, self.keys, self.counts, q, found)
         return np.where(self.lengths > 0, np.clip(sketch.value_of(found), low, high), np.nan)
-
-
-_COLUMNS = ("lengths", "keys", "counts")
