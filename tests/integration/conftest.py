@@ -60,6 +60,21 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "usr/bin/prometheus")
 
 
+@pytest.fixture(scope="session")
+def alertmanager_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Debian's package of Alertmanager and amtool, unpacked into a temporary folder."""
+    folder = tmp_path_factory.mktemp("alertmanager-package")
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        pytest.skip("no Alertmanager here, and no apt-get to fetch one")
+    command = ["apt-get", "download", "-q", "prometheus-alertmanager"]
+    fetched = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    packages = list(folder.glob("prometheus-alertmanager_*.deb"))
+    if fetched.returncode or not packages:
+        pytest.skip("Debian's prometheus-alertmanager cannot be fetched")
+    subprocess.run(["dpkg", "-x", packages[0], folder], check=True)
+    return folder
+
+
 @pytest.fixture
 def chain(tmp_path: Path) -> Iterator[Chain]:
     """PostgreSQL, Valkey, a gateway and a loader, each its own process that the test may kill."""

@@ -1,5 +1,7 @@
 """The alert API and Alertmanager's on a gateway's door, with a real Prometheus that sends its alerts."""
 
+import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -303,6 +305,30 @@ def test_a_real_prometheus_sends_its_alerts(api: Api, prometheus: str, tmp_path:
     assert (found["rule"], found["origin"], found["severity"]) == ("AlwaysOn", "alertmanager", "critical")
     assert found["summary"] == "it is on"
     assert found["ends_ms"] > found["at_ms"]
+
+
+def test_a_real_amtool_reads_and_silences(api: Api, request: pytest.FixtureRequest) -> None:
+    found = shutil.which("amtool") or request.getfixturevalue("alertmanager_package") / "usr/bin/amtool"
+
+    def amtool(*words: str) -> str:
+        command = [str(found), f"--alertmanager.url={api.url}", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    api.post("/api/v2/alerts", [{"labels": {"alertname": "Down", "instance": instance}} for instance in ("a:1", "b:1")])
+    fired(api)
+    (one,) = json.loads(amtool("alert", "query", "--output=json", "instance=~a.*"))
+    assert (one["labels"]["alertname"], one["status"]["state"]) == ("Down", "active")
+    assert "queue_long" in amtool("alert", "query", "alertname=queue_long"), "Muninn's own too"
+    ident = amtool("silence", "add", "--author=ada", "--comment=move", "alertname=Down", "instance=~a.*").strip()
+    (kept,) = AlertStore(api.database).silences(0)
+    assert (kept.silence_id, kept.created_by, kept.comment) == (ident, "ada", "move")
+    assert kept.matchers.as_mapping() == {"rule": "Down", "instance": "=~a.*"}
+    assert amtool("silence", "query", "--quiet").split() == [ident]
+    amtool("silence", "expire", ident)
+    assert amtool("silence", "query", "--quiet") == ""
+    assert amtool("silence", "query", "--expired", "--quiet").split() == [ident]
 
 
 def test_two_who_make_the_same_window_at_once_both_succeed(api: Api) -> None:

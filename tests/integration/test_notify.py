@@ -288,23 +288,16 @@ def test_a_wrong_request_is_given_up_and_one_that_hangs_holds_up_nobody(hook: re
 
 
 @pytest.fixture(scope="module")
-def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def alertmanager(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
     """A real Alertmanager: installed, or unpacked from Debian's package into a temporary folder."""
     folder = tmp_path_factory.mktemp("alertmanager")
     binary = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     wrapped: list[str] = []
     if binary is None:
-        if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-            pytest.skip("no Alertmanager here, and no apt-get to fetch one")
-        command = ["apt-get", "download", "-q", "prometheus-alertmanager"]
-        fetched = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-        packages = list(folder.glob("prometheus-alertmanager_*.deb"))
-        if fetched.returncode or not packages:
-            pytest.skip("Debian's prometheus-alertmanager cannot be fetched")
-        subprocess.run(["dpkg", "-x", packages[0], folder], check=True)
-        binary = str(folder / "usr/bin/prometheus-alertmanager")
+        package = request.getfixturevalue("alertmanager_package")
+        binary = str(package / "usr/bin/prometheus-alertmanager")
         # Debian's binary wants its templates below /usr/share: it gets a view of the file system in which they are.
-        mounted = f"mount --bind '{folder}/usr/share' /usr/share"
+        mounted = f"mount --bind '{package}/usr/share' /usr/share"
         wrapped = ["unshare", "-rm", "sh", "-c", f'{mounted} && exec "$@"', "sh"]
         if subprocess.run([*wrapped, "true"], capture_output=True, check=False).returncode:
             pytest.skip("an unpacked Alertmanager needs a mount namespace, which this machine does not allow")
