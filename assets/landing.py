@@ -65,7 +65,8 @@ def landing_files(
 ) -> dg.MaterializeResult[None]:
     """A CSV, NDJSON or Parquet file from the landing folder, sent through the gateway like any client's samples.
 
-    Good rows count; refused ones are listed. A file that is broken ends in failed/ with the reason beside it.
+    Good rows count; refused ones are listed. A file that is broken, or has columns that nothing is made of, ends in
+    failed/ with the reason beside it.
     """
     started = time.perf_counter()
     settings = muninn.settings
@@ -133,11 +134,13 @@ def take_in(path: Path, digest: str, settings: Settings, clock: Clock) -> Report
     """
     # pyarrow takes time and memory to load: only runs with a file pay for it.
     from muninn.ingest.files import read_samples
+    from muninn.sources.files import refuse_left_out
 
     rules = Rules(settings.gateway.future_s, settings.store.raw_days, max_errors=_MAX_REJECTED_SHOWN)
     report = Report()
     sender = _Sender(settings, clock, report)
     try:
+        refuse_left_out(path)
         for number, decoded in enumerate(read_samples(path, rules, clock.now_us(), _CHUNK_ROWS)):
             report.rejected += decoded.rejected
             report.errors.extend(decoded.errors[: _MAX_REJECTED_SHOWN - len(report.errors)])

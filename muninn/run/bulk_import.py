@@ -9,7 +9,7 @@ transaction, so that a file which is given again, or was half in when something 
 
 import glob
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from muninn.errors import Invalid
 from muninn.ingest.files import read_samples
 from muninn.ingest.validate import BadSample, Decoded, Rules
 from muninn.model import BatchHandle, Window
-from muninn.sources.files import kind_of, left_out
+from muninn.sources.files import kind_of
 from muninn.store.database import Database
 from muninn.store.writer import StoreWriter
 
@@ -122,18 +122,6 @@ def found_files(patterns: Sequence[str]) -> list[Path]:
             kind_of(path)
             paths.setdefault(path.resolve())
     return list(paths)
-
-
-def refuse_left_out(paths: Sequence[Path], named: Mapping[str, str], ignored: Collection[str]) -> None:
-    """Invalid, before anything is written, where a file has columns that would be lost and nobody said may be."""
-    for path in paths:
-        lost = [name for name in left_out(path, named) if name not in ignored]
-        if lost:
-            shown = ", ".join(f"`{name}`" for name in lost[:20])
-            raise Invalid(
-                f"{path.name}: nothing is made of {shown}, and series that differ only there would become one."
-                f" Make it a label with --map 'label.{lost[0]}={lost[0]}', or leave it out with --ignore '{lost[0]}'"
-            )
 
 
 def parsed_names(options: Sequence[str]) -> dict[str, str]:

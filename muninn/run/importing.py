@@ -16,7 +16,8 @@ from muninn.clock import SystemClock
 from muninn.ingest.validate import Rules
 from muninn.rollups.refresh import refresh_fresh
 from muninn.run import bars
-from muninn.run.bulk_import import Importer, Report, found_files, parsed_names, refuse_left_out
+from muninn.run.bulk_import import Importer, Report, found_files, parsed_names
+from muninn.sources.files import refuse_left_out
 from muninn.store.database import Database
 
 _SHOWN_ERRORS = 5
@@ -33,7 +34,8 @@ def run(
     """Import the files, or say what that would do; then refresh the buckets that they touched."""
     started = time.perf_counter()
     paths, named, clock = found_files(patterns), parsed_names(options), SystemClock()
-    refuse_left_out(paths, named, ignored)
+    for path in paths:  # all of them, before any is written
+        refuse_left_out(path, named, ignored)
     rules = Rules(settings.gateway.future_s, settings.store.raw_days)
     with (
         bars.bar() as bar,

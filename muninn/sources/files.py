@@ -10,7 +10,7 @@ import contextlib
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +87,18 @@ def left_out(path: Path, named: Mapping[str, str] | None = None) -> list[str]:
     # Lines that are read as they are have their labels as an object. A column without a name is a count of rows.
     plain = kind == "ndjson" and not names_of
     return [name for name in names if name and not (name in _MEMBERS if plain else names_of.ours(name) or _known(name))]
+
+
+def refuse_left_out(path: Path, named: Mapping[str, str] | None = None, ignored: Collection[str] = ()) -> None:
+    """Invalid, before anything is read, where a file has columns that would be lost and nobody said may be."""
+    lost = [name for name in left_out(path, named) if name not in ignored]
+    if lost:
+        shown, first = ", ".join(f"`{name}`" for name in lost[:20]), lost[0]
+        raise Invalid(
+            f"{path.name}: nothing is made of {shown}, and series that differ only there would become one. Name it"
+            f" `{LABEL_PREFIX}{first}` in the file, or have `muninn import` make it a label with --map"
+            f" '{LABEL_PREFIX}{first}={first}', or leave it out with --ignore '{first}'"
+        )
 
 
 def _members(path: Path) -> list[str]:

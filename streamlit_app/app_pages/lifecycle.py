@@ -17,6 +17,7 @@ TASKS = 30
 TABLE_HEIGHT = 300
 # A longer table scrolls.
 TABLE_ROWS = 8
+COUNTED = "Counted when the day's files are written; – until then."
 
 
 def render() -> None:
@@ -44,7 +45,7 @@ def body() -> None:
                 tiers.days(state.days),
                 hide_index=True,
                 height=_height(len(state.days)),
-                column_config={"Samples": st.column_config.TextColumn(alignment="right")},
+                column_config={"Samples": st.column_config.TextColumn(alignment="right", help=COUNTED)},
             )
         with shell.panel("Kept for"):
             st.dataframe(tiers.horizons(state.horizons), hide_index=True)

@@ -92,7 +92,7 @@ def days(found: Sequence[DayTiers]) -> pl.DataFrame:
                 f"{day.before_bytes / day.file_bytes:.0f}×" if day.before_bytes and day.file_bytes else formats.NOTHING
                 for day in rows
             ],
-        }
+        },
     )
 
 

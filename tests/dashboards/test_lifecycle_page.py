@@ -77,6 +77,7 @@ def test_days_are_shown_by_tier_with_what_comes_next(monkeypatch: pytest.MonkeyP
     assert where[3] == "database, copied to files"
     assert where[9] == "files, and late ones in the database"
     assert where[11] == "files"
+    assert days["Samples"].to_list()[0] == "–", "not counted yet"
     assert days["Samples"].to_list()[3] == f"{SAMPLES:,}"
     assert 0 < float(days["B per sample"].to_list()[3]) < 10
     cards = {metric.label: metric.value for metric in app.metric}

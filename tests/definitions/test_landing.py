@@ -175,6 +175,22 @@ def test_the_same_content_under_another_name_doubles_nothing(world: World, gatew
     assert len(list((folder / "done").iterdir())) == 2
 
 
+def test_a_file_with_a_column_that_nothing_is_made_of_is_moved_aside_whole(
+    world: World, gateway: Gateway, folder: Path
+) -> None:
+    """Its series would become one, as `muninn import` says too."""
+    at = as_datetime(START_US).isoformat()
+    (folder / "a.csv").write_text(f"metric,timestamp,value,host\ncpu,{at},1.5,a\ncpu,{at},2.5,b\n")
+    drop(world, folder / "a.csv")
+    (request,) = tick(world)
+    run = world.run(request.job_name, run_config=request.run_config, tags=dict(request.tags), raise_on_error=False)
+    assert not run.success
+    assert stored(world, gateway) == (0, 0, 0.0)
+    assert "nothing is made of `host`" in (folder / "failed" / "a.csv.reason.txt").read_text()
+    assert "--ignore 'host'" in (folder / "failed" / "a.csv.reason.txt").read_text()
+    assert tick(world) == []
+
+
 def test_good_rows_of_a_partly_bad_file_count(world: World, gateway: Gateway, folder: Path) -> None:
     lines = ["metric,timestamp,value", f"cpu,{as_datetime(START_US).isoformat()},1.5", "cpu,yesterday,2", "cpu,,3"]
     (folder / "a.csv").write_text("\n".join(lines) + "\n")

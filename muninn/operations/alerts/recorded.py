@@ -22,6 +22,7 @@ from muninn.model import SampleBatch, Window
 from muninn.model.scores import ScoreBatch
 from muninn.operations.alerts.history import STEP_S
 from muninn.settings import Detection
+from muninn.sources.files import refuse_left_out
 
 _ANY_AGE_DAYS = 20_000
 
@@ -31,6 +32,7 @@ def over_file(path: Path, rules: Sequence[Rule], detection: Detection) -> tuple[
 
     Rules on scores see what the detector says of this file: it begins to learn with it, as it does with any series.
     """
+    refuse_left_out(path)
     door = Rules(raw_days=_ANY_AGE_DAYS)
     read = [decoded.batch for decoded in read_samples(path, door, SystemClock().now_us())]
     batch = SampleBatch.concat([each for each in read if len(each)])

@@ -13,8 +13,7 @@ from muninn.errors import Invalid
 from muninn.ingest.files import read_samples
 from muninn.ingest.validate import BadSample, Rules
 from muninn.model import SampleBatch, SeriesKey
-from muninn.run.bulk_import import refuse_left_out
-from muninn.sources.files import left_out
+from muninn.sources.files import left_out, refuse_left_out
 
 NOW_US = 1_700_000_000 * SECOND_US
 NOW_MS = NOW_US // 1000
@@ -190,8 +189,8 @@ def test_columns_that_would_be_lost_are_named(tmp_path: Path, kind: str) -> None
     assert left_out(path) == ["host", "rack"]
     assert left_out(path, {"label.host": "host", "label.rack": "rack"}) == []
     with pytest.raises(Invalid, match=r"nothing is made of `rack`.*--map 'label\.rack=rack'"):
-        refuse_left_out([path], {"label.host": "host"}, ())
-    refuse_left_out([path], {"label.host": "host"}, ["rack"])
+        refuse_left_out(path, {"label.host": "host"}, ())
+    refuse_left_out(path, {"label.host": "host"}, ["rack"])
 
 
 def test_a_label_beside_its_object_is_lost_in_lines_that_are_read_as_they_are(tmp_path: Path) -> None:
