@@ -155,7 +155,9 @@ $$;
 -- have no p95 or have to be merged. 'all': with all sketches.
 -- Each statement is planned once a session, for any window: partitions that a window does not need are left out when it
 -- runs, and all of them see one instant. Points and sketches are read by themselves, because joining two rows costs more
--- than reading both; and it is one function, because what goes from one to another is copied once more.
+-- than reading both; and it is one function, because what goes from one to another is copied once more. Rollup rows are
+-- read in a loop over series, not in a join with it: TimescaleDB's columnstore finds series by a parameter, and unpacks
+-- all of them for a join.
 drop function if exists read_points(text, int4[], timestamptz, timestamptz, text);
 drop function if exists read_points(
   int4[], text[], jsonb, text, text, timestamptz, int, text[], timestamptz[], timestamptz[], text);
@@ -174,6 +176,7 @@ declare
   stop timestamptz;
   until timestamptz;
   slice int;
+  part int4[];
   -- By level: 1 is a minute, 4 is a day.
   marks timestamptz[];
   packed timestamptz[];
@@ -206,18 +209,19 @@ begin
       if start < least(until, marks[4]) then
         stop := least(until, marks[4]);
         slice := points_slice(stop - start, '24 hours', not none);
-        return query
-          select place, null::int8, epoch_us(start), found.*
-          from generate_series(1, cardinality(ids), slice) first, lateral (
-            select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+        for begun in 1 .. cardinality(ids) by slice loop
+          part := ids[begun : begun + slice - 1];
+          return query
+            select place, null::int8, epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)),
+                   null::bytea,
                    string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                              order by series_id, bucket) as points,
+                              order by series_id, bucket),
                    array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
                    string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
             from rollup_1day r
-            where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
-          ) found
-          where found.points is not null;
+            where r.series_id = any(part) and bucket >= start and bucket < stop
+            having count(*) > 0;
+        end loop;
         start := stop;
       end if;
     end if;
@@ -246,18 +250,19 @@ begin
       if start < least(until, marks[3]) then
         stop := least(until, marks[3]);
         slice := points_slice(stop - start, '1 hour', not none);
-        return query
-          select place, null::int8, epoch_us(start), found.*
-          from generate_series(1, cardinality(ids), slice) first, lateral (
-            select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+        for begun in 1 .. cardinality(ids) by slice loop
+          part := ids[begun : begun + slice - 1];
+          return query
+            select place, null::int8, epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)),
+                   null::bytea,
                    string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                              order by series_id, bucket) as points,
+                              order by series_id, bucket),
                    array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
                    string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
             from rollup_1hour r
-            where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
-          ) found
-          where found.points is not null;
+            where r.series_id = any(part) and bucket >= start and bucket < stop
+            having count(*) > 0;
+        end loop;
         start := stop;
       end if;
     end if;
@@ -286,18 +291,19 @@ begin
       if start < least(until, marks[2]) then
         stop := least(until, marks[2]);
         slice := points_slice(stop - start, '5 minutes', not none);
-        return query
-          select place, null::int8, epoch_us(start), found.*
-          from generate_series(1, cardinality(ids), slice) first, lateral (
-            select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+        for begun in 1 .. cardinality(ids) by slice loop
+          part := ids[begun : begun + slice - 1];
+          return query
+            select place, null::int8, epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)),
+                   null::bytea,
                    string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                              order by series_id, bucket) as points,
+                              order by series_id, bucket),
                    array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
                    string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
             from rollup_5min r
-            where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
-          ) found
-          where found.points is not null;
+            where r.series_id = any(part) and bucket >= start and bucket < stop
+            having count(*) > 0;
+        end loop;
         start := stop;
       end if;
     end if;
@@ -325,18 +331,19 @@ begin
     if start < least(until, marks[1]) then
       stop := least(until, marks[1]);
       slice := points_slice(stop - start, '1 minute', not none);
-      return query
-        select place, null::int8, epoch_us(start), found.*
-        from generate_series(1, cardinality(ids), slice) first, lateral (
-          select array_send(array_agg(r.series_id order by series_id, bucket)), null::bytea,
+      for begun in 1 .. cardinality(ids) by slice loop
+        part := ids[begun : begun + slice - 1];
+        return query
+          select place, null::int8, epoch_us(start), array_send(array_agg(r.series_id order by series_id, bucket)),
+                 null::bytea,
                  string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''
-                            order by series_id, bucket) as points,
+                            order by series_id, bucket),
                  array_send(array_agg(cardinality(r.sketch)::int8 order by series_id, bucket) filter (where not none)),
                  string_agg(array_send(r.sketch), '' order by series_id, bucket) filter (where not none)
           from rollup_1min r
-          where r.series_id = any(ids[first : first + slice - 1]) and bucket >= start and bucket < stop
-        ) found
-        where found.points is not null;
+          where r.series_id = any(part) and bucket >= start and bucket < stop
+          having count(*) > 0;
+      end loop;
       start := stop;
     end if;
     if start < until then
