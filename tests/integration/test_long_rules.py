@@ -36,7 +36,8 @@ def counters(now_us: int) -> dict[SeriesKey, Rows]:
             total, rows = 1000.0, Rows()
             for at_us in range(now_us - 3 * HOUR_US, now_us, EVERY_US):
                 bad = service == "shop" and status == "503" and at_us > now_us - 100 * MINUTE_US
-                total = 0.0 if chance.random() < 0.01 else total + chance.randint(0, pace * (12 if bad else 1))
+                step = chance.randint(0, pace * (12 if bad else 1))
+                total = float(step) if chance.random() < 0.05 else total + step  # it began anew, and counted on
                 rows.append((at_us, total))
             found[SeriesKey.of("requests_total", {"service": service, "status": status})] = rows
     return found

@@ -89,6 +89,9 @@ def test_it_is_said_again_until_somebody_takes_it() -> None:
     assert desk.keys != first
     taken = replace(one, acknowledged_us=T0)
     assert desk.at(8000, [taken]) == []
+    other = alert(host="b", at_s=8000)
+    assert desk.at(8100, [taken, other]) == [("ops", "change", 2)]
+    assert desk.at(8100 + 3600, [taken, other]) == [("ops", "repeat", 2)], "of one of them nobody has said anything"
 
 
 def test_the_same_news_has_the_same_key() -> None:
@@ -112,6 +115,11 @@ def test_escalation_and_its_end() -> None:
     assert desk.at(899, [one]) == []
     assert desk.at(900, [one]) == [("boss", "escalation", 1)]
     assert sorted(desk.at(1000, [over(one, 1000)])) == [("boss", "resolved", 1), ("ops", "resolved", 1)]
+    # What nobody is told of calls nobody: the boss waits for the young one, not for the old one that is silenced.
+    quiet, old, young = Desk({"escalate": [{"after": "15m", "receiver": "boss"}]}), alert(host="b"), alert(at_s=800)
+    assert quiet.at(800, [old, young], muted=[old]) == [("ops", "new", 1)]
+    assert quiet.at(1600, [old, young], muted=[old]) == []
+    assert quiet.at(1700, [old, young], muted=[old]) == [("boss", "escalation", 1)]
     heeded = Desk({"escalate": [{"after": "15m", "receiver": "boss"}]})
     heeded.at(0, [one])
     assert heeded.at(2000, [replace(one, acknowledged_us=T0)]) == []
@@ -142,6 +150,11 @@ def test_inhibition() -> None:
     head, same, other = alert("down"), alert("cpu"), alert("cpu", "b")
     assert inhibited([head, same, other], [rule]) == {same.alert_id: head.alert_id}
     assert inhibited([replace(head, state="pending"), same], [rule]) == {}
+    # Two that would hold each other back are both told.
+    any_two = Inhibition.model_validate({"source": {"rule": "=~down|cpu"}, "target": {"rule": "=~.*"}, "equal": []})
+    assert inhibited([head, same], [any_two]) == {}
+    third = alert("disk")
+    assert inhibited([head, same, third], [any_two]) == {third.alert_id: head.alert_id}
 
 
 def test_silences_hold_from_start_to_end() -> None:

@@ -228,6 +228,14 @@ def test_flapping_is_damped() -> None:
     assert [what for _, what, _ in bench.run(400, 20)] == ["resolved"]
 
 
+def test_what_comes_and_goes_seldom_does_not_flap() -> None:
+    rule = levels({"severity": "warning", "above": 80}) | {"flapping": {"changes": 4, "within": "2m", "hold": "5m"}}
+    bench = Bench(rule)
+    told = [what for _ in range(5) for value in (99, 20) for _, what, _ in bench.run(60, value)]
+    assert told == ["fired", "resolved"] * 5
+    assert bench.engine.judge("cpu").flapping == 0
+
+
 def test_a_restart_goes_on_where_it_was() -> None:
     rule = levels(WARN, CRIT) | {"recover_for": "60s", "grace": "10s"}
     first, whole = Bench(rule), Bench(rule)
