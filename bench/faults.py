@@ -12,7 +12,6 @@ import dataclasses
 import json
 import subprocess
 import time
-import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -20,12 +19,11 @@ import numpy as np
 import polars as pl
 import psycopg
 
+from bench import replaying
 from bench.running import MUNINN, running, status
 from muninn.detection import Tuning
-from muninn.detection.incidents import Incident, Incidents
-from muninn.detection.watch import Watch
-from muninn.model import SampleBatch, SeriesKey
-from muninn.settings import Detection
+from muninn.detection.incidents import Incident
+from muninn.model import SeriesKey
 
 DATA = Path(__file__).parents[1] / "tests" / "data" / "faults"
 STEP_S, WARM_UP_S, CALM_S = 2.0, 300.0, 30.0
@@ -67,26 +65,9 @@ def run() -> dict[str, object]:
 
 def replay(rows: pl.DataFrame, faults: list[Fault], tuning: Tuning | None = None) -> dict[str, object]:
     """Feed a recording to the detector, step by step, and judge what it found."""
-    tuning = tuning or dataclasses.replace(Tuning(), warm_up_s=WARM_UP_S)
-    ignored = Detection().ignored
-    watch = Watch(step_s=STEP_S, max_series=10_000, ignored=ignored, tuning=tuning, calm_s=CALM_S)
-    incidents, known = Incidents(), dict[uuid.UUID, Incident]()
-    keys = tuple(SeriesKey.parse(text.encode()) for text in rows["series"].unique(maintain_order=True))
-    place = {key.canonical.decode(): number for number, key in enumerate(keys)}
-    index = rows["series"].replace_strict(place, return_dtype=pl.Int32).to_numpy()
-    at_us, value = rows["at_ms"].to_numpy() * 1000, rows["value"].to_numpy().astype(np.float64)
-    opened: list[Opened] = []
-    judged_at: list[tuple[int, list[SeriesKey]]] = []
-    step_us = round(STEP_S * 1e6)
-    for end_us in range(int(at_us.min()) // step_us * step_us + step_us, int(at_us.max()) + step_us, step_us):
-        now = (at_us >= end_us - step_us) & (at_us < end_us)
-        watch.take(SampleBatch(at_us[now], value[now], index[now], keys))
-        for found in watch.judge(end_us):
-            known |= {each.incident_id: each for each in incidents.take(found, {})}
-            opened += [(end_us, found.scores.keys[found.scores.key_index[row]]) for row in found.opened.tolist()]
-        old = watch.engine.old_enough()[: len(watch)]
-        judged_at.append((end_us, [watch.keys[row] for row in np.flatnonzero(old).tolist()]))
-    return found_of(opened, faults) | false_of(opened, judged_at, list(known.values()), faults)
+    found = replaying.replay(rows, STEP_S, CALM_S, tuning or dataclasses.replace(Tuning(), warm_up_s=WARM_UP_S))
+    opened = [(each.at_us, each.key) for each in found.opened]
+    return found_of(opened, faults) | false_of(opened, found.judged_at, list(found.incidents.values()), faults)
 
 
 def found_of(opened: list[Opened], faults: list[Fault]) -> dict[str, object]:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from muninn.clock import DAY_US
+from muninn.detection import departures
 from muninn.detection.state import VIEWS, Floats, Rows
 from muninn.detection.tuning import Tuning
-from muninn.detection.views import CEILING, FLOOR, SEASONAL, TWINS, Bools, Sight
+from muninn.detection.views import CEILING, DEPARTURE, FLOOR, SEASONAL, TWINS, VALUE, Bools, Sight
 
 _SEASONAL = np.zeros((len(VIEWS), 1), bool)
 _SEASONAL[list(SEASONAL)] = True
@@ -69,6 +70,7 @@ def excess(rows: Rows, sight: Sight, tuning: Tuning) -> Excess:
     evidence = np.where(outside > 0, tuning.view_limit, 0.0)
     np.divide(outside, unit, out=evidence, where=unit > 0)
     evidence = np.minimum(evidence, tuning.view_limit)
+    evidence[DEPARTURE] *= departures.at_edge(rows, sight.number[VALUE], over[DEPARTURE] > 0, tuning)
     for one, other in TWINS:
         first = evidence[one] >= evidence[other]
         evidence[one], evidence[other] = np.where(first, evidence[one], 0.0), np.where(first, 0.0, evidence[other])
@@ -80,7 +82,10 @@ def _bars(rows: Rows, tuning: Tuning) -> Floats:
     fast = np.maximum(1.0, tuning.fast_s / np.maximum(1.0, rows.step_s)) ** tuning.fast_power
     days = np.maximum(0.5, (rows.at_us - rows.first_us) / DAY_US)
     young = np.where(_SEASONAL, tuning.young_days, np.where(_EXTREMES, tuning.young_extremes_days, 0.0))
-    return bar(rows, tuning) * fast * (1.0 + young / days)
+    bars = bar(rows, tuning) * fast * (1.0 + young / days)
+    # A smooth view: more samples an hour are no more chances for it.
+    bars[DEPARTURE] *= departures.bar_times(rows, tuning) / fast
+    return bars
 
 
 def learn(rows: Rows, sight: Sight, alarmed: Bools, excused: Bools, tuning: Tuning) -> None:
@@ -105,6 +110,14 @@ def learn(rows: Rows, sight: Sight, alarmed: Bools, excused: Bools, tuning: Tuni
     high += absorb * np.maximum(0.0, number - high)
     low -= absorb * np.maximum(0.0, low - number)
     peace = sight.judged & ~alarmed & ~new
+    high[DEPARTURE], low[DEPARTURE] = departures.learn(
+        rows,
+        number[DEPARTURE],
+        (rows.high[DEPARTURE] - sinks[DEPARTURE], rows.low[DEPARTURE] + sinks[DEPARTURE]),
+        peace[DEPARTURE],
+        new[DEPARTURE] | excused,
+        tuning,
+    )
     for range_, waiting, learned in ((rows.high, rows.high_waiting, high), (rows.low, rows.low_waiting, low)):
         np.copyto(range_, learned, where=peace)
         np.copyto(waiting, learned, where=peace)

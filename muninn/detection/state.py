@@ -25,6 +25,7 @@ VIEWS = (
     "magnitude",
     "growth",
     "ratio",
+    "departure",
 )
 HOURS = 24
 WEEK_HOURS = 168
@@ -45,6 +46,7 @@ class Rows:
     noise: the usual step from row to row. level: the slow level, for hours not seen yet.
     fast, slow, log_fast, log_slow, drift, day, centre, spread: smoothed values.
     low_now, low_before, high_now, high_before: extremes of the running and the last block of rows.
+    departed_...: extremes of the trend in the running and the last span, which are learned when that is over.
     """
 
     raw: Floats
@@ -65,12 +67,17 @@ class Rows:
     low_before: Floats
     high_now: Floats
     high_before: Floats
+    departed_high_now: Floats
+    departed_high_before: Floats
+    departed_low_now: Floats
+    departed_low_before: Floats
     # int64[m]: instants, and numbers of rows.
     at_us: Ints
     first_us: Ints
     seen: Ints
     log_seen: Ints
     block_row: Ints
+    departure_row: Ints
     alarm_left: Ints
     excused_left: Ints
     has_negative: Ints

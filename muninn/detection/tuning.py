@@ -35,6 +35,11 @@ class Tuning:
         peaks a day, and each next one may be the deepest yet.
     fast_s, fast_power: the bar of a series that is sampled faster than fast_s is raised by this power of the ratio:
         more samples an hour are more chances to be odd.
+    departure_rows: after so many samples a trend that leaves its past is learned.
+    departure_bar: how much higher the bar of departures is: the series has had all that time to leave.
+    young_departure_spans: that bar is raised by this over the spans of slow_rows that are known.
+    departure_edge: this share of the range of values, from its end, is where a departure counts in full; up to twice
+        that, in part.
     evidence: the sum of the views' excesses (in that unit) that scores 0.8.
     view_limit: the most that one view can add to the evidence; a single view can raise an alarm.
     noise_rows: the span over which the usual step from row to row is averaged.
@@ -61,6 +66,10 @@ class Tuning:
     young_extremes_days: float = 12.0
     fast_s: float = 300.0
     fast_power: float = 0.15
+    departure_rows: int = 48
+    departure_bar: float = 5.0
+    young_departure_spans: float = 0.8
+    departure_edge: float = 0.1
     evidence: float = 0.25
     view_limit: float = 0.5
     noise_rows: float = 1_000.0

@@ -1,4 +1,4 @@
-"""Twelve ways to look at one sample, each a number whose usual range can be remembered.
+"""Thirteen ways to look at one sample, each a number whose usual range can be remembered.
 
 Belongs here: the views and the smoothing they need. Does not: ranges, scores.
 
@@ -10,6 +10,8 @@ In the metric's unit; what each sees, and when it fails:
 - drift: surprise smoothed over fast_rows: small and lasting. Late by some rows; rings after a real step.
 - day: surprise smoothed over a day (at most 2 * slow_rows): a day unlike others. Later still, and recovers slowly.
 - trend: fast minus slow mean: a level or slope that leaves its past. Fires once more on the way back.
+- departure: the trend again, compared with what it was before it began to leave: a leak. Not seen where the series
+  has moved as fast before, or for longer than the slow mean follows.
 - floor: the lowest of the last rows, judged upwards: bursts that do not end, a valley that is filled.
 - ceiling: the highest of the last rows, judged downwards: peaks that stay away. Both know only fast_rows.
 Relative:
@@ -29,13 +31,16 @@ from numpy.typing import NDArray
 from muninn.detection.state import VIEWS, Floats, Ints, Rows
 from muninn.detection.tuning import Tuning
 
-VALUE, CHANGE, SURPRISE, DRIFT, DAY, TREND, FLOOR, CEILING, VOLATILITY, MAGNITUDE, GROWTH, RATIO = range(len(VIEWS))
+VALUE, CHANGE, SURPRISE, DRIFT, DAY, TREND, FLOOR, CEILING, VOLATILITY = range(9)
+MAGNITUDE, GROWTH, RATIO, DEPARTURE = range(9, len(VIEWS))
 SEASONAL = (SURPRISE, DRIFT, DAY, RATIO)
-# The same thing in the metric's unit and in logarithms.
-TWINS = ((VALUE, MAGNITUDE), (SURPRISE, RATIO), (TREND, GROWTH))
+# The same thing in the metric's unit and in logarithms, or by two memories.
+TWINS = ((VALUE, MAGNITUDE), (SURPRISE, RATIO), (TREND, GROWTH), (TREND, DEPARTURE), (GROWTH, DEPARTURE))
 # A block of the rolling extremes is this share of fast_rows; the last one and the running one count.
 _BLOCK_SHARE = 0.67
 _SETTLED_ROWS = 20
+# Before, the slow mean moves about as fast as the fast one.
+_TREND_ROWS = 100
 _LEAST_INTERVAL_PULL = 0.02
 _SPREAD_NOISE = 0.3
 
@@ -97,11 +102,13 @@ def look(rows: Rows, value: Floats, expected: Floats, rows_per_hour: Floats, gap
     )
     number[VOLATILITY] = np.log(np.where(spread_known, spread, 1.0))
     number[MAGNITUDE], number[GROWTH], number[RATIO] = magnitude, rows.log_fast - rows.log_slow, ratio
+    number[DEPARTURE] = number[TREND]
 
     judged = np.ones(number.shape, bool)
     judged[CHANGE] = ~gap & ~first
     judged[TREND] = rows.seen > _SETTLED_ROWS + 1
     judged[VOLATILITY] = spread_known
+    judged[DEPARTURE] = rows.seen > _TREND_ROWS
     judged[MAGNITUDE], judged[RATIO] = positive, positive
     judged[GROWTH] = positive & (rows.log_seen > _SETTLED_ROWS)
     return Sight(number, judged, _least_width(rows, level, positive, tuning))
@@ -164,5 +171,6 @@ def _least_width(rows: Rows, level: Floats, positive: Bools, tuning: Tuning) -> 
     width[:VOLATILITY] = tuning.noise_floor * rows.noise + tuning.level_floor * level
     width[VOLATILITY] = tuning.level_floor
     mean = np.where(positive, np.maximum(rows.slow, 0.0) + rows.noise, 1.0)
-    width[MAGNITUDE:] = tuning.level_floor + tuning.noise_floor * rows.noise / mean
+    width[DEPARTURE] = width[TREND]
+    width[MAGNITUDE:DEPARTURE] = tuning.level_floor + tuning.noise_floor * rows.noise / mean
     return width
