@@ -176,7 +176,8 @@ class Engine:
         slots = season.slots_of(index, at_us, rows, tuning.time_zone)
         expected = season.expected(self._state, slots, rows)
         sight = views.look(rows, value, expected, slots.rows_per_hour, gap, tuning)
-        excess = ranges.excess(rows, sight, tuning)
+        new = season.first_visit(self._state, slots, rows)
+        excess = ranges.excess(rows, sight, new, tuning)
 
         learning = (rows.seen <= tuning.warm_up_rows) | (rows.at_us - rows.first_us < tuning.warm_up_s * 1e6)
         excused = rows.excused_left > 0

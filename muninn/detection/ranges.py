@@ -17,10 +17,13 @@ from muninn.clock import DAY_US
 from muninn.detection import departures
 from muninn.detection.state import VIEWS, Floats, Rows
 from muninn.detection.tuning import Tuning
-from muninn.detection.views import CEILING, DEPARTURE, FLOOR, SEASONAL, TWINS, VALUE, Bools, Sight
+from muninn.detection.views import CEILING, DEPARTURE, FLOOR, GROWTH, MAGNITUDE, SEASONAL, TWINS, VALUE, Bools, Sight
 
 _SEASONAL = np.zeros((len(VIEWS), 1), bool)
 _SEASONAL[list(SEASONAL)] = True
+# What a day off changes first: it is lower, and by shares.
+_WEEKLY = _SEASONAL.copy()
+_WEEKLY[[MAGNITUDE, GROWTH]] = True
 _EXTREMES = np.zeros((len(VIEWS), 1), bool)
 _EXTREMES[[FLOOR, CEILING]] = True
 _FEWEST_ROWS = 10.0
@@ -56,8 +59,10 @@ def _bar(remembered: Floats, rows: Rows, tuning: Tuning) -> Floats:
     return np.maximum(1.0, np.log(return_rows / remembered)) / np.log(remembered)
 
 
-def excess(rows: Rows, sight: Sight, tuning: Tuning) -> Excess:
+def excess(rows: Rows, sight: Sight, new: Bools, tuning: Tuning) -> Excess:
     """How far each view lies outside its remembered range, in bars, at most view_limit.
+
+    new: bool[m], this hour of the week was never seen.
 
     Of two views that look at the same thing in two scales only the greater counts: summed up they would say the
     same twice, and a series that may be negative would have a higher bar than one that may not.
@@ -66,11 +71,12 @@ def excess(rows: Rows, sight: Sight, tuning: Tuning) -> Excess:
     over[CEILING], under[FLOOR] = 0.0, 0.0
     outside = np.where(sight.judged, np.fmax(np.fmax(over, under), 0.0), 0.0)
     width = rows.high - rows.low + sight.least_width
-    unit = width * _bars(rows, tuning)
+    unit = width * _bars(rows, tuning) * np.where(_WEEKLY & new, tuning.new_weekday, 1.0)
     evidence = np.where(outside > 0, tuning.view_limit, 0.0)
     np.divide(outside, unit, out=evidence, where=unit > 0)
     evidence = np.minimum(evidence, tuning.view_limit)
-    evidence[DEPARTURE] *= departures.at_edge(rows, sight.number[VALUE], over[DEPARTURE] > 0, tuning)
+    edge = departures.at_edge(rows, sight.number[VALUE], over[DEPARTURE] > 0, tuning)
+    np.multiply(evidence[DEPARTURE], edge, out=evidence[DEPARTURE], where=evidence[DEPARTURE] > 0)
     for one, other in TWINS:
         first = evidence[one] >= evidence[other]
         evidence[one], evidence[other] = np.where(first, evidence[one], 0.0), np.where(first, 0.0, evidence[other])

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from muninn.clock import HOUR_US
+from muninn.clock import DAY_US, HOUR_US
 from muninn.detection.state import HOURS, WEEK_HOURS, Floats, Index, Ints, Rows, State
 from muninn.detection.tuning import Tuning
+from muninn.detection.views import Bools
 from muninn.detection.wall_clock import local_us
 
 _HOUR_S = 3600.0
@@ -47,6 +48,12 @@ def expected(state: State, slots: Slots, rows: Rows) -> Floats:
     base = np.where(state.hour_seen.ravel()[slots.hour] > 0, state.hour.ravel()[slots.hour], rows.level)
     taught = state.week_seen.ravel()[slots.week].astype(np.float64)
     return base + taught / (taught + slots.rows_per_hour) * state.week.ravel()[slots.week]
+
+
+def first_visit(state: State, slots: Slots, rows: Rows) -> Bools:
+    """bool[m]: this hour of the week is seen for the first time, by a series that has seen a day."""
+    new: Bools = state.week_seen.ravel()[slots.week] < slots.rows_per_hour
+    return new & (rows.at_us - rows.first_us >= DAY_US)
 
 
 def learn(state: State, slots: Slots, rows: Rows, value: Floats, tuning: Tuning) -> None:

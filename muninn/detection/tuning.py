@@ -31,6 +31,8 @@ class Tuning:
         series has a higher bar, and one sampled each second alarms no more often than one sampled in minutes.
     young_days: the bar of what depends on the learned season is raised by this over the days that are known: after
         one visit an hour tells little about the next.
+    new_weekday: while an hour of the week is seen for the first time, the bar of what depends on the season, and of the
+        views in logarithms, is raised so many times: the first days off are news that nothing announces.
     young_extremes_days: the same for floor and ceiling: a series that wanders for hours has few separate valleys and
         peaks a day, and each next one may be the deepest yet.
     fast_s, fast_power: the bar of a series that is sampled faster than fast_s is raised by this power of the ratio:
@@ -63,6 +65,7 @@ class Tuning:
     return_rows: float = 1e6
     return_s: float = 3e8
     young_days: float = 5.0
+    new_weekday: float = 3.0
     young_extremes_days: float = 12.0
     fast_s: float = 300.0
     fast_power: float = 0.15

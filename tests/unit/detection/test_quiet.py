@@ -19,6 +19,10 @@ def test_false_episodes_a_series_and_day_are_fewer_than_the_aim(kind: str) -> No
     assert episodes(KINDS[kind], round(FIVE_MINUTES_S), SERIES, DAYS) <= AIM
 
 
+def test_the_first_weekend_of_a_series_opens_few() -> None:
+    assert episodes(FURTHER["day and week"], round(FIVE_MINUTES_S), SERIES, 10) <= 0.05
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fault_in_such_noise_is_found_by_the_same_numbers(kind: str) -> None:
     rows = round(DAYS * 86_400 / FIVE_MINUTES_S)
