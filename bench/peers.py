@@ -9,7 +9,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -22,9 +22,11 @@ from bench.running import answers, free_port, wait_until
 from bench.traffic import delimited
 
 FOLDER = "MUNINN_BENCH_PEERS"
+# By the question's name.
+Ours = Mapping[str, Callable[[], object]]
 # Asked before timing begins, as Muninn is: statements are prepared, pages read.
 WARMING = 10
-REPEATS = 30
+REPEATS = 60
 METRIC = cpu.METRICS[0]
 _HOSTS = "|".join(f"host-{number:03d}" for number in range(8))
 _EVERY = "|".join(cpu.METRICS)
@@ -43,8 +45,11 @@ ASKED = {
 _SAMPLE = np.dtype([("head", "S2"), ("double", "u1"), ("value", "<f8"), ("varint", "u1"), ("at", "u1", 6)])
 
 
-def run(workload: cpu.Workload) -> dict[str, object]:
-    """Figures of each peer that is there, by its name; nothing without a folder."""
+def run(workload: cpu.Workload, ours: Ours) -> dict[str, object]:
+    """Figures of each peer that is there, by its name; nothing without a folder.
+
+    ours: each question asked of Muninn, in turn with the peer: what else the machine does meets both.
+    """
     folder = os.environ.get(FOLDER)
     if folder is None:
         return {}
@@ -53,7 +58,7 @@ def run(workload: cpu.Workload) -> dict[str, object]:
         binary = Path(folder) / name
         if binary.exists():
             with victoria(binary) if name == "victoria-metrics" else prometheus(binary) as address:
-                found[name] = measure(name, address, workload)
+                found[name] = measure(name, address, workload, ours)
     return found
 
 
@@ -104,7 +109,7 @@ def _running(argv: list[str], address: str, ready: str) -> Iterator[str]:
             process.wait(60)
 
 
-def measure(name: str, address: str, workload: cpu.Workload) -> dict[str, object]:
+def measure(name: str, address: str, workload: cpu.Workload, ours: Ours) -> dict[str, object]:
     """Fill it, wait until it shows all, and time each question over one connection."""
     prefix = "/prometheus" if name == "victoria-metrics" else ""
     with httpx.Client(base_url=address, timeout=120) as client:
@@ -116,7 +121,7 @@ def measure(name: str, address: str, workload: cpu.Workload) -> dict[str, object
         return {
             "version": str(client.get("/api/v1/status/buildinfo").json().get("data", {}).get("version", "")),
             "samples/s taken in": len(workload.keys) * workload.steps / filled_s,
-            "questions, ms": {question: _timed(client, prefix, question) for question in ASKED},
+            "questions, ms": {question: _timed(client, prefix, question, ours[question]) for question in ASKED},
         }
 
 
@@ -164,7 +169,7 @@ def _last(client: httpx.Client, prefix: str, workload: cpu.Workload) -> bool:
     return values == expected
 
 
-def _timed(client: httpx.Client, prefix: str, question: str) -> dict[str, float]:
+def _timed(client: httpx.Client, prefix: str, question: str, ours: Callable[[], object]) -> dict[str, float]:
     query, hours, step_s = ASKED[question]
     until_s = cpu.END_US / 1e6
     if step_s:
@@ -174,10 +179,18 @@ def _timed(client: httpx.Client, prefix: str, question: str) -> dict[str, float]
         )
     else:
         address, params = "query", {"query": query, "time": until_s - 1}
-    took = []
+    took, own = [], []
     for _ in range(WARMING + REPEATS):
         started = time.perf_counter()
         answer = client.get(f"{prefix}/api/v1/{address}", params=params)
         took.append(time.perf_counter() - started)
         assert orjson.loads(answer.content)["data"]["result"], question
-    return {f"p{percent}": round(float(np.percentile(took[WARMING:], percent)) * 1000, 3) for percent in (50, 95)}
+        started = time.perf_counter()
+        ours()
+        own.append(time.perf_counter() - started)
+    each = {"": took[WARMING:], "Muninn in turn, ": own[WARMING:]}
+    return {
+        f"{who}p{percent}": round(float(np.percentile(seconds, percent)) * 1000, 3)
+        for who, seconds in each.items()
+        for percent in (50, 95)
+    }

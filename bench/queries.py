@@ -14,6 +14,7 @@ import contextlib
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,7 +48,9 @@ def run() -> dict[str, object]:
         figures["loading"] = loading(url, workload)
         figures["bytes a sample"] = sizes(filled)
         figures["questions, ms"] = asked = questions(url, workload)
-    figures |= peers.run(workload)
+        with connected(url, Meter()) as ask:
+            ours = {question.name: partial(question.ask, ask) for question in QUESTIONS}
+            figures |= peers.run(workload, ours)
     return figures | on_timescale(workload, asked)
 
 
