@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from muninn.clock import SECOND_US, Clock, SystemClock
-from muninn.errors import Invalid, Unavailable, Unnamed
+from muninn.errors import Invalid, MuninnError, Unavailable, Unnamed
 from muninn.ingest.buffer.contract import BufferLimits, IngestBuffer, place_of
 from muninn.meter import Meter
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _CLAIM_ENTRIES = 8
 # Entries that wait for names of their series, and for how long; then they are dead letters.
 _MAX_NAMELESS, _NAMING_S = 64, 120.0
+# So many entries may have failed in ways that nobody foresaw before it is taken for more than those entries.
+_MAX_SUSPECTS, _MAX_REASON = 8, 500
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 5.0
 _PRUNE_EVERY_S = 60.0
 # A server that lost its last writes may hand out entries again that it had deleted.
@@ -120,6 +122,8 @@ class Loader:
         # What was read before a crash, or before a server went away, comes first.
         self._recovering = True
         self._nameless: list[BatchHandle] = []
+        self._suspects: list[BatchHandle] = []
+        self._sound = False
         self._naming, self._naming_until = _Every(1.0, self._clock), 0.0
         self._claiming = _Every(self._limits.takeover_s / 2, self._clock)
         self._pruning = _Every(_PRUNE_EVERY_S, self._clock)
@@ -149,6 +153,7 @@ class Loader:
         for part in _transactions(handles, self._limits.max_rows):
             self._load(part)
         self._retry_nameless()
+        self._retry_suspects()
         if not handles:
             self._sink.flush()
             self._meter.gauge("muninn_loader_lag_s", 0.0)
@@ -157,13 +162,13 @@ class Loader:
 
     def _next(self) -> Sequence[BatchHandle]:
         if self._recovering:
-            room = self._limits.max_entries + len(self._nameless)
+            room = self._limits.max_entries + len(self._nameless) + len(self._suspects)
             if left := self._not_waiting(self._buffer.pending(self._consumer, room)):
                 return left
             self._recovering = False
         if self._claiming.due():
             idle_ms = round(self._limits.takeover_s * 1000)
-            room = _CLAIM_ENTRIES + len(self._nameless)
+            room = _CLAIM_ENTRIES + len(self._nameless) + len(self._suspects)
             if handles := self._not_waiting(self._buffer.claim(self._consumer, idle_ms, room)):
                 log.info("took over %d entries that another loader had left", len(handles))
                 self._claiming.again()
@@ -171,8 +176,8 @@ class Loader:
         return self._buffer.read(self._consumer, self._limits.max_entries, self._limits.block_ms)
 
     def _not_waiting(self, handles: Sequence[BatchHandle]) -> Sequence[BatchHandle]:
-        """Those that do not wait for names."""
-        waiting = {(handle.stream, handle.entry_id) for handle in self._nameless}
+        """Those that wait for nothing."""
+        waiting = {(handle.stream, handle.entry_id) for handle in (*self._nameless, *self._suspects)}
         return [handle for handle in handles if (handle.stream, handle.entry_id) not in waiting]
 
     def _load(self, handles: Sequence[BatchHandle]) -> None:
@@ -185,6 +190,12 @@ class Loader:
         except Invalid as error:
             self._isolate(handles, error)
             return
+        except MuninnError:
+            raise
+        except Exception as error:
+            self._suspect(handles, error)
+            return
+        self._sound = True
         self._count(handles, loaded)
         with self._stage("acknowledge"):
             self._buffer.acknowledge(handles)
@@ -224,10 +235,42 @@ class Loader:
                 self._count([handle], loaded)
                 self._buffer.acknowledge([handle])
 
+    def _suspect(self, handles: Sequence[BatchHandle], error: Exception) -> None:
+        """Nobody foresaw how this failed: each entry is tried alone, and who fails so waits while others are loaded.
+
+        Where too many do it is no entry's fault: the error ends the program, and all of them stay in the buffer.
+        """
+        if len(handles) > 1:
+            middle = len(handles) // 2
+            self._load(handles[:middle])
+            self._load(handles[middle:])
+            return
+        if len(self._suspects) >= _MAX_SUSPECTS:
+            raise error
+        log.error("entry %s cannot be loaded now", handles[0].entry_id, exc_info=error)
+        self._suspects.append(handles[0])
+        self._sound = False
+
+    def _retry_suspects(self) -> None:
+        """Once something was loaded after them: who fails again is a dead letter."""
+        if not self._suspects or not self._sound:
+            return
+        waiting, self._suspects = self._suspects, []
+        for handle in waiting:
+            try:
+                loaded = self._sink.load([handle], self._aside)
+            except Unavailable:
+                raise
+            except Exception as error:
+                self._bury(handle, error)
+            else:
+                self._count([handle], loaded)
+                self._buffer.acknowledge([handle])
+
     def _bury(self, handle: BatchHandle, error: Exception) -> None:
         self._meter.count("muninn_loader_dead_letters_total")
         log.error("entry %s cannot be loaded: %s", handle.entry_id, error)
-        self._buffer.bury(handle, str(error))
+        self._buffer.bury(handle, str(error) if isinstance(error, MuninnError) else f"{error!r}"[:_MAX_REASON])
 
     def _isolate(self, handles: Sequence[BatchHandle], error: Invalid) -> None:
         """Find the entry that cannot be loaded by halving; it alone goes to the dead letters."""

@@ -51,6 +51,7 @@ class MemorySink:
     crash_after_commit: bool = False
     refuse: tuple[Refused, ...] = ()
     nameless: set[float] = field(default_factory=set)
+    fails: set[float] = field(default_factory=set)
     flushed: int = 0
 
     def load(self, handles: Sequence[BatchHandle], aside: Aside) -> Result:
@@ -59,6 +60,8 @@ class MemorySink:
             raise Unavailable("the store is away")
         new = [handle for handle in handles if handle.entry_id not in self.known]
         values = [value for handle in new for value in handle.batch.value.tolist()]
+        if self.fails & set(values):
+            raise IndexError("nobody foresaw this")
         if bad := self.poison & set(values):
             raise Invalid(f"poison {bad}")
         if places := [place for place, each in enumerate(handles) if self.nameless & set(each.batch.value.tolist())]:
@@ -324,3 +327,61 @@ def test_an_entry_that_is_named_at_last_and_is_poison_stops_nobody() -> None:
     rig.clock.advance(1)
     loader.step()
     assert (rig.sink.rows, rig.buffer.depth(), rig.buffer.dead_letter_count()) == ([1], 0, 1)
+
+
+def test_an_entry_that_fails_as_nobody_foresaw_is_a_dead_letter_once_others_are_loaded() -> None:
+    rig = Rig()
+    rig.fill(1, 1, 1)
+    rig.sink.fails = {1.0}
+    loader = rig.loader()
+    loader.step()
+    assert (rig.sink.rows, rig.buffer.depth()) == ([0, 2], 0)
+    (letter,) = rig.buffer.dead_letters()
+    assert letter.reason == "IndexError('nobody foresaw this')"
+    assert letter.fields, "it can be sent again once that is mended"
+
+
+def test_an_entry_that_fails_so_and_is_alone_waits_for_another_one() -> None:
+    rig = Rig()
+    rig.fill(1)
+    rig.sink.fails = {0.0}
+    loader = rig.loader()
+    for _ in range(3):
+        loader.step()
+    assert (rig.buffer.depth(), rig.buffer.dead_letter_count()) == (1, 0)
+    rig.sink.away = 1
+    rig.buffer.append(SampleBatch.of([(KEY, 1_700_000_000_000_000, 5.0)]))
+    with pytest.raises(Unavailable):
+        loader.step()
+    assert (rig.buffer.depth(), rig.buffer.dead_letter_count()) == (2, 0), "a store that is away proves nothing"
+    rig.buffer.append(SampleBatch.of([(KEY, 1_700_000_000_000_000, 6.0)]))
+    loader.step()
+    assert (rig.sink.rows, rig.buffer.depth(), rig.buffer.dead_letter_count()) == ([6.0], 1, 1)
+    rig.clock.advance(60)
+    loader.step()
+    assert (rig.sink.rows, rig.buffer.depth()) == ([6.0, 5.0], 0)
+
+
+def test_where_everything_fails_so_nothing_is_buried_and_the_program_ends() -> None:
+    rig = Rig()
+    rig.fill(*[1] * 20)
+    rig.sink.fails = set(map(float, range(20)))
+    with pytest.raises(IndexError):
+        rig.loader().step()
+    assert (rig.buffer.depth(), rig.buffer.dead_letter_count()) == (20, 0)
+    rig.sink.fails = set()
+    again = rig.loader()
+    again.step()
+    assert (sorted(rig.sink.rows), rig.buffer.depth()) == ([*range(20)], 0)
+
+
+def test_an_entry_that_failed_so_once_is_loaded_when_it_is_tried_again() -> None:
+    rig = Rig()
+    rig.fill(1)
+    rig.sink.fails = {0.0}
+    loader = rig.loader()
+    loader.step()
+    rig.sink.fails = set()
+    rig.fill(1)
+    loader.step()
+    assert (rig.buffer.depth(), rig.buffer.dead_letter_count(), len(rig.sink.rows)) == (0, 0, 2)
