@@ -49,8 +49,8 @@ class Sink:
         return self._writer.prune_entries(before_id, "muninn:ingest:0")
 
 
-class Crashed(Exception):
-    pass
+class Crashed(BaseException):
+    """The end of a process: nobody catches it."""
 
 
 @pytest.fixture
