@@ -1,6 +1,7 @@
 """The stores that contract tests run against: PostgreSQL and its twin in memory, behind one face."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -185,6 +186,15 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Postgres]:
         store = Postgres(request.getfixturevalue(URLS[request.param]))
     yield store
     store.close()
+
+
+@contextmanager
+def held_up(store: Postgres, statement: str) -> Iterator[None]:
+    """While inside, another session has run this statement and not committed."""
+    with psycopg.connect(store.connection.info.dsn) as blocker:
+        blocker.execute(statement.encode())
+        yield
+        blocker.rollback()
 
 
 def entry(rows: Sequence[tuple[SeriesKey, int, float]] | SampleBatch, entry_id: str, stream: str = "s") -> BatchHandle:

@@ -6,10 +6,8 @@ A table lock stops a load or a refresh at a chosen statement; the test goes on w
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
-import psycopg
 import pytest
 import stores
 from servers import eventually
@@ -45,15 +43,6 @@ LOCKS = {"postgres": "pg_advisory_xact_lock(8480, 3)", "timescaledb": "pg_adviso
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as pool:
         yield pool
-
-
-@contextmanager
-def held_up(store: stores.Postgres, statement: str) -> Iterator[None]:
-    """While inside, another session has run this statement and not committed."""
-    with psycopg.connect(store.connection.info.dsn) as blocker:
-        blocker.execute(statement.encode())
-        yield
-        blocker.rollback()
 
 
 def wait_until_blocked(store: stores.Postgres, running: "Future[object]", query: str) -> None:
@@ -92,7 +81,7 @@ def assert_rollups_equal_raw(store: stores.Postgres) -> None:
 def test_a_load_in_flight_holds_the_announcement_up_until_its_rows_are_there(
     store: stores.Postgres, threads: ThreadPoolExecutor
 ) -> None:
-    with held_up(store, "lock table raw_samples in share mode"):
+    with stores.held_up(store, "lock table raw_samples in share mode"):
         # It has read `closing` already, and has not written its rows.
         load = threads.submit(store.load, [entry([(KEY, SETTLED, 1.0)], "1-0")])
         wait_until_blocked(store, load, f"copy {stores.RAW_TABLE[store.database.engine]}")
@@ -107,7 +96,7 @@ def test_a_load_in_flight_holds_the_announcement_up_until_its_rows_are_there(
 def test_a_load_that_starts_before_the_announcement_and_locks_after_it_is_late(
     store: stores.Postgres, threads: ThreadPoolExecutor
 ) -> None:
-    with held_up(store, "insert into loaded_entries (stream, entry_id) values ('s', '1-0')"):
+    with stores.held_up(store, "insert into loaded_entries (stream, entry_id) values ('s', '1-0')"):
         load = threads.submit(store.load, [entry([(KEY, SETTLED, 1.0)], "1-0")])
         wait_until_blocked(store, load, "insert into loaded_entries")
         store.refresh()
@@ -131,7 +120,7 @@ def test_a_load_between_announcement_and_computation_is_seen_or_late(
     store: stores.Postgres, threads: ThreadPoolExecutor
 ) -> None:
     store.load([entry([(KEY, SETTLED, 1.0)], "1-0")])
-    with held_up(store, "lock table late_rows in exclusive mode"):
+    with stores.held_up(store, "lock table late_rows in exclusive mode"):
         refreshed = threads.submit(store.refresh)
         wait_until_blocked(store, refreshed, CLAIMS[store.database.engine])
         other = threads.submit(store.load, [entry([(OTHER, NOW_US, 2.0)], "2-0")])
@@ -150,7 +139,7 @@ def test_a_load_during_the_computation_is_picked_up_by_the_next_refresh(
     store.load([entry([(KEY, SETTLED, 1.0)], "1-0")])
     store.refresh()
     store.clock.advance(120)
-    with held_up(store, "lock table rollup_5min in share mode"):
+    with stores.held_up(store, "lock table rollup_5min in share mode"):
         refreshed = threads.submit(store.refresh)
         wait_until_blocked(store, refreshed, COMPUTES[store.database.engine])
         rows = [(KEY, store.clock.now_us() - 80 * SECOND_US, 2.0), (OTHER, SETTLED, 3.0)]
@@ -166,7 +155,7 @@ def test_a_load_that_hangs_stops_the_announcement_and_nothing_else(
 ) -> None:
     monkeypatch.setattr(refresh, "_CLOSE_TIMEOUT_S", 0.2)
     store.load([entry([(KEY, SETTLED, 1.0)], "1-0")])
-    with held_up(store, "lock table raw_samples in share mode"):
+    with stores.held_up(store, "lock table raw_samples in share mode"):
         load = threads.submit(store.load, [entry([(KEY, SETTLED + 1, 1.0)], "2-0")])
         wait_until_blocked(store, load, f"copy {stores.RAW_TABLE[store.database.engine]}")
         with pytest.raises(Unavailable, match="busy"):
@@ -178,7 +167,7 @@ def test_a_load_that_hangs_stops_the_announcement_and_nothing_else(
 
 def test_two_refreshes_at_once_do_the_work_once(store: stores.Postgres, threads: ThreadPoolExecutor) -> None:
     store.load([entry([(KEY, SETTLED - n * SECOND_US, float(n)) for n in range(5000)], "1-0")])
-    with held_up(store, "select pg_advisory_xact_lock(8480, 3)"):
+    with stores.held_up(store, "select pg_advisory_xact_lock(8480, 3)"):
         both = [
             threads.submit(refresh.refresh_fresh, store.database, store.clock.now_us(), stores.SETTLE_S)
             for _ in range(2)
@@ -252,7 +241,7 @@ def test_the_views_unite_refreshed_and_live_at_one_instant(store: stores.Postgre
         return [sum(each.sample_count for each in store.buckets(resolution)) for resolution in RESOLUTIONS]
 
     assert seen() == [samples] * 4
-    with held_up(store, "lock table rollup_1hour in share mode"):
+    with stores.held_up(store, "lock table rollup_1hour in share mode"):
         refreshed = threads.submit(store.refresh)
         wait_until_blocked(store, refreshed, COMPUTES[store.database.engine])
         assert seen() == [samples] * 4  # minutes are written, and not committed

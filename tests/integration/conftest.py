@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import uvicorn
 from chain import Chain
-from servers import eventually, free_port
+from servers import Postgres, Valkey, eventually, free_port
 from starlette.applications import Starlette
 
 from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.ingest.http import IngestDoor
 from muninn.model import SeriesKey
+from muninn.store.database import Database
+from muninn.store.migrations import migrate
 
 Kept = Callable[[], dict[SeriesKey, list[float]]]
 
@@ -84,3 +86,27 @@ def chain(tmp_path: Path) -> Iterator[Chain]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A Valkey of the test alone, to be killed and started."""
+    made = Valkey()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def servers(valkey: Valkey) -> Iterator[tuple[Postgres, Valkey]]:
+    """A migrated PostgreSQL and a Valkey of the test alone, to be stopped and started."""
+    postgres = Postgres()
+    try:
+        postgres.start()
+        with Database(postgres.url, pool_size=1) as database:
+            migrate(database)
+        yield postgres, valkey
+    finally:
+        postgres.close()

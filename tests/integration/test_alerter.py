@@ -16,8 +16,6 @@ from servers import Postgres, Valkey, eventually
 
 from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.model import SampleBatch, SeriesKey
-from muninn.store.database import Database
-from muninn.store.migrations import migrate
 
 # Processes that start on a busy machine; each wait has a limit of its own.
 pytestmark = pytest.mark.timeout(420)
@@ -246,35 +244,29 @@ def test_of_two_one_decides_and_the_other_takes_over(alerter: Alerter, hook: rec
         two.end()
 
 
-def test_alerts_go_on_without_postgres_and_without_redis_they_tell_of_it(tmp_path: Path, hook: receivers.Http) -> None:
-    postgres, valkey = Postgres(), Valkey()
-    try:
-        postgres.start()
-        valkey.start()
-        with Database(postgres.url, pool_size=1) as database:
-            migrate(database)
-        alerter = Alerter(tmp_path, postgres.url, valkey.url, f"{hook.url}/hook")
-        rules = tmp_path / "rules" / "own.yaml"
-        text = RULES.replace("{rule: queue_long}", '{rule: "=~queue_long|.*_away"}') % f"{hook.url}/hook"
-        rules.write_text("rules:" + AWAY + text)
-        alerter.start()
-        holding_known(alerter, hook)
-        away = ("postgres", "critical")
-        with postgres.hanging():  # it takes connections and answers nothing
-            eventually(lambda: said(alerter, hook, 20, away), 120, f"it is missed; {alerter.log.read_text()[-900:]}")
-            eventually(lambda: said(alerter, hook, 20, ("mail", "warning")), 60, "what is known goes on")
-        eventually(lambda: said(alerter, hook, 20, ("postgres", "resolved")), 90, "its end is told")
-        count = "select count(*) from alerts where rule in ('queue_long', 'muninn_postgres_away')"
-        eventually(lambda: alerter.rows(count) == [(2,)], 30, "what happened meanwhile is kept")
-        assert len(set(hook.keys)) == len(hook.keys)
-        valkey.kill()
-        eventually(lambda: ("redis", "critical") in seen(hook), 90, "Redis is missed")
-        valkey.restart()
-        eventually(lambda: ("redis", "resolved") in seen(hook), 90, "and found")
-        alerter.close()
-    finally:
-        postgres.close()
-        valkey.close()
+def test_alerts_go_on_without_postgres_and_without_redis_they_tell_of_it(
+    servers: tuple[Postgres, Valkey], tmp_path: Path, hook: receivers.Http
+) -> None:
+    postgres, valkey = servers
+    alerter = Alerter(tmp_path, postgres.url, valkey.url, f"{hook.url}/hook")
+    rules = tmp_path / "rules" / "own.yaml"
+    text = RULES.replace("{rule: queue_long}", '{rule: "=~queue_long|.*_away"}') % f"{hook.url}/hook"
+    rules.write_text("rules:" + AWAY + text)
+    alerter.start()
+    holding_known(alerter, hook)
+    away = ("postgres", "critical")
+    with postgres.hanging():  # it takes connections and answers nothing
+        eventually(lambda: said(alerter, hook, 20, away), 120, f"it is missed; {alerter.log.read_text()[-900:]}")
+        eventually(lambda: said(alerter, hook, 20, ("mail", "warning")), 60, "what is known goes on")
+    eventually(lambda: said(alerter, hook, 20, ("postgres", "resolved")), 90, "its end is told")
+    count = "select count(*) from alerts where rule in ('queue_long', 'muninn_postgres_away')"
+    eventually(lambda: alerter.rows(count) == [(2,)], 30, "what happened meanwhile is kept")
+    assert len(set(hook.keys)) == len(hook.keys)
+    valkey.kill()
+    eventually(lambda: ("redis", "critical") in seen(hook), 90, "Redis is missed")
+    valkey.restart()
+    eventually(lambda: ("redis", "resolved") in seen(hook), 90, "and found")
+    alerter.close()
 
 
 def holding_known(alerter: Alerter, hook: receivers.Http) -> None:

@@ -31,7 +31,6 @@ from muninn.settings import Detection
 from muninn.store import detector_state
 from muninn.store import incidents as stored
 from muninn.store.database import Database
-from muninn.store.migrations import migrate
 
 # Processes that start on a busy machine; each wait has a limit of its own.
 pytestmark = pytest.mark.timeout(420)
@@ -230,21 +229,6 @@ def test_kill_9_amid_an_incident_is_told_once_and_what_came_meanwhile_is_judged(
     assert second.title.startswith("queue_depth")
     # Nobody is told twice, and nobody of what was over before anybody could be told.
     assert told(hook) == [(str(first.incident_id), "firing"), (str(first.incident_id), "resolved")]
-
-
-@pytest.fixture
-def servers() -> Iterator[tuple[Postgres, Valkey]]:
-    """Of this test alone, to be stopped and started."""
-    postgres, valkey = Postgres(), Valkey()
-    try:
-        postgres.start()
-        valkey.start()
-        with Database(postgres.url, pool_size=1) as database:
-            migrate(database)
-        yield postgres, valkey
-    finally:
-        postgres.close()
-        valkey.close()
 
 
 class Inside:

@@ -5,7 +5,6 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -23,16 +22,6 @@ KEY = SeriesKey.of("cpu")
 
 def batch(value: float) -> SampleBatch:
     return SampleBatch.of([(KEY, 1_700_000_000_000_000, value)] * 50)
-
-
-@pytest.fixture
-def server() -> Iterator[Valkey]:
-    made = Valkey()
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
 
 
 class Writer(threading.Thread):
@@ -100,9 +89,9 @@ def check_counters(url: str, unacknowledged: set[str]) -> None:
     assert broker.held_bytes() == sum(sizes[entry_id] for entry_id in unacknowledged)
 
 
-def test_kill_minus_nine_loses_and_doubles_nothing_that_was_acknowledged(server: Valkey) -> None:
-    writers = [Writer(server.url, 1_000_000 * number) for number in range(3)]
-    reader = Reader(server.url)
+def test_kill_minus_nine_loses_and_doubles_nothing_that_was_acknowledged(valkey: Valkey) -> None:
+    writers = [Writer(valkey.url, 1_000_000 * number) for number in range(3)]
+    reader = Reader(valkey.url)
     threads = [*writers, reader]
     for thread in threads:
         thread.start()
@@ -115,8 +104,8 @@ def test_kill_minus_nine_loses_and_doubles_nothing_that_was_acknowledged(server:
             f"writers get on in round {round_}",
         )
         time.sleep(chance.random() / 50)  # the random moment: part of what is tested
-        server.kill()
-        server.restart()
+        valkey.kill()
+        valkey.restart()
     for thread in threads:
         thread.stop.set()
     for thread in threads:
@@ -127,53 +116,53 @@ def test_kill_minus_nine_loses_and_doubles_nothing_that_was_acknowledged(server:
     answered = {number: ids for writer in writers for number, ids in writer.ids.items()}
     assert len(answered) > 200
     assert {len(ids) for ids in answered.values()} == {1}
-    in_stream = everything(server.url)
+    in_stream = everything(valkey.url)
     found = Counter(int(handle.batch.value[0]) for handle in in_stream)
     assert found == Counter(dict.fromkeys(answered, 1))
     by_id = {handle.entry_id: int(handle.batch.value[0]) for handle in in_stream}
     assert all(by_id[next(iter(ids))] == number for number, ids in answered.items())
 
     # The group has forgotten nothing either: what was not acknowledged is handed out, and nothing else.
-    broker = ValkeyBroker(server.url)
+    broker = ValkeyBroker(valkey.url)
     waiting = {handle.entry_id for handle in broker.claim("heir", 0, 1_000_000)}
     while handles := broker.read("heir", 100, 0):
         waiting |= {handle.entry_id for handle in handles}
     assert waiting | reader.asked == set(by_id)
     assert not waiting & reader.acknowledged
-    check_counters(server.url, waiting)
+    check_counters(valkey.url, waiting)
 
 
-def test_a_server_that_hangs_is_away_and_then_back(server: Valkey) -> None:
-    broker = ValkeyBroker(server.url, timeout_s=0.5)
+def test_a_server_that_hangs_is_away_and_then_back(valkey: Valkey) -> None:
+    broker = ValkeyBroker(valkey.url, timeout_s=0.5)
     broker.append(batch(1.0))
-    pause(server.pid)
+    pause(valkey.pid)
     try:
         for call in (lambda: broker.append(batch(2.0)), broker.depth, lambda: broker.read("a", 1, 10_000), broker.ping):
             with pytest.raises(Unavailable, match="away"):
                 call()
     finally:
-        unpause(server.pid)
+        unpause(valkey.pid)
     broker.append(batch(3.0))
     assert 1.0 in [handle.batch.value[0] for handle in broker.follow("0-0", 0)]
 
 
-def test_a_server_that_is_not_there_is_away_and_found_when_it_comes(server: Valkey) -> None:
-    broker = ValkeyBroker(server.url)
+def test_a_server_that_is_not_there_is_away_and_found_when_it_comes(valkey: Valkey) -> None:
+    broker = ValkeyBroker(valkey.url)
     first = broker.append(batch(1.0))
-    server.kill()
+    valkey.kill()
     with pytest.raises(Unavailable):
         broker.append(batch(2.0))
     with pytest.raises(Unavailable):
         broker.read("a", 1, 0)
-    server.restart()
+    valkey.restart()
     assert [handle.entry_id for handle in broker.read("a", 10, 0)] == [first]
 
 
-def test_a_server_that_lost_everything_gets_its_group_and_counters_anew(server: Valkey) -> None:
-    broker = ValkeyBroker(server.url)
+def test_a_server_that_lost_everything_gets_its_group_and_counters_anew(valkey: Valkey) -> None:
+    broker = ValkeyBroker(valkey.url)
     broker.append(batch(1.0))
     broker.read("a", 10, 0)
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(valkey.url) as client:
         client.flushall()
         broker.append(batch(2.0))
         (handle,) = broker.read("a", 10, 0)
@@ -194,10 +183,10 @@ def test_a_server_that_lost_everything_gets_its_group_and_counters_anew(server: 
         assert (broker.depth(), broker.held_bytes()) == (0, 0)
 
 
-def test_scripts_that_the_server_forgot_are_sent_again(server: Valkey) -> None:
-    broker = ValkeyBroker(server.url)
+def test_scripts_that_the_server_forgot_are_sent_again(valkey: Valkey) -> None:
+    broker = ValkeyBroker(valkey.url)
     broker.append(batch(1.0))
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(valkey.url) as client:
         client.script_flush()
     broker.append(batch(2.0))
     broker.acknowledge(broker.read("a", 10, 0))
@@ -208,26 +197,26 @@ def calls(client: redis.Redis, command: str) -> int:
     return int(client.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
-def test_where_every_write_is_synced_nothing_is_waited_for(server: Valkey, caplog: pytest.LogCaptureFixture) -> None:
-    with redis.Redis.from_url(server.url) as client:
+def test_where_every_write_is_synced_nothing_is_waited_for(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    with redis.Redis.from_url(valkey.url) as client:
         assert client.config_get("appendfsync")["appendfsync"] == "always"
-        ValkeyBroker(server.url).append(batch(1.0))
+        ValkeyBroker(valkey.url).append(batch(1.0))
         assert calls(client, "waitaof") == 0
     assert caplog.records == []
 
 
 def test_where_waitaof_holds_its_word_every_append_waits_for_it(
-    server: Valkey, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    valkey: Valkey, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "_waitaof_holds", lambda info: True)
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(valkey.url) as client:
         client.config_set("appendfsync", "everysec")
-        broker = ValkeyBroker(server.url)
+        broker = ValkeyBroker(valkey.url)
         broker.append(batch(2.0), "k")
         assert calls(client, "waitaof") == 1
         broker.append(batch(2.0), "k")
         assert calls(client, "waitaof") == 2, "a retry, too, waits for what the first call wrote"
-        ValkeyBroker(server.url, durability="memory").append(batch(3.0))
+        ValkeyBroker(valkey.url, durability="memory").append(batch(3.0))
         assert calls(client, "waitaof") == 2
     assert caplog.records == []
 
@@ -241,11 +230,11 @@ def test_where_waitaof_holds_its_word_every_append_waits_for_it(
     ],
 )
 def test_a_server_that_cannot_give_durability_is_told_of_once(
-    server: Valkey, caplog: pytest.LogCaptureFixture, setting: str, value: str, told: str
+    valkey: Valkey, caplog: pytest.LogCaptureFixture, setting: str, value: str, told: str
 ) -> None:
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(valkey.url) as client:
         client.config_set(setting, value)
-        broker = ValkeyBroker(server.url)
+        broker = ValkeyBroker(valkey.url)
         started = time.monotonic()
         broker.append(batch(4.0))
         broker.append(batch(5.0))
@@ -261,9 +250,9 @@ def appended(broker: ValkeyBroker | ShardedBroker, taken: list[str]) -> bool:
     return bool(taken)
 
 
-def test_without_a_replica_one_request_waits_and_the_others_are_refused_unwritten(server: Valkey) -> None:
+def test_without_a_replica_one_request_waits_and_the_others_are_refused_unwritten(valkey: Valkey) -> None:
     port = free_port()
-    broker = ValkeyBroker(server.url, replicas=1)
+    broker = ValkeyBroker(valkey.url, replicas=1)
     with pytest.raises(Unavailable, match="0 of 1 replicas"):
         broker.append(batch(2.0), "two")
     for _ in range(5):
@@ -272,7 +261,7 @@ def test_without_a_replica_one_request_waits_and_the_others_are_refused_unwritte
         with pytest.raises(Unavailable, match="so nothing was written"):
             broker.keep_aside(batch(4.0), "why", "1-0")
     assert (broker.depth(), broker.dead_letter_count()) == (1, 0)
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(valkey.url) as client:
         client.config_set("bind", "127.0.0.1")
         client.config_set("port", port)
         replica = Valkey({"replicaof": f"127.0.0.1 {port}"})
@@ -287,12 +276,12 @@ def test_without_a_replica_one_request_waits_and_the_others_are_refused_unwritte
             replica.close()
 
 
-def test_a_server_with_another_history_is_tried_anew(server: Valkey) -> None:
+def test_a_server_with_another_history_is_tried_anew(valkey: Valkey) -> None:
     """As after a failover: what was not confirmed before it says nothing of the replicas that there are now."""
-    broker = ValkeyBroker(server.url, replicas=1)
+    broker = ValkeyBroker(valkey.url, replicas=1)
     with pytest.raises(Unavailable, match="0 of 1 replicas"):
         broker.append(batch(2.0))
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(valkey.url) as client:
         before = client.info("replication")["master_replid"]
         client.replicaof("127.0.0.1", free_port())
         client.replicaof("NO", "ONE")
@@ -311,14 +300,14 @@ def test_a_server_with_another_history_is_tried_anew(server: Valkey) -> None:
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_where_replicas_are_asked_for_success_waits_for_them(server: Valkey, shards: int) -> None:
+def test_where_replicas_are_asked_for_success_waits_for_them(valkey: Valkey, shards: int) -> None:
     """A replica that stands still, then goes on; a retry with the same key waits for what the first call wrote."""
     port = free_port()
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(valkey.url) as client:
         client.config_set("bind", "127.0.0.1")
         client.config_set("port", port)
         replica = Valkey({"replicaof": f"127.0.0.1 {port}"})
-        broker = open_buffer(server.url, shards, replicas=1)
+        broker = open_buffer(valkey.url, shards, replicas=1)
         try:
             replica.start()
             eventually(lambda: "online" in str(client.info("replication").get("slave0")), 60, "the replica follows")
@@ -343,11 +332,11 @@ def test_where_replicas_are_asked_for_success_waits_for_them(server: Valkey, sha
             replica.close()
 
 
-def test_eviction_of_the_buffer_is_warned_of(server: Valkey, caplog: pytest.LogCaptureFixture) -> None:
-    with redis.Redis.from_url(server.url) as client:
+def test_eviction_of_the_buffer_is_warned_of(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    with redis.Redis.from_url(valkey.url) as client:
         client.config_set("maxmemory", "1gb")
         client.config_set("maxmemory-policy", "allkeys-lru")
-        ValkeyBroker(server.url).append(batch(1.0))
+        ValkeyBroker(valkey.url).append(batch(1.0))
     assert "noeviction" in caplog.text
 
 
@@ -365,10 +354,10 @@ def test_whose_waitaof_can_be_trusted(info: dict[str, str], holds: bool) -> None
     assert connection._waitaof_holds(info) is holds
 
 
-def test_a_server_without_memory_rejects_and_takes_again(server: Valkey) -> None:
-    broker = ValkeyBroker(server.url)
+def test_a_server_without_memory_rejects_and_takes_again(valkey: Valkey) -> None:
+    broker = ValkeyBroker(valkey.url)
     broker.append(batch(1.0))
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(valkey.url) as client:
         client.config_set("maxmemory", "100kb")
         with pytest.raises(Rejected, match="out of memory"):
             broker.append(batch(2.0))

@@ -53,16 +53,6 @@ class Crashed(BaseException):
     """The end of a process: nobody catches it."""
 
 
-@pytest.fixture
-def valkey() -> Iterator[Valkey]:
-    made = Valkey()
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
-
-
 @contextmanager
 def gateway(valkey_url: str) -> Iterator[str]:
     """The door on a port of its own; yields its address."""

@@ -1,11 +1,8 @@
 """Exactly once, also when writers meet or are killed in the middle."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
-import psycopg
 import pytest
 import stores
 from servers import eventually
@@ -27,15 +24,6 @@ COPIES = {engine: f"copy {table}" for engine, table in stores.RAW_TABLE.items()}
 def store(many_sessions: stores.Postgres) -> stores.Postgres:
     partitions.ensure_ahead(many_sessions.database, NOW_US, 1)
     return many_sessions
-
-
-@contextmanager
-def held_up(store: stores.Postgres, statement: str) -> Iterator[None]:
-    """While inside, another session has run this statement and not committed."""
-    with psycopg.connect(store.connection.info.dsn) as blocker:
-        blocker.execute(statement.encode())
-        yield
-        blocker.rollback()
 
 
 def blocked_pid(store: stores.Postgres, query: str) -> int:
@@ -66,7 +54,7 @@ def test_two_writers_with_the_same_entry_load_it_once(store: stores.Postgres) ->
     one = entry([(KEY, NOW_US - n, float(n)) for n in range(1000)], "1-0")
     writers = [StoreWriter(store.database, clock=store.clock) for _ in range(6)]
     with ThreadPoolExecutor(6) as threads:
-        with held_up(store, "lock table loaded_entries in share mode"):
+        with stores.held_up(store, "lock table loaded_entries in share mode"):
             loads = [threads.submit(writer.load, [one]) for writer in writers]
             blocked_pid(store, "insert into loaded_entries")
         results = [load.result(30) for load in loads]
@@ -78,7 +66,7 @@ def test_two_writers_with_the_same_entry_load_it_once(store: stores.Postgres) ->
 def test_the_second_writer_takes_the_entry_when_the_first_one_dies(store: stores.Postgres) -> None:
     one = entry([(KEY, NOW_US, 1.0)], "1-0")
     with ThreadPoolExecutor(2) as threads:
-        with held_up(store, "lock table raw_samples in share mode"):
+        with stores.held_up(store, "lock table raw_samples in share mode"):
             first = threads.submit(store.load, [one])
             pid = blocked_pid(store, COPIES[store.database.engine])
             second = threads.submit(StoreWriter(store.database, clock=store.clock).load, [one])
@@ -107,7 +95,7 @@ def test_a_killed_transaction_leaves_nothing_and_can_be_loaded_again(
     store.refresh()
     before = counts(store)
     one = entry([(KEY, NOW_US - 5 * MINUTE_US, 2.0), (KEY, NOW_US, 3.0)], "2-0")
-    with ThreadPoolExecutor(1) as threads, held_up(store, lock):
+    with ThreadPoolExecutor(1) as threads, stores.held_up(store, lock):
         load = threads.submit(store.load, [one])
         store.connection.execute("select pg_terminate_backend(%s)", (blocked_pid(store, words),))
         with pytest.raises(Unavailable):

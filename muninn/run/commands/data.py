@@ -54,7 +54,9 @@ def sql(
     """Ask the data in DuckDB, in SQL.
 
     There are performance_metrics, metrics_1min, metrics_5min, metrics_1hour, metrics_1day and merged_quantile().
-    Example: muninn sql "select metric_name, count(*) from performance_metrics group by all"
+
+    \b
+    muninn sql "select metric_name, count(*) from performance_metrics group by all"
     """
     from muninn.run.analysis import ask
 

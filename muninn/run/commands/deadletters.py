@@ -35,7 +35,7 @@ def show(letter_id: Annotated[str, typer.Argument(help="its id")], json: Json = 
 
 @letters.command()
 def replay(ids: Ids = None, everything: All = False) -> None:
-    """Send again what could not be stored: each once, and it is gone from here.
+    """Send them again, each once; what went is gone from here.
 
     If the reason is still there, it comes back.
     """

@@ -29,7 +29,7 @@ def cardinality(
 
 @door.command()
 def check(file: File) -> None:
-    """Read a file of rules; exit code 1 and the rule that is wrong where it is."""
+    """Read a file of rules; exit code 1 where one is wrong."""
     from muninn.run.cardinality import check as run
 
     run(file)

@@ -28,7 +28,7 @@ def export(
     days: Annotated[list[str] | None, typer.Argument(help="days such as 2026-03-01; without any, what is due")] = None,
     again: Annotated[bool, typer.Option("--again", help="export every closed day anew")] = False,
 ) -> None:
-    """Export closed days to Parquet files, and move old ones out of the database.
+    """Export closed days to files, move old ones out.
 
     What is exported already and has not changed is left as it is.
     """
@@ -54,7 +54,7 @@ def retention(
 def verify(
     sample: Annotated[int | None, typer.Option(min=1, help="read so many files, by chance; without it: all")] = None,
 ) -> None:
-    """Read the files of the cold tier again and compare them with what was recorded."""
+    """Read the files again, compare them with what was recorded."""
     from muninn.run.lifecycle import verify as run
 
     sys.exit(run(reached(), sample))

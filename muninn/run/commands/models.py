@@ -14,7 +14,7 @@ app.add_typer(models_app, name="models")
 
 @models_app.command("list")
 def show(json: Json = False) -> None:
-    """List the models, the newest first, with figures and why each is or is not in use."""
+    """List the models, newest first, and why each is in use or not."""
     from muninn.model.window import as_datetime
     from muninn.store import models
     from muninn.store.database import Database
@@ -38,7 +38,7 @@ def show(json: Json = False) -> None:
 
 @models_app.command()
 def promote(model_id: Annotated[int, typer.Argument(help="the id that `muninn models list` shows")]) -> None:
-    """Use a model from now on: a candidate, or one that was in use before.
+    """Use a model from now on: a candidate, or an earlier one.
 
     The detector takes it up within a minute.
     """

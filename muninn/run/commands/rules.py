@@ -47,7 +47,7 @@ def try_(
     picture: Annotated[Path | None, typer.Option(help="write a time line of what fired to this SVG file")] = None,
     json: Json = False,
 ) -> None:
-    """Run the unit tests of rules, or rules over the past, and show what would have fired.
+    """Run the tests of rules, or rules over the past.
 
     The same code judges as in the alerter. Over more than six hours it sees the means of minutes.
     """

@@ -25,8 +25,9 @@ def create(
     expires: Annotated[str | None, typer.Option(help='when it ends, such as "90d"; default: never')] = None,
     json: Json = False,
 ) -> None:
-    """Make a token and print its secret, which is kept nowhere: it is shown this once.
+    """Make a token and print its secret, this once.
 
+    It is kept nowhere.
     Where Muninn does not run, its embedded database is started for the moment.
     """
     from muninn.run.tokens import create as run

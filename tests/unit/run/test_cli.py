@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from muninn import settings
 from muninn.run import reference
+from muninn.run.cli import app
 
 ROOT = Path(__file__).parents[3]
 MUNINN = Path(sys.executable).with_name("muninn")
@@ -36,6 +38,15 @@ def test_help_tells_every_command_in_a_line() -> None:
     wanted = {"up", "down", "status", "scale", "logs", "migrate", "settings", "gateway", "loader", "sidecar"}
     assert wanted <= commands.keys()
     assert all(len(line.split()) > 3 and not line.endswith("...") for line in commands.values())
+
+
+@pytest.mark.parametrize("group", ["analytics", "deadletter", "door", "lifecycle", "models", "rules", "token"])
+def test_the_commands_of_a_group_are_told_in_a_line_each(group: str) -> None:
+    done = CliRunner().invoke(app, [group, "--help"], env={"COLUMNS": "80"})
+    lines = done.stdout.partition("Commands:\n")[2].splitlines()
+    assert done.exit_code == 0
+    assert lines
+    assert not [line for line in lines if line.endswith("...")]
 
 
 @pytest.mark.parametrize("command", ["up", "down", "status", "scale", "logs", "migrate", "settings", "gateway"])
