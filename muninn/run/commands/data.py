@@ -53,7 +53,8 @@ def sql(
 ) -> None:
     """Ask the data in DuckDB, in SQL.
 
-    There are performance_metrics, metrics_1min, metrics_5min, metrics_1hour, metrics_1day and merged_quantile().
+    There are performance_metrics, metrics_1min, metrics_5min, metrics_1hour, metrics_1day, series and alerts;
+    merged_quantile(), counter_increase(), counter_rate() and sample_increase() count right over many rows.
 
     \b
     muninn sql "select metric_name, count(*) from performance_metrics group by all"

@@ -207,9 +207,13 @@ def test_an_interrupt_at_the_terminal_is_not_for_initdb(tmp_path: Path) -> None:
         "import pathlib, signal, sys\n"
         "signal.signal(signal.SIGINT, lambda *_: None)\n"
         "from muninn.run import embedded\n"
-        "embedded.postgres(pathlib.Path(sys.argv[1])).prepare()"
+        "embedded.postgres(pathlib.Path(sys.argv[1])).prepare()\n"
+        # An interpreter that ends has given its handlers up: it ends when no signal can come any more.
+        "sys.stdin.read()"
     )
-    process = subprocess.Popen([sys.executable, "-c", prepare, str(tmp_path)], process_group=0)
+    process = subprocess.Popen(
+        [sys.executable, "-c", prepare, str(tmp_path)], process_group=0, stdin=subprocess.PIPE, text=True
+    )
     half = tmp_path / "postgres.new" / "PG_VERSION"
     eventually(half.exists, 30, "initdb is at work", interval_s=0.005)
 
@@ -219,5 +223,6 @@ def test_an_interrupt_at_the_terminal_is_not_for_initdb(tmp_path: Path) -> None:
         return not half.exists()
 
     eventually(made, 60, "the folder is made")
-    assert process.wait(60) == 0
+    process.communicate(timeout=60)
+    assert process.returncode == 0
     assert (tmp_path / "postgres" / "PG_VERSION").exists()
