@@ -45,7 +45,7 @@ chaos: setup  ## kill and pause everything under load, longer than the suite doe
 	@MUNINN_TEST_CHAOS_S=$${MUNINN_TEST_CHAOS_S:-120} MUNINN_TEST_CHAOS_SEEDS=$${MUNINN_TEST_CHAOS_SEEDS:-11,12,13,14} $(BIN)/python -m pytest tests/chaos
 
 check: setup  ## the fast loop: style, types, imports, unit tests
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/unit tests/architecture
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" --hypothesis-profile=quick tests/unit tests/architecture
 
 bench: setup  ## measure, print ratios, write bench/results/*.json
 	@$(BIN)/python -m bench

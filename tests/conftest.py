@@ -3,6 +3,7 @@
 Tests that kill servers start their own with the classes in tests/servers.py.
 """
 
+import gc
 import itertools
 import os
 import signal
@@ -29,7 +30,11 @@ from muninn.store.migrations import migrate
 
 # No test asserts a time: a busy machine, or a function compiled at its first call, is no failure.
 hypothesis.settings.register_profile("muninn", deadline=None)
+# The fast loop's: `--hypothesis-profile=quick`.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("muninn")
+
+gc.disable()  # Until all is collected.
 
 TEMPLATE = "muninn_template"
 _numbers = itertools.count(1)
@@ -43,6 +48,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """End in order on SIGTERM as on Ctrl-C, so that fixtures are torn down."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupted)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported and collected stays: the collector of garbage need not look through it after every test."""
+    gc.enable()
+    gc.freeze()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    gc.unfreeze()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -66,7 +66,7 @@ VALUES = st.sampled_from([50.0, 70.0, 83.0, 90.0, 99.0, None])
 STRETCHES = st.lists(st.tuples(VALUES, VALUES, st.integers(1, 8)), min_size=3, max_size=14)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(STRETCHES, st.sets(st.integers(1, 60), max_size=6))
 def test_killed_at_any_step_it_goes_on_as_if_it_had_not_been(
     stretches: list[tuple[float | None, float | None, int]], deaths: set[int]

@@ -29,6 +29,7 @@ def test_a_new_series_is_silent_whatever_it_shows() -> None:
     assert not found.learning[DAY_ROWS:].any()
 
 
+@pytest.mark.slow
 def test_a_series_sampled_fast_is_silent_for_a_day_and_one_sampled_slowly_for_some_rows() -> None:
     assert watch(noisy(3_000), instants(3_000, step_s=10.0), Tuning()).learning.all()
     slow = watch(noisy(200), instants(200, step_s=3_600.0), Tuning())
@@ -67,6 +68,7 @@ def test_a_fault_keeps_its_score_and_is_not_learned_while_it_lasts() -> None:
     assert abs(found.expected[1_000 + DAY_ROWS - 5] - 100) < 5, "the same hour a day later is not expected high"
 
 
+@pytest.mark.slow
 def test_a_new_normal_is_accepted_in_the_end() -> None:
     value = np.concatenate([noisy(1_000), noisy(1_000, level=160, seed=1)])
     found = watch(value)
@@ -75,6 +77,7 @@ def test_a_new_normal_is_accepted_in_the_end() -> None:
     assert (found.score[1_500:] < ANOMALY).all()
 
 
+@pytest.mark.slow
 def test_a_fault_that_comes_back_alarms_again_and_less_each_time() -> None:
     value = noisy(6_000)
     starts = list(range(1_000, 6_000, 500))
@@ -88,6 +91,7 @@ def test_a_fault_that_comes_back_alarms_again_and_less_each_time() -> None:
     assert (scores[4:] < scores[0] - 0.15).all()
 
 
+@pytest.mark.slow
 def test_a_quiet_hour_in_a_busy_time_is_seen_though_the_value_is_usual() -> None:
     rows = 9 * DAY_ROWS
     value = 20 + 60 * busy_hours(rows) + np.random.default_rng(0).normal(size=rows)
@@ -104,6 +108,7 @@ def test_a_quiet_hour_in_a_busy_time_is_seen_though_the_value_is_usual() -> None
     assert seasonal < -0.6
 
 
+@pytest.mark.slow
 def test_quiet_weekends_are_learned() -> None:
     rows = 6 * WEEK_ROWS
     weekday = (np.arange(rows) // DAY_ROWS) % 7 < 5
@@ -125,6 +130,7 @@ def test_a_leak_is_seen_as_it_leaves_the_range() -> None:
     assert value[first] < 125
 
 
+@pytest.mark.slow
 def test_noise_that_grows_is_seen_in_volatility() -> None:
     random = np.random.default_rng(2)
     value = 100 + random.uniform(-2, 2, 2_000)
@@ -152,6 +158,7 @@ def test_a_hair_more_than_constant_is_no_anomaly() -> None:
     assert (watch(value).score < WARNING).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_undisturbed_series_alarm_seldom_and_ever_less(kind: str) -> None:
     n, rows = 16, 4_000
@@ -163,6 +170,7 @@ def test_undisturbed_series_alarm_seldom_and_ever_less(kind: str) -> None:
     assert 1000 * alerts[2_000:].sum() / (n * 2_000) < 1.0
 
 
+@pytest.mark.slow
 def test_faster_sampling_does_not_multiply_alarms() -> None:
     random, n = np.random.default_rng(0), 40
     slow = watch_all(100 + random.normal(size=(864, n)))
@@ -182,6 +190,7 @@ def test_a_step_across_a_gap_is_no_change() -> None:
     assert (found.score[after : after + 30] < ANOMALY).all()
 
 
+@pytest.mark.slow
 def test_irregular_sampling_is_usual() -> None:
     random = np.random.default_rng(3)
     at_us = MONDAY_US + np.cumsum(random.exponential(300e6, 3_000)).astype(np.int64)
@@ -192,6 +201,7 @@ def test_irregular_sampling_is_usual() -> None:
     assert found.score[2_500] > ANOMALY
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_raises_no_alarm() -> None:
     at_us = instants(2_000)
     at_us[1_000:] -= 2 * 3_600_000_000
@@ -231,6 +241,7 @@ def test_a_gauge_that_only_grew_is_learned_anew_once_it_falls() -> None:
     assert not found.learning[-1]
 
 
+@pytest.mark.slow
 def test_what_was_announced_is_excused_and_learned() -> None:
     value = np.concatenate([noisy(1_000), noisy(500, level=140, seed=1)])
     engine, zeros = Engine(1, QUICK), np.zeros(1_500, np.intp)
@@ -264,6 +275,7 @@ def test_silence_is_odd_by_the_longest_pause() -> None:
     assert engine.overdue(last + 10**12)[1] == 0, "a series that was never seen"
 
 
+@pytest.mark.slow
 def test_confidence_grows_with_what_is_known() -> None:
     found = watch(noisy(3_000))
     assert (np.diff(found.confidence) >= 0).all()
@@ -271,6 +283,7 @@ def test_confidence_grows_with_what_is_known() -> None:
     assert found.confidence[-1] > 0.4
 
 
+@pytest.mark.slow
 def test_small_hours_count_as_much_as_busy_ones() -> None:
     """Errors at night at ten times the usual, yet below the day's: the ratio sees them."""
     rows = 14 * DAY_ROWS

@@ -44,6 +44,7 @@ def batch(n_series: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float
     return at_us[order], value[order], index[order]
 
 
+@pytest.mark.slow
 @few
 @given(seeds, st.integers(1, 300))
 def test_a_batch_scores_as_its_samples_one_by_one(seed: int, size: int) -> None:
@@ -66,6 +67,7 @@ def test_samples_one_by_one_score_as_a_batch() -> None:
         assert abs(one.score[0] - whole.score[row]) < 1e-9
 
 
+@pytest.mark.slow
 @few
 @given(seeds, st.floats(-3, 3))
 def test_another_unit_changes_no_score(seed: int, decades: float) -> None:
@@ -73,6 +75,7 @@ def test_another_unit_changes_no_score(seed: int, decades: float) -> None:
     assert_allclose(watch_all(value * 10.0**decades), watch_all(value), rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @few
 @given(seeds, st.integers(-500, 500))
 def test_whole_weeks_change_no_score(seed: int, weeks: int) -> None:
@@ -81,6 +84,7 @@ def test_whole_weeks_change_no_score(seed: int, weeks: int) -> None:
     assert_array_equal(moved, watch_all(value))
 
 
+@pytest.mark.slow
 @few
 @given(seeds, st.integers(1, ROWS - 1))
 def test_no_score_depends_on_what_comes_later(seed: int, until: int) -> None:
@@ -111,6 +115,7 @@ def test_contributions_add_up_to_the_score(kind: str) -> None:
     assert_allclose(np.abs(found.contributions).sum(axis=1), found.score, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @few
 @given(seeds, st.integers(1, ROWS - 1))
 def test_a_restored_engine_goes_on_as_if_never_stopped(seed: int, stop: int) -> None:

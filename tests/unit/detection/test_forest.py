@@ -1,11 +1,11 @@
 """The multivariate model: equal to the library's scores, contributions that add up, and what it finds."""
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.ensemble import IsolationForest
 
 from muninn.detection import training
 from muninn.detection.features import MODELLED
@@ -15,6 +15,9 @@ from muninn.detection.training import Figures, evaluate, in_peace, may_replace, 
 from muninn.errors import Invalid
 from muninn.model import SeriesKey, Window
 from muninn.model.scores import ANOMALY
+
+if TYPE_CHECKING:  # Its import takes seconds, which only those who train should pay.
+    from sklearn.ensemble import IsolationForest
 
 MINUTE = 60_000_000
 NAMES = ("response_mean", "cpu", "memory", "error_rate")
@@ -43,7 +46,7 @@ def test_it_scores_as_the_library_it_came_from(monkeypatch: pytest.MonkeyPatch) 
     kept = {}
     inner = training._trees
 
-    def keep(forest: IsolationForest) -> object:
+    def keep(forest: "IsolationForest") -> object:
         kept["forest"] = forest
         return inner(forest)
 

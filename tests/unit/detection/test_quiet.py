@@ -8,6 +8,8 @@ from bench.quiet import FURTHER, episodes
 from bench.quiet import KINDS as OFTEN
 from muninn.detection import ANOMALY, Engine, Tuning
 
+pytestmark = pytest.mark.slow
+
 AIM = 0.03
 FIRST_US = 1_767_571_200_000_000
 SERIES, DAYS = 100, 8

@@ -1,8 +1,11 @@
 """Faults recorded from a running Muninn are found again by the same code, soon enough."""
 
+import pytest
+
 from bench.faults import run
 
 
+@pytest.mark.slow
 def test_what_was_injected_is_found_within_two_minutes() -> None:
     figures = run()
     delays = figures["seconds to detection"]

@@ -41,6 +41,7 @@ def office(rows: int, n: int) -> Floats:
     return (20 + 60 * busy)[:, None] + np.random.default_rng(0).normal(size=(rows, n))
 
 
+@pytest.mark.slow
 def test_the_change_to_summer_time_is_forgiven_where_the_zone_is_known() -> None:
     value = office(CHANGED_ROW + 2 * DAY_ROWS, 10)
     at_us = instants(len(value), 300, BEFORE_US)

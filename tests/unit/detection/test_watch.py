@@ -72,6 +72,7 @@ def test_a_fault_opens_one_episode_a_series_told_until_it_is_over() -> None:
     assert all(np.allclose(np.abs(each.scores.contributions).sum(axis=1), each.scores.score) for each in after)
 
 
+@pytest.mark.slow
 def test_a_single_odd_step_opens_nothing_unless_it_is_beyond_doubt() -> None:
     mild, gross = Feeder(), Feeder()
     for feeder in (mild, gross):
@@ -81,6 +82,7 @@ def test_a_single_odd_step_opens_nothing_unless_it_is_beyond_doubt() -> None:
     assert len(opened(gross.feed(1, 1_000.0))) == len(KEYS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [8.0, 12.0, -9.0, -14.0])
 def test_the_way_back_from_a_single_odd_step_confirms_nothing(level: float) -> None:
     feeder = Feeder()

@@ -293,7 +293,7 @@ def test_garbage_is_invalid(body: bytes) -> None:
     which=st.integers(0, 3),
     patches=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4),
 )
-@settings(max_examples=400)
+@settings(max_examples=4 * settings.default.max_examples)
 def test_a_damaged_body_is_invalid_or_refused_and_nothing_else(which: int, patches: list[tuple[int, int]]) -> None:
     decode, good = BODIES[which]
     body = bytearray(good)

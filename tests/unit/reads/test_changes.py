@@ -29,6 +29,7 @@ def expected(minutes: list[list[float]], *, counter: bool) -> tuple[float, float
     return means[0], means[1], float(np.std([part[1] / part[2] for part in before], ddof=1))
 
 
+@pytest.mark.slow
 @given(st.lists(series, min_size=1, max_size=3), st.booleans(), st.randoms())
 def test_each_series_is_compared_with_itself(every: list[list[list[float]]], counter: bool, random: object) -> None:
     sent = np.empty((0, 6), np.int64)

@@ -84,6 +84,7 @@ def test_a_misspelt_setting_is_told(tmp_path: Path) -> None:
     assert "did you mean MUNINN_GATEWAY_PORT?" in done.stderr
 
 
+@pytest.mark.slow
 def test_status_where_nothing_runs(tmp_path: Path) -> None:
     home = str(tmp_path / "home")
     done = muninn("status", MUNINN_HOME=home)
@@ -119,6 +120,7 @@ def test_logs(tmp_path: Path) -> None:
     assert outside.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program", ["gateway", "loader", "refresher", "sidecar", "detector", "collector", "scraper", "statsd"]
 )

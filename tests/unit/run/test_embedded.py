@@ -19,6 +19,8 @@ from servers import Postgres, Valkey, eventually
 from muninn.errors import Misconfigured
 from muninn.run import embedded
 
+pytestmark = pytest.mark.slow
+
 AS_ROOT = os.geteuid() == 0
 
 

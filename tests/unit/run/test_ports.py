@@ -63,8 +63,8 @@ def test_a_listener_that_has_just_ended_does_not_count() -> None:
 
 def test_a_udp_port_is_another_than_the_tcp_port_of_its_number() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+        port = free_port()
+        taken.bind(("127.0.0.1", port))
         with pytest.raises(Misconfigured, match=rf"port 127\.0\.0\.1:{port} is taken by .*: set MUNINN_STATSD_PORT"):
             check([Listener("STATSD", "127.0.0.1", port, udp=True)])
     check([Listener("GATEWAY", "127.0.0.1", port), Listener("STATSD", "127.0.0.1", port, udp=True)])

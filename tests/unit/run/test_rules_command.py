@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from muninn.clock import SystemClock
+
+pytestmark = pytest.mark.slow
 
 MUNINN = Path(sys.executable).with_name("muninn")
 RULES = """

@@ -24,6 +24,8 @@ from muninn.home import Home, State
 from muninn.run import embedded, probes, supervisor
 from muninn.run.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Rig]
 
 
