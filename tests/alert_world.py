@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx
 import uvicorn
 from servers import eventually, free_port
 from starlette.applications import Starlette
@@ -16,7 +18,7 @@ from muninn.alerting.evaluate import Change
 from muninn.alerting.matchers import Matchers
 from muninn.alerting.outbox import Outcome
 from muninn.alerting.silence import Muted, Silence
-from muninn.clock import HOUR_US, MINUTE_US, SystemClock
+from muninn.clock import HOUR_US, MINUTE_US, SECOND_US, SystemClock
 from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.operations.alerts.alertmanager import AlertmanagerApi
 from muninn.operations.alerts.api import AlertApi
@@ -93,3 +95,32 @@ def api(url: str, home: Path) -> Iterator[int]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+class Api:
+    """The routes on a port, and the store behind."""
+
+    def __init__(self, url: str, database: Database):
+        self.url, self.database = url, database
+        self.client = httpx.Client(base_url=url, timeout=30)
+
+    def get(self, path: str, **query: str) -> Any:
+        answer = self.client.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: Any, status: int = 200) -> Any:
+        answer = self.client.post(path, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+
+def fired(api: Api, queue: str = "mail") -> Alert:
+    now_us = SystemClock().now_us()
+    fingerprint = fingerprint_of("queue_long", {"queue": queue})
+    alert = Alert(
+        alert_id_of(fingerprint, now_us), "queue_long", fingerprint, (("queue", queue),), "warning", "firing", 20.0,
+        10.0, now_us - 60 * SECOND_US, now_us, fired_us=now_us - 30 * SECOND_US, summary="long",
+    )  # fmt: skip
+    AlertStore(api.database).commit([Change("fired", alert)], [], [])
+    return alert

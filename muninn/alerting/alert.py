@@ -44,6 +44,7 @@ class Alert:
 
     labels: of the series or group. extra: labels that the rule adds. value: the figure that was judged, as of
     at_us. since_us: per level, since when it has been bad (0: it is not), which a restart goes on with.
+    annotations, source_url: of one from outside, all that came with it, and where it was made.
     """
 
     alert_id: str
@@ -70,6 +71,8 @@ class Alert:
     clear_since_us: int = 0
     acknowledged_us: int | None = None
     acknowledged_by: str = ""
+    annotations: Labels = ()
+    source_url: str = ""
 
     @cached_property
     def all_labels(self) -> dict[str, str]:

@@ -33,13 +33,15 @@ def inhibited(alerts: Iterable[Alert], inhibitions: Sequence[Inhibition]) -> dic
     """alert id -> id of the alert that inhibits it. An alert never inhibits itself or one that is also a source."""
     alerts = [alert for alert in alerts if alert.state == "firing"]
     found: dict[str, str] = {}
+    labels = [alert.all_labels for alert in alerts]
     for rule in inhibitions:
+        sources, targets = rule.sources.of_many(labels), rule.targets.of_many(labels)
         heads: dict[tuple[str, ...], str] = {}
-        for alert in alerts:
-            if rule.sources.holds(alert.all_labels):
+        for alert, is_source in zip(alerts, sources, strict=True):
+            if is_source:
                 heads.setdefault(_equal(alert, rule), alert.alert_id)
-        for alert in alerts:
-            if rule.targets.holds(alert.all_labels) and not rule.sources.holds(alert.all_labels):
+        for alert, is_source, is_target in zip(alerts, sources, targets, strict=True):
+            if is_target and not is_source:
                 head = heads.get(_equal(alert, rule))
                 if head is not None:
                     found.setdefault(alert.alert_id, head)

@@ -37,6 +37,14 @@ class Matcher:
             return (found == self.value) == (self.op == "=")
         return patterns.matches(self.value, found) == (self.op == "=~")
 
+    def of_many(self, labels: Sequence[Mapping[str, str]], budget: patterns.Budget | None = None) -> list[bool]:
+        """`holds` of each: a pattern looks at each value once, whoever has it. Invalid beyond the budget."""
+        if self.op in ("=", "!="):
+            return [self.holds(each) for each in labels]
+        found = [each.get(self.name, "") for each in labels]
+        matching = patterns.matching(self.value, found, budget)
+        return [matching[value] == (self.op == "=~") for value in found]
+
     def __str__(self) -> str:
         return f'{self.name}{self.op}"{self.value}"'
 
@@ -62,6 +70,18 @@ class Matchers:
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Whether the labels satisfy all."""
         return all(matcher.holds(labels) for matcher in self.all)
+
+    def of_many(self, labels: Sequence[Mapping[str, str]], budget: patterns.Budget | None = None) -> list[bool]:
+        """`holds` of each; Invalid beyond the budget."""
+        left = list(range(len(labels)))
+        # Comparisons first: what they leave out no pattern has to look at.
+        for matcher in sorted(self.all, key=lambda each: each.op in ("=~", "!~")):
+            holds = matcher.of_many([labels[place] for place in left], budget)
+            left = [place for place, held in zip(left, holds, strict=True) if held]
+        found = [False] * len(labels)
+        for place in left:
+            found[place] = True
+        return found
 
     def as_mapping(self) -> dict[str, str | list[str]]:
         """The inverse of `of`: a label with several conditions has a list."""

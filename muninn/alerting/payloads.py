@@ -115,6 +115,8 @@ def alert_json(alert: Alert, page_url: str = "") -> dict[str, Any]:
         "no_data": alert.no_data,
         "flapping": alert.flapping,
         "origin": alert.origin,
+        "annotations": dict(alert.annotations),
+        "source_url": alert.source_url,
         "url": link_of(alert, page_url),
         "started_at": rfc3339(alert.started_us),
         "fired_at": rfc3339(alert.fired_us),
@@ -156,21 +158,19 @@ def alertmanager_alerts(alerts: tuple[Alert, ...], page_url: str, keep_s: float)
                 "alertname": alert.rule,
                 **{name: value for name, value in as_given(alert.all_labels).items() if name != "rule" and value},
             },
-            "annotations": {
-                name: value
-                for name, value in (
-                    ("summary", alert.summary),
-                    ("description", alert.description),
-                    ("runbook_url", alert.runbook),
-                )
-                if value
-            },
+            "annotations": annotations(alert),
             "startsAt": rfc3339(alert.fired_us or alert.started_us),
             "endsAt": rfc3339(alert.resolved_us or alert.at_us + round(keep_s * 1e6)),
-            "generatorURL": link_of(alert, page_url),
+            "generatorURL": alert.source_url or link_of(alert, page_url),
         }
         for alert in alerts
     ]
+
+
+def annotations(alert: Alert) -> dict[str, str]:
+    """What Alertmanager calls so: of an alert from outside as they came, of ours its texts."""
+    texts = {"summary": alert.summary, "description": alert.description, "runbook_url": alert.runbook}
+    return dict(alert.annotations) or {name: value for name, value in texts.items() if value}
 
 
 def _webhook(receiver: Any, due: Notification, page_url: str) -> list[Request]:
@@ -309,5 +309,6 @@ def _filled(template: str, due: Notification, plain: str, quoted: Quote) -> str:
         "alerts": "\n".join(_line(alert) for alert in due.alerts[:_MAX_LISTED]),
         **{f"group.{name}": value for name, value in due.group_labels.items()},
         **{f"labels.{name}": value for name, value in first.all_labels.items()},
+        **{f"annotations.{name}": value for name, value in first.annotations},
     }
     return PLACE.sub(lambda match: quoted(known.get(match[1], "")), template)

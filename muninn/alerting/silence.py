@@ -3,7 +3,7 @@
 Belongs here: whether an instant lies in one. Does not: keeping them (store), inhibition.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
@@ -140,20 +140,23 @@ def silenced(
     alerts: Iterable[Alert], silences: Sequence[Silence], maintenance: Sequence[Maintenance], now_us: int
 ) -> dict[str, Muted]:
     """alert id -> why it is not told now."""
-    on = [silence for silence in silences if silence.is_on(now_us)]
-    under = [(window, ends) for window in maintenance if (ends := window.ends_us(now_us)) is not None]
+    alerts = list(alerts)
+    labels = [alert.all_labels for alert in alerts]
     found: dict[str, Muted] = {}
-    if not on and not under:
-        return found
-    for alert in alerts:
-        labels = alert.all_labels
-        for silence in on:
-            if silence.matchers.holds(labels):
-                found[alert.alert_id] = Muted("silence", silence.silence_id, silence.ends_us)
-                break
-        else:
-            for window, ends_us in under:
-                if window.matchers.holds(labels):
-                    found[alert.alert_id] = Muted("maintenance", window.name, ends_us)
-                    break
+    for matchers, muted in _mutes(silences, maintenance, now_us):
+        for alert, held in zip(alerts, matchers.of_many(labels), strict=True):
+            if held:
+                found.setdefault(alert.alert_id, muted)
     return found
+
+
+def _mutes(
+    silences: Sequence[Silence], maintenance: Sequence[Maintenance], now_us: int
+) -> Iterator[tuple[Matchers, Muted]]:
+    """What holds now, silences first."""
+    for silence in silences:
+        if silence.is_on(now_us):
+            yield silence.matchers, Muted("silence", silence.silence_id, silence.ends_us)
+    for window in maintenance:
+        if (ends_us := window.ends_us(now_us)) is not None:
+            yield window.matchers, Muted("maintenance", window.name, ends_us)

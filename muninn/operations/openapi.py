@@ -51,6 +51,11 @@ PARAMETERS: dict[str, str] = {
     "filter": 'a matcher, such as alertname="Up"',
     "silenced": "false: without those that a silence holds back",
     "inhibited": "false: without those that another alert holds back",
+    "active": "false: without those that are in force, or that nothing holds back",
+    "unprocessed": "says nothing here, where every alert is judged at once",
+    "pending": "false: without those that begin later",
+    "expired": "false: without those that are over",
+    "receiver": "a pattern of the whole name of a receiver, one of whose alerts it is",
     "id": "the id that a list told",
     "name": "the name that a list told",
 }
@@ -131,7 +136,7 @@ def _operation(route: Route, method: str, scope: str | None, components: Json) -
         "operationId": "_".join([method.lower(), *re.findall(r"\w+", route.path)]),
         "summary": " ".join(summary.split()),
         "parameters": [*map(_in_path, route.param_convertors), *(_in_query(name, about) for name in about.parameters)],
-        "responses": {"200" if about.answer else "2XX": _success(about, components), **_problems()},
+        "responses": {"200" if about.answer else "2XX": _success(about, components), **_problems(about)},
         "security": [{"token": []}] if scope else [],
     }
     if scope:
@@ -178,6 +183,8 @@ def _success(about: About, components: Json) -> Json:
     return {"description": "as asked", "content": {about.answer: {"schema": schema}}}
 
 
-def _problems() -> Json:
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+def _problems(about: About) -> Json:
+    content: Json = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if about.plain_refusals:  # but for those of the doorkeeper
+        content[JSON] = {"schema": _TEXT}
     return {status: {"description": text, "content": content} for status, text in _PROBLEMS.items()}

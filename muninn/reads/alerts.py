@@ -28,6 +28,7 @@ class AlertRow:
     (series_labels) and those that its rule adds.
 
     muted_by: "silence", "maintenance", "inhibition" or "" where it is told. useful: what people said, or None.
+    annotations, source_url: of one from outside, all that came with it, and where it was made.
     """
 
     alert_id: str
@@ -58,6 +59,8 @@ class AlertRow:
     useful: bool | None
     feedback_by: str
     feedback_note: str
+    annotations: dict[str, str]
+    source_url: str
 
     @property
     def all_labels(self) -> dict[str, str]:

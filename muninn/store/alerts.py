@@ -220,16 +220,19 @@ def row_of(alert: Alert) -> dict[str, Any]:
         "clear_since_us": alert.clear_since_us,
         "acknowledged_us": alert.acknowledged_us,
         "acknowledged_by": alert.acknowledged_by,
+        "annotations": dict(alert.annotations),
+        "source_url": alert.source_url,
     }
 
 
 def alert_of(row: Mapping[str, Any]) -> Alert:
     """The inverse of `row_of`."""
     given = dict(row)
-    labels, extra = given.pop("labels"), given.pop("extra_labels")
+    labels, extra, annotations = given.pop("labels"), given.pop("extra_labels"), given.pop("annotations")
     return Alert(
         labels=tuple(sorted(labels.items())),
         extra=tuple(sorted(extra.items())),
+        annotations=tuple(sorted(annotations.items())),
         limit=given.pop("limit_value"),
         since_us=tuple(given.pop("since_us")),
         **given,

@@ -14,6 +14,8 @@ create table alerts (
   summary text not null,
   description text not null,
   runbook text not null,
+  annotations jsonb not null default '{}',
+  source_url text not null default '',
   no_data bool not null default false,
   flapping bool not null default false,
   started_at timestamptz not null,
@@ -35,6 +37,8 @@ create table alerts (
 );
 comment on column alerts.fingerprint is 'names the rule and its labels: the same for every episode';
 comment on column alerts.origin is 'rule, or alertmanager: sent to us from outside';
+comment on column alerts.annotations is 'of one from outside: all that came with it';
+comment on column alerts.source_url is 'of one from outside: where it was made';
 comment on column alerts.ends_at is 'an alert from outside ends then unless it is sent again';
 comment on column alerts.since_us is 'per level of the rule, since when it is bad (0: it is not)';
 comment on column alerts.muted_by is 'why it is not told now: silence, maintenance, inhibition; empty: it is';

@@ -3,7 +3,7 @@ select alert_id::text, rule, fingerprint, labels, series_labels, severity, state
        runbook, no_data, flapping, epoch_us(started_at) as started_us, epoch_us(fired_at) as fired_us,
        epoch_us(resolved_at) as resolved_us, epoch_us(ends_at) as ends_us, epoch_us(evaluated_at) as at_us,
        muted_by, muted_which, epoch_us(muted_until) as muted_until_us, epoch_us(acknowledged_at) as acknowledged_us,
-       acknowledged_by, useful, feedback_by, feedback_note
+       acknowledged_by, useful, feedback_by, feedback_note, annotations, source_url
 from alert_history
 where state = any(%(states)s)
   and (state <> 'resolved' or fired_at is not null)

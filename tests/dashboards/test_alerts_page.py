@@ -228,7 +228,7 @@ def test_explore_opens_on_the_series_of_the_alert() -> None:
     row = AlertRow(
         fired.alert_id, fired.rule, fired.fingerprint, {**dict(fired.extra), **dict(fired.labels)}, dict(fired.labels),
         "warning", "firing", "rule", 9.0, 1.0, "", "", "", False, False, 1, 1, None, None, 1, "", "", None, None, "",
-        None, "", "",
+        None, "", "", {}, "",
     )  # fmt: skip
     assert explore_query(row) == {"metric": "m", "label.host": "a"}
     assert explore_query(replace(row, origin="alertmanager")) == {}

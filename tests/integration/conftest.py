@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import alert_world
 import pytest
 import uvicorn
+from alert_world import Api
 from chain import Chain
 from servers import Postgres, Valkey, eventually, free_port
 from starlette.applications import Starlette
@@ -110,3 +112,9 @@ def servers(valkey: Valkey) -> Iterator[tuple[Postgres, Valkey]]:
         yield postgres, valkey
     finally:
         postgres.close()
+
+
+@pytest.fixture
+def api(postgres_url: str, tmp_path: Path) -> Iterator[Api]:
+    with Database(postgres_url, pool_size=4) as database, alert_world.api(postgres_url, tmp_path) as port:
+        yield Api(f"http://127.0.0.1:{port}", database)

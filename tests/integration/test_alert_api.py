@@ -1,19 +1,11 @@
 """The alert API and Alertmanager's on a gateway's door, with a real Prometheus that sends its alerts."""
 
-import json
-import shutil
-import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import alert_world
-import httpx
-import pytest
+from alert_world import Api, fired
 from known_incidents import OPEN, OVER, load_incidents
-from servers import eventually, free_port
 
 from muninn.alerting.alert import Alert, alert_id_of, fingerprint_of
 from muninn.alerting.dispatch import Notification
@@ -22,45 +14,9 @@ from muninn.clock import HOUR_US, SECOND_US, SystemClock
 from muninn.model import BatchHandle, SampleBatch, SeriesKey, Window
 from muninn.reads.facade import Reads
 from muninn.store.alerts import AlertStore, Evaluated
-from muninn.store.database import Database
 from muninn.store.writer import StoreWriter
 
 RULE = {"name": "queue_long", "metric": "queue_depth", "levels": [{"severity": "warning", "above": 10}]}
-
-
-class Api:
-    """The routes on a port, and the store behind."""
-
-    def __init__(self, url: str, database: Database):
-        self.url, self.database = url, database
-        self.client = httpx.Client(base_url=url, timeout=30)
-
-    def get(self, path: str, **query: str) -> Any:
-        answer = self.client.get(path, params=query)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def post(self, path: str, body: Any, status: int = 200) -> Any:
-        answer = self.client.post(path, json=body)
-        assert answer.status_code == status, answer.text
-        return answer.json() if answer.content else None
-
-
-@pytest.fixture
-def api(postgres_url: str, tmp_path: Path) -> Iterator[Api]:
-    with Database(postgres_url, pool_size=4) as database, alert_world.api(postgres_url, tmp_path) as port:
-        yield Api(f"http://127.0.0.1:{port}", database)
-
-
-def fired(api: Api, queue: str = "mail") -> Alert:
-    now_us = SystemClock().now_us()
-    fingerprint = fingerprint_of("queue_long", {"queue": queue})
-    alert = Alert(
-        alert_id_of(fingerprint, now_us), "queue_long", fingerprint, (("queue", queue),), "warning", "firing", 20.0,
-        10.0, now_us - 60 * SECOND_US, now_us, fired_us=now_us - 30 * SECOND_US, summary="long",
-    )  # fmt: skip
-    AlertStore(api.database).commit([Change("fired", alert)], [], [])
-    return alert
 
 
 def test_alerts_are_listed_acknowledged_and_judged(api: Api) -> None:
@@ -255,80 +211,6 @@ def test_silences_in_both_forms(api: Api) -> None:
         {"match": {"a": "=~("}, "until": "+1h"},
     ):
         assert api.client.post("/api/v1/silences", json=wrong).headers["content-type"] == "application/problem+json"
-
-
-def test_alerts_from_outside_come_change_and_go(api: Api) -> None:
-    said = {"labels": {"alertname": "Down", "instance": "a:1", "severity": "critical"}, "annotations": {"summary": "x"}}
-    api.post("/api/v2/alerts", [said])
-    api.post("/api/v2/alerts", [said])  # sent again: the same one
-    (found,) = api.get("/api/v2/alerts")
-    assert (found["labels"], found["status"]["state"]) == (said["labels"], "active")
-    assert api.get("/api/v2/alerts", filter='instance="b:1"') == []
-    api.post("/api/v2/alerts", [{**said, "endsAt": "2020-01-01T00:00:00Z"}])
-    assert api.get("/api/v2/alerts") == []
-    assert len(api.get("/api/v1/alerts", state="resolved")["alerts"]) == 1
-    assert api.client.post("/api/v2/alerts", json=[{"labels": {}}]).status_code == 400
-    assert api.get("/api/v2/status")["cluster"]["status"] == "disabled"
-
-
-def test_a_severity_that_is_none_of_ours_is_kept(api: Api) -> None:
-    said = {"labels": {"alertname": "Down", "instance": "a:1", "severity": "page"}}
-    api.post("/api/v2/alerts", [said, {"labels": {"alertname": "Plain"}}])
-    ours = {each["rule"]: each for each in api.get("/api/v1/alerts")["alerts"]}
-    assert (ours["Down"]["severity"], ours["Down"]["labels"]["original_severity"]) == ("warning", "page")
-    assert (ours["Plain"]["severity"], ours["Plain"]["labels"]) == ("warning", {})
-    (theirs,) = api.get("/api/v2/alerts", filter='severity="page"')
-    assert theirs["labels"] == said["labels"]
-    api.post("/api/v2/alerts", [{**said, "endsAt": "2020-01-01T00:00:00Z"}])
-    assert [each["rule"] for each in api.get("/api/v1/alerts")["alerts"]] == ["Plain"]
-
-
-def test_a_real_prometheus_sends_its_alerts(api: Api, prometheus: str, tmp_path: Path) -> None:
-    (tmp_path / "rules.yml").write_text(
-        "groups: [{name: g, interval: 1s, rules: [{alert: AlwaysOn, expr: 'vector(1)', labels: {severity: critical},"
-        " annotations: {summary: it is on}}]}]\n"
-    )
-    (tmp_path / "prometheus.yml").write_text(
-        "global: {evaluation_interval: 1s}\n"
-        f"rule_files: ['{tmp_path / 'rules.yml'}']\n"
-        f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{api.url.removeprefix('http://')}']}}]}}]}}\n"
-    )
-    command = [prometheus, f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}"]
-    # It sends before it has found out where to; then again only after a minute, unless told otherwise.
-    command += [f"--web.listen-address=127.0.0.1:{free_port()}", "--rules.alert.resend-delay=1s"]
-    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            eventually(lambda: bool(api.get("/api/v2/alerts")), 60, "the alert comes", 0.3)
-        finally:
-            process.terminate()
-    (found,) = api.get("/api/v1/alerts", state="firing")["alerts"]
-    assert (found["rule"], found["origin"], found["severity"]) == ("AlwaysOn", "alertmanager", "critical")
-    assert found["summary"] == "it is on"
-    assert found["ends_ms"] > found["at_ms"]
-
-
-def test_a_real_amtool_reads_and_silences(api: Api, request: pytest.FixtureRequest) -> None:
-    found = shutil.which("amtool") or request.getfixturevalue("alertmanager_package") / "usr/bin/amtool"
-
-    def amtool(*words: str) -> str:
-        command = [str(found), f"--alertmanager.url={api.url}", *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    api.post("/api/v2/alerts", [{"labels": {"alertname": "Down", "instance": instance}} for instance in ("a:1", "b:1")])
-    fired(api)
-    (one,) = json.loads(amtool("alert", "query", "--output=json", "instance=~a.*"))
-    assert (one["labels"]["alertname"], one["status"]["state"]) == ("Down", "active")
-    assert "queue_long" in amtool("alert", "query", "alertname=queue_long"), "Muninn's own too"
-    ident = amtool("silence", "add", "--author=ada", "--comment=move", "alertname=Down", "instance=~a.*").strip()
-    (kept,) = AlertStore(api.database).silences(0)
-    assert (kept.silence_id, kept.created_by, kept.comment) == (ident, "ada", "move")
-    assert kept.matchers.as_mapping() == {"rule": "Down", "instance": "=~a.*"}
-    assert amtool("silence", "query", "--quiet").split() == [ident]
-    amtool("silence", "expire", ident)
-    assert amtool("silence", "query", "--quiet") == ""
-    assert amtool("silence", "query", "--expired", "--quiet").split() == [ident]
 
 
 def test_two_who_make_the_same_window_at_once_both_succeed(api: Api) -> None:

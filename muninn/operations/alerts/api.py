@@ -182,7 +182,24 @@ class NotFound(MuninnError):
     """There is no such thing."""
 
 
-def route(path: str, method: str, answer: Answer, parameters: tuple[str, ...] = (), *, lenient: bool = False) -> Route:
+def refusal(error: Exception) -> Response:
+    """What a request is answered that failed."""
+    if isinstance(error, NotFound):
+        return problem(404, str(error))
+    if isinstance(error, MuninnError):
+        return answer_to(error)
+    return problem(500, "the request failed; the log of the gateway says why")
+
+
+def route(
+    path: str,
+    method: str,
+    answer: Answer,
+    parameters: tuple[str, ...] = (),
+    *,
+    lenient: bool = False,
+    refused: Callable[[Exception], Response] = refusal,
+) -> Route:
     """A route whose answer is made in the thread pool. lenient: other parameters are passed over, else they are 400."""
     sends = method in ("POST", "PUT")
 
@@ -195,16 +212,15 @@ def route(path: str, method: str, answer: Answer, parameters: tuple[str, ...] = 
             if not isinstance(body, dict):
                 raise Invalid("the body is a JSON object")
             found = await run_in_threadpool(answer, request, body)
-        except NotFound as error:
-            return problem(404, str(error))
         except MuninnError as error:
-            return answer_to(error)
-        except Exception:
+            return refused(error)
+        except Exception as error:
             log.exception("%s failed", request.url.path)
-            return problem(500, "the request failed; the log of the gateway says why")
+            return refused(error)
         return Response(to_json(found), media_type="application/json", headers={"Cache-Control": "no-store"})
 
-    about = About(description(answer), parameters, bodies=(JSON,) if sends else ())
+    bodies = (JSON,) if sends else ()
+    about = About(description(answer), parameters, bodies=bodies, plain_refusals=refused is not refusal)
     return described(Route(path, handle, methods=[method]), about)
 
 
