@@ -19,7 +19,8 @@ class About:
     """One route. parameters: of the query, those in `repeated` may be given several times.
 
     bodies: media types that are taken, `encodings` how they may be packed. answer: media type of success, empty where
-    it has no body; shape: the value that is answered, where it has a class of its own. plain_refusals: errors are texts, as another system's clients read them.
+    it has no body; shape: the value that is answered, where it has a class of its own. plain_refusals: errors are
+    texts, as another system's clients read them.
     """
 
     text: str

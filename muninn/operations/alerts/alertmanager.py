@@ -65,7 +65,7 @@ class AlertmanagerApi:
         return [
             described(Route(ALERTS, self.post, methods=["POST"]), about),
             lenient(ALERTS, "GET", self.alerts, _FILTERS),
-            lenient(f"{ALERTS}/groups", "GET", self.groups, _FILTERS),
+            lenient("/api/v2/alerts/groups", "GET", self.groups, _FILTERS),
             lenient("/api/v2/silences", "GET", self.silences, ("filter", "active", "pending", "expired")),
             lenient("/api/v2/silences", "POST", self.save_silence),
             lenient("/api/v2/silence/{id}", "GET", self.silence),
