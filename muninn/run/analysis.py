@@ -8,7 +8,6 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
-from rich.console import Console
 
 from muninn import settings as chosen
 from muninn.analytics.session import connect
@@ -16,6 +15,7 @@ from muninn.clock import SystemClock
 from muninn.errors import Invalid
 from muninn.reads.times import parse_window
 from muninn.run import bars
+from muninn.run.paper import paper
 from muninn.store.database import Database
 
 FORMATS = ("table", "csv", "json")
@@ -63,7 +63,7 @@ def answer(session: duckdb.DuckDBPyConnection, statement: str, form: str) -> int
         if result is None:
             return 0
         if form == "table":
-            result.show(max_width=Console().width)
+            result.show(max_width=paper().width)
         elif form == "csv":
             sys.stdout.write(_as_csv(session, result.pl()))
         else:

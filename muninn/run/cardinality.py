@@ -6,7 +6,6 @@ Belongs here: words and tables. Does not: the answer (reads.cardinality), rules 
 from pathlib import Path
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 
 from muninn import reads
@@ -14,6 +13,7 @@ from muninn.errors import Invalid
 from muninn.ingest.gate.rules import load
 from muninn.model import SeriesKey
 from muninn.reads.cardinality import Cardinality, Group
+from muninn.run.paper import paper
 from muninn.settings import Settings
 
 
@@ -25,7 +25,7 @@ def show(settings: Settings, metric: str | None, limit: int, as_json: bool) -> N
         option = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
         print(orjson.dumps(found, option=option).decode())
         return
-    console = Console(markup=False, emoji=False)
+    console = paper()
     active = "" if found.active is None else f", {found.active:,} active within the hour"
     console.print(f"{found.series:,} series{active}; new: {found.new_hour:,} in an hour, {found.new_day:,} in a day")
     for title, groups in (("metric", found.metrics), ("source", found.sources)):

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 
 from muninn.errors import Invalid, MuninnError
@@ -21,6 +20,7 @@ from muninn.ingest.buffer.valkey import ValkeyBroker
 from muninn.model import SampleBatch
 from muninn.model.window import as_datetime
 from muninn.reads.dead_letters import samples_of, told
+from muninn.run.paper import paper
 from muninn.settings import Settings
 
 SHOWN_SAMPLES = 20
@@ -41,7 +41,7 @@ def show_all(settings: Settings, limit: int, as_json: bool) -> None:
     for letter in found:
         when = as_datetime(letter.at_ms * 1000).isoformat(timespec="seconds")
         table.add_row(letter.letter_id, when, _number(letter.samples), _number(letter.series), letter.reason)
-    Console(markup=False, emoji=False).print(table)
+    paper().print(table)
 
 
 def show(settings: Settings, letter_id: str, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from muninn.home import Process
 from muninn.run.outlets import LikePipe
+from muninn.run.paper import width
 from muninn.run.stack import Stack
 
 
@@ -24,7 +25,7 @@ class Screen(Console):
     """Standard output; when its reader goes away we go on without one."""
 
     def __init__(self) -> None:
-        super().__init__(file=cast(TextIO, LikePipe(sys.stdout)))
+        super().__init__(file=cast(TextIO, LikePipe(sys.stdout)), width=width())
 
     def on_broken_pipe(self) -> None:
         """Instead of ending the program, as rich does."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from muninn import settings as chosen
@@ -17,6 +16,7 @@ from muninn.ingest.validate import Rules
 from muninn.rollups.refresh import refresh_fresh
 from muninn.run import bars
 from muninn.run.bulk_import import Importer, Report, found_files, parsed_names
+from muninn.run.paper import paper
 from muninn.sources.files import refuse_left_out
 from muninn.store.database import Database
 
@@ -71,7 +71,7 @@ def _print(reports: Sequence[Report], *, dry_run: bool) -> None:
         span = f"{report.window.since:%Y-%m-%d %H:%M} to {report.window.until:%Y-%m-%d %H:%M}" if report.window else ""
         counts = (report.rows, report.new, report.skipped, report.refused, len(report.metrics), len(report.series))
         table.add_row(report.path.name, *(f"{count:,}" for count in counts), span)
-    Console(markup=False, emoji=False).print(table)
+    paper().print(table)
     for report in reports:
         for error in report.errors[:_SHOWN_ERRORS]:
             print(f"{report.path.name}, row {error.index + 1}: {error.reason}")

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 
-from rich.console import Console
 from rich.table import Table
 
 from muninn import settings as chosen
@@ -18,6 +17,7 @@ from muninn.clock import DAY_US, SystemClock
 from muninn.errors import Invalid
 from muninn.model.window import as_datetime
 from muninn.run import bars
+from muninn.run.paper import paper
 from muninn.store.database import Database
 from muninn.store.partitions import RAW
 
@@ -46,7 +46,7 @@ def _print_tasks(tasks: Sequence[lifecycle.Task], now_us: int) -> None:
     for task in tasks:
         when = "now" if task.due_us <= now_us else f"{as_datetime(task.due_us):%Y-%m-%d %H:%M}"
         table.add_row(when, task.action, task.table, _day(task.day_us), f"{task.bytes / _MIB:,.1f} MiB")
-    Console().print(table)
+    paper().print(table)
 
 
 def export(settings: chosen.Settings, days: Sequence[str], *, again: bool) -> None:
@@ -112,7 +112,7 @@ def _report(exported: Sequence[Exported], moved: Sequence[Moved]) -> None:
             f"{each.seconds:.1f}",
             "left the database" if each.day_us in left else "",
         )
-    Console().print(table)
+    paper().print(table)
     others = [_day(each.day_us) for each in moved if each.day_us not in {one.day_us for one in exported}]
     if others:
         print(f"Left the database: {', '.join(others)}.")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import orjson
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
 from muninn.alerting.alert import Alert
@@ -26,6 +25,7 @@ from muninn.errors import Invalid, Misconfigured
 from muninn.model import Window
 from muninn.operations.alerts import history, recorded, rulebook
 from muninn.reads.times import parse_window
+from muninn.run.paper import paper
 from muninn.run.store import opened
 from muninn.settings import Settings
 
@@ -71,7 +71,7 @@ def listed(settings: Settings) -> None:
         )
         off = "" if rule.enabled else " (off)"
         table.add_row(rule.name + off, rule.kind, rule.metric, levels, (book.sources or {}).get(rule.name, ""))
-    Console(markup=False, emoji=False).print(table)
+    paper().print(table)
     for fault in faults:
         print(fault, file=sys.stderr)
 
@@ -135,7 +135,7 @@ def _show(result: Replayed, window: Window, kind: str) -> None:
         labels = labels_text(dict(alert.labels))
         table.add_row(rfc3339(alert.fired_us), _lasted(alert, window), alert.rule, alert.severity, labels, value)
     if result.fired:
-        Console(markup=False, emoji=False).print(table)
+        paper().print(table)
     pending = len(result.episodes) - len(result.fired)
     print(
         f"{len(result.fired)} alerts would have fired, {pending} were only pending;"

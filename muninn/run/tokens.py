@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 
 from muninn.clock import SystemClock
 from muninn.guard.tokens import check_name, check_scopes
 from muninn.model.window import as_datetime
 from muninn.reads.times import parse_span_us
+from muninn.run.paper import paper
 from muninn.run.store import opened
 from muninn.settings import Settings
 from muninn.store.tokens import Kept, StoredTokens
@@ -64,7 +64,7 @@ def show(settings: Settings, as_json: bool) -> None:
         row = _plain(kept)
         shown = ["" if row[part] is None else f"{row[part]:g}" for part in ("samples_per_s", "requests_per_s")]
         table.add_row(kept.token.name, ", ".join(row["scopes"]), *shown, row["created_at"][:16], _end(kept))
-    Console().print(table)
+    paper().print(table)
 
 
 def revoke(settings: Settings, name: str) -> None:

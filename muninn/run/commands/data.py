@@ -103,6 +103,6 @@ def settings(
     if markdown:
         sys.stdout.write(reference.markdown())
         return
-    from rich.console import Console
+    from muninn.run.paper import paper
 
-    Console().print(reference.table(chosen.load()))
+    paper(markup=True).print(reference.table(chosen.load()))

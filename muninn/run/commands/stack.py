@@ -39,8 +39,7 @@ def status(json: Json = False) -> None:
 
     Exit code 0 only if all is well.
     """
-    from rich.console import Console
-
+    from muninn.run.paper import paper
     from muninn.run.status import status as ask
 
     found = ask(state_folder(), os.environ)
@@ -51,7 +50,7 @@ def status(json: Json = False) -> None:
     elif found.state is None:
         print(f"No Muninn runs on {found.home}: start it with `muninn up`.")
     else:
-        console = Console()
+        console = paper(markup=True)
         console.print(found.as_table())
         console.print(f"\ndashboards  {found.state.dashboard_url}", highlight=False)
         console.print(f"database    {found.state.database_url}\nredis       {found.state.redis_url}", highlight=False)

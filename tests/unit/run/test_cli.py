@@ -69,6 +69,12 @@ def test_settings_shows_values_and_no_secret() -> None:
     assert "sesame" not in done.stdout
 
 
+def test_where_there_is_no_terminal_a_line_is_as_long_as_it_needs() -> None:
+    far = "/far" * 60
+    assert far not in muninn("settings", COLUMNS="120", MUNINN_LANDING=far).stdout
+    assert far in muninn("settings", COLUMNS="", MUNINN_LANDING=far).stdout
+
+
 @pytest.mark.parametrize("command", ["up", "status", "down", "gateway", "migrate"])
 def test_a_broken_setting_is_one_sentence(command: str, tmp_path: Path) -> None:
     done = muninn(command, MUNINN_GATEWAY_PORT="soon", MUNINN_HOME=str(tmp_path))
