@@ -84,7 +84,9 @@ class Postgres:
         self.clock = ManualClock(NOW_US)
         self.database = Database(url, pool_size=8).open()
         self.connection = psycopg.connect(url, autocommit=True)
-        self.connection.execute("set timezone = 'UTC'; set jit = off")
+        self.connection.execute(
+            "set timezone = 'UTC'; set datestyle = 'ISO'; set extra_float_digits = 1; set jit = off"
+        )
         self._writer = StoreWriter(self.database, clock=self.clock)
 
     def close(self) -> None:

@@ -207,6 +207,16 @@ class Database:
     def engine(self) -> str:
         """How this database keeps samples, asked once: "timescaledb" or "postgres"."""
         found = self.fetch("store_engine")[0]
+        if found.hidden_in:
+            raise Misconfigured(
+                f"TimescaleDB lies in the schema {found.hidden_in}, which is not in the search_path: put"
+                f" ?options=-csearch_path%3Dpublic,{found.hidden_in} at the end of MUNINN_DATABASE_URL"
+            )
+        if found.to_be_had:
+            log.warning(
+                "TimescaleDB is on this server, but not in this database, which is used as plain PostgreSQL and stays"
+                " it. `create extension timescaledb` before the first start has it used"
+            )
         return engine_of(found.license, natively_partitioned=bool(found.natively_partitioned))
 
     def _new_pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
@@ -233,11 +243,13 @@ class Database:
                 f"the server is PostgreSQL {found}: Muninn needs {MIN_SERVER_VERSION // 10000} or newer"
             )
         # jit costs tens of milliseconds on queries that take two. Plans hold the watermark and the partitions
-        # that a window needs: one made for any window would read them all.
+        # that a window needs: one made for any window would read them all. The third line: figures and instants as
+        # text, whatever the server or the role prefers; without it a double may lose digits.
         connection.execute(
             sql.SQL(
                 "set jit = off; set plan_cache_mode = force_custom_plan; set timezone = 'UTC';"
-                " set statement_timeout = {}; set idle_in_transaction_session_timeout = {}"
+                " set statement_timeout = {}; set idle_in_transaction_session_timeout = {};"
+                " set extra_float_digits = 1; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'"
             ).format(round(self._statement_timeout_s * 1000), _IDLE_IN_TRANSACTION_S * 1000)
         )
         if self._parallel_workers is not None:

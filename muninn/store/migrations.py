@@ -6,8 +6,12 @@ A file NNNN_name.postgres.sql or NNNN_name.timescaledb.sql is for that engine on
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from psycopg import errors
 
 from muninn.errors import Misconfigured
 from muninn.store import definitions
@@ -67,13 +71,13 @@ def scripts(folder: Path, pattern: re.Pattern[str], engine: str) -> list[Script]
 def migrate(database: Database, folder: Path = SQL) -> Migrated:
     """Bring the schema up to this code, in one transaction; nothing happens where it is there already.
 
-    Misconfigured when an applied migration was changed since, the database is newer than this code, or rollups
-    would have to be computed from samples that are gone.
+    Misconfigured when an applied migration was changed since, the database is newer than this code, rollups would have
+    to be computed from samples that are gone, or the schema is another program's or not to be written to.
     """
     engine = layout(database, folder)
     migrations = scripts(folder / "migrations", _MIGRATION, engine)
     idempotent = scripts(folder / "idempotent", _IDEMPOTENT, engine)
-    with database.transaction(statement_timeout_s=0) as transaction:
+    with _own_schema(), database.transaction(statement_timeout_s=0) as transaction:
         transaction.script((folder / "bootstrap.sql").read_text(encoding="utf-8"))
         applied = {row.name: row.sha256 for row in transaction.fetch("store_applied_migrations")}
         pending = pending_of(migrations, applied)
@@ -94,7 +98,7 @@ def plan(database: Database, folder: Path = SQL) -> Planned:
     engine = layout(database, folder)
     migrations = scripts(folder / "migrations", _MIGRATION, engine)
     idempotent = scripts(folder / "idempotent", _IDEMPOTENT, engine)
-    with database.snapshot() as transaction:
+    with _own_schema(), database.snapshot() as transaction:
         there = transaction.fetch("store_has_schema")[0].there
         applied = {row.name: row.sha256 for row in transaction.fetch("store_applied_migrations")} if there else {}
         pending = pending_of(migrations, applied)
@@ -102,6 +106,32 @@ def plan(database: Database, folder: Path = SQL) -> Planned:
         defined = definitions.hashes(script.text for script in [*migrations, *idempotent])
         changed = definitions.changed(transaction, defined) if there else UNCHANGED
     return Planned(engine, tuple(each.name for each in pending), tuple(each.name for each in renewed), changed)
+
+
+@contextmanager
+def _own_schema() -> Iterator[None]:
+    """Misconfigured says what to do where tables of others are in the way, or none may be made."""
+    try:
+        yield
+    except (errors.DuplicateTable, errors.UndefinedColumn, errors.WrongObjectType) as error:
+        raise Misconfigured(
+            f"another program's tables are in the way ({_reason(error)}): give Muninn a database of its own, or a"
+            " schema: `create schema muninn`, and ?options=-csearch_path%3Dmuninn,public at the end of"
+            " MUNINN_DATABASE_URL"
+        ) from error
+    except errors.InsufficientPrivilege as error:
+        raise Misconfigured(
+            f"Muninn's role may not make its tables ({_reason(error)}): let it own the database, or a schema that"
+            " is the first of its search_path"
+        ) from error
+    except errors.InvalidSchemaName as error:
+        raise Misconfigured(
+            f"no schema of the search_path is there ({_reason(error)}): create the one that MUNINN_DATABASE_URL names"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def pending_of(migrations: list[Script], applied: dict[str, str]) -> list[Script]:

@@ -1,6 +1,5 @@
 -- The quantile sketch of muninn/numerics/sketch.py: int8[], sorted, each entry key * 2^32 + count.
 -- None of these is STRICT: a strict function around CASE is not inlined, which makes it ten times slower.
--- sketch_of binds sketch_key when it is made: TimescaleDB refreshes with an empty search_path.
 
 create or replace function sketch_key(value float8) returns int8
 language sql immutable parallel safe as
@@ -8,11 +7,43 @@ $$ select case when value > 0 then ceil(ln(value) / 0.0198::float8)::int8 + 4000
                when value < 0 then -40000 - ceil(ln(-value) / 0.0198::float8)::int8
                else 0 end $$;
 
+-- Hand the samples over sorted by value, array_agg(value order by value): one loop over a minute's samples takes a tenth
+-- of what a statement takes to begin. In any other order it is that statement. Both know sketch_key() by heart, because
+-- TimescaleDB refreshes with an empty search_path.
 create or replace function sketch_of(samples float8[]) returns int8[]
-language sql immutable parallel safe
-return (select array_agg(entry order by entry)
-        from (select sketch_key(value) * 4294967296 + count(*) as entry
-              from unnest(samples) as sample (value) group by sketch_key(value)) bins);
+language plpgsql immutable parallel safe as $$
+declare
+  entries int8[];
+  sample float8;
+  key int8;
+  before int8;
+  same int8 := 0;
+begin
+  foreach sample in array coalesce(samples, '{}') loop
+    key := case when sample > 0 then ceil(ln(sample) / 0.0198::float8)::int8 + 40000
+                when sample < 0 then -40000 - ceil(ln(-sample) / 0.0198::float8)::int8
+                else 0 end;
+    if key = before then
+      same := same + 1;
+      continue;
+    end if;
+    if key < before then
+      return (select array_agg(entry order by entry)
+              from (select bin * 4294967296 + count(*) as entry
+                    from unnest(samples) as unsorted (value),
+                    lateral (select case when value > 0 then ceil(ln(value) / 0.0198::float8)::int8 + 40000
+                                         when value < 0 then -40000 - ceil(ln(-value) / 0.0198::float8)::int8
+                                         else 0 end as bin) bins
+                    group by bin) entries);
+    end if;
+    if same > 0 then
+      entries := entries || (before * 4294967296 + same);
+    end if;
+    before := key;
+    same := 1;
+  end loop;
+  return case when same > 0 then entries || (before * 4294967296 + same) end;
+end $$;
 
 -- Entries in any order, keys more than once -> a sketch. Counts stop at 2^32 - 1.
 create or replace function sketch_compact(entries int8[]) returns int8[]

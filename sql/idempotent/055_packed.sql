@@ -353,7 +353,7 @@ begin
                  count(*) + coalesce(sum(sample_count - 1), 0)::int8 as sample_count,
                  sum(value * coalesce(sample_count, 1)) as sum_value, min(coalesce(min_value, value)) as min_value,
                  max(coalesce(max_value, value)) as max_value,
-                 sketch_with(array_agg(value) filter (where raw.sketch is null and not none),
+                 sketch_with(array_agg(value order by value) filter (where raw.sketch is null and not none),
                              sketch_cat(raw.sketch) filter (where not none)) as sketch
           from raw_samples raw where raw.series_id = any(ids) and at >= start and at < until
           group by 1, 2

@@ -15,7 +15,7 @@ select date_bin('1 minute', at, 'epoch'::timestamptz) as bucket, series.series_i
        count(*) + coalesce(sum(sample_count - 1), 0)::int8 as sample_count,
        sum(value * coalesce(sample_count, 1)) as sum_value, min(coalesce(min_value, value)) as min_value,
        max(coalesce(max_value, value)) as max_value,
-       sketch_with(array_agg(value order by at) filter (where sketch is null), sketch_cat(sketch)) as sketch,
+       sketch_with(array_agg(value order by value) filter (where sketch is null), sketch_cat(sketch)) as sketch,
        min(at) as first_at, max(at) as last_at,
        (array_agg(value order by at) filter (where sketch is null))[1] as first_value,
        (array_agg(value order by at) filter (where sketch is null))[count(*) - count(sketch)] as last_value,

@@ -33,7 +33,7 @@ begin
       select date_bin(%L, at, 'epoch'::timestamptz), series_id, count(*) + coalesce(sum(sample_count - 1), 0)::int8,
              sum(value * coalesce(sample_count, 1)), min(coalesce(min_value, value)),
              max(coalesce(max_value, value)),
-             sketch_with(array_agg(value order by at) filter (where sketch is null), sketch_cat(sketch)),
+             sketch_with(array_agg(value order by value) filter (where sketch is null), sketch_cat(sketch)),
              min(at), max(at),
              (array_agg(value order by at) filter (where sketch is null))[1],
              (array_agg(value order by at) filter (where sketch is null))[count(*) - count(sketch)],

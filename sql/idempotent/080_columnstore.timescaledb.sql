@@ -88,7 +88,11 @@ declare
   reason text;
   failures text[];
 begin
-  perform set_config('search_path', quote_ident(config ->> 'schema'), false), set_config('lock_timeout', '5s', false);
+  -- Muninn's schema, and that of the extension's functions.
+  perform set_config('search_path', concat_ws(', ', quote_ident(config ->> 'schema'), (
+            select quote_ident(nspname) from pg_extension join pg_namespace home on home.oid = extnamespace
+            where extname = 'timescaledb')), false),
+          set_config('lock_timeout', '5s', false);
   perform set_config(name, least(10000, max_val::int8)::text, false)
   from pg_settings where name = 'timescaledb.compression_batch_size_limit';
   -- Both join only what lies next to each other, and leave batches as small as they are.

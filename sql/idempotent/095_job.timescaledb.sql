@@ -29,8 +29,11 @@ declare
   written jsonb;
   buckets int8;
 begin
-  perform set_config('search_path', quote_ident(config ->> 'schema'), false), set_config('timezone', 'UTC', false),
-          set_config('jit', 'off', false);
+  -- Muninn's schema, and that of the extension's functions.
+  perform set_config('search_path', concat_ws(', ', quote_ident(config ->> 'schema'), (
+            select quote_ident(nspname) from pg_extension join pg_namespace home on home.oid = extnamespace
+            where extname = 'timescaledb')), false),
+          set_config('timezone', 'UTC', false), set_config('jit', 'off', false);
   call rollup_announce(date_bin('1 minute', settled, 'epoch'));
   perform pg_advisory_lock(8480, 3);
   select state.closing, state.watermark into closing, start from rollup_state state where resolution = '1min';

@@ -12,7 +12,8 @@ from (
     sum(value * coalesce(sample_count, 1)) as sum_value, min(coalesce(min_value, value)) as min_value,
     max(coalesce(max_value, value)) as max_value,
     case when count(sketch) = 0 then percentile_disc(0.95) within group (order by value)
-         else sketch_quantile(sketch_with(array_agg(value) filter (where sketch is null), sketch_cat(sketch)), 0.95,
+         else sketch_quantile(sketch_with(array_agg(value order by value) filter (where sketch is null),
+                                          sketch_cat(sketch)), 0.95,
                               min(coalesce(min_value, value)), max(coalesce(max_value, value))) end as p95_value
   from raw_samples
   where series_id = any(%(series)s) and at >= %(since)s and at < %(until)s

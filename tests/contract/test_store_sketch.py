@@ -28,12 +28,14 @@ def test_the_same_keys_sketches_and_quantiles(connection: Any) -> None:
         made = sketch.sketch_of(array)
         row = connection.execute(
             """select sketch_of(v), array(select sketch_key(x) from unnest(v) with ordinality as s (x, n) order by n),
-                      sketch_quantile(sketch_of(v), %s, %s, %s)
+                      sketch_quantile(sketch_of(v), %s, %s, %s),
+                      sketch_of(array(select x from unnest(v) as x order by x))
                from (select %s::float8[] as v) given""",
             (q, array.min(), array.max(), values),
         ).fetchone()
         assert row is not None
         assert row[0] == made.tolist()
+        assert row[3] == made.tolist()
         assert row[1] == sketch.key_of(array).tolist()
         assert row[2] == pytest.approx(sketch.quantile(made, q, array.min(), array.max()), rel=1e-14)
 
@@ -73,6 +75,7 @@ def test_counts_stop_at_the_same_place(connection: Any) -> None:
 def test_an_empty_sketch_has_no_quantile(connection: Any, empty: str) -> None:
     assert connection.execute(f"select sketch_quantile({empty}::int8[], 0.5, 0, 1)".encode()).fetchone() == (None,)
     assert connection.execute(f"select sketch_merge({empty}::int8[])".encode()).fetchone() == (None,)
+    assert connection.execute(f"select sketch_of({empty}::float8[])".encode()).fetchone() == (None,)
 
 
 def test_the_functions_may_stand_in_a_continuous_aggregate(connection: Any) -> None:
