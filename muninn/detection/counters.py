@@ -54,3 +54,10 @@ def read(rows: Rows, at_us: Ints, raw: Floats, tuning: Tuning) -> Reading:
     rows.raw[:] = raw
     silent = (counts & ~dated & ~back_to_gauge) | is_counter
     return Reading(np.where(counts & ~back_to_gauge, rate, raw), silent, back_to_gauge | is_counter)
+
+
+def rate(at_us: Ints, raw: Floats, before_us: Ints, before: Floats) -> Floats:
+    """float64[m]: how much counters rose a second since the sample before; NaN where none was, or they began anew."""
+    dated = (before_us > 0) & (at_us > before_us) & (raw >= before)
+    found: Floats = np.divide(raw - before, (at_us - before_us) / 1e6, out=np.full(len(raw), np.nan), where=dated)
+    return found

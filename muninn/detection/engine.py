@@ -111,6 +111,10 @@ class Engine:
         """float64[n_series]: what each series last showed."""
         return self._rows().value
 
+    def last_reading(self, index: Index) -> tuple[Ints, Floats]:
+        """(int64[n], float64[n]): when these series were last seen, 0 for never, and the sample as it came."""
+        return self._state.ints[_int_row("at_us"), index], self._state.floats[_float_row("raw"), index]
+
     def taken(self, index: Index, n_series: int) -> "Engine":
         """An engine of `n_series` that knows the series at `index`, in that order, from its start on."""
         engine = Engine(0, self.tuning)
@@ -145,6 +149,7 @@ class Engine:
         floats, ints = self._state.take(index)
         reading = counters.read(rows_of(floats, ints), at_us, raw, self.tuning)
         watched = ~reading.silent
+        verdicts.silent[places] = reading.silent
         if reading.silent.any() or reading.relearn.any():
             self._state.put(index, floats, ints)
             self._restart(index, at_us, raw, reading)

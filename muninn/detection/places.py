@@ -1,7 +1,7 @@
 """The features of each place (a host, an instance of a service), minute by minute, from what its series show.
 
-Belongs here: watched values -> rows of features; trends of an hour. Does not: which metric is which feature
-(features), models.
+Belongs here: names of places, rows of features, trends of an hour. Does not: several series to one (minutes), which
+metric is which feature (features), models.
 
 Fails: a place with fewer than two features has no row; its trends start an hour after it did.
 """
@@ -14,15 +14,16 @@ from types import MappingProxyType
 import numpy as np
 
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US
-from muninn.detection.features import FEATURES, HOUR, MODELLED, TRENDS, WEEKDAY, feature_of
+from muninn.detection.features import HOUR, MODELLED, TRENDS, WEEKDAY
 from muninn.detection.markers import place_of
+from muninn.detection.minutes import NO_PART, Minutes, part_of
+from muninn.detection.parts import complete
 from muninn.detection.state import Floats, Index
 from muninn.detection.wall_clock import UTC, local_us
 from muninn.errors import Invalid
 from muninn.model import SeriesKey
 
 COLUMN = {name: place for place, name in enumerate(MODELLED)}
-_COMBINE = {each.name: each.combine for each in FEATURES if each.modelled}
 _FEWEST = 2
 _FAST, _SLOW = 1 / 5, 1 / 60
 _TREND_MINUTES = 60
@@ -80,18 +81,14 @@ class Places:
         self._time_zone = time_zone
         self._known: list[_Place] = []
         self._names: dict[str, int] = {}
-        self._slot: Index = np.zeros(0, np.intp)
-        self._keys = 0
-        self._sum = self._count = np.zeros(0)
+        self._minutes = Minutes()
         self._minute = 0
 
     def take(self, keys: Sequence[SeriesKey], index: Index, value: Floats) -> None:
-        """Take in what series showed: `index` points into `keys`, the list of all series, which only grows."""
+        """Take in what series showed, NaN for nothing: `index` points into `keys`, the list of all series, which only
+        grows."""
         self._learn(keys)
-        slot = self._slot[index]
-        modelled = slot >= 0
-        np.add.at(self._sum, slot[modelled], value[modelled])
-        np.add.at(self._count, slot[modelled], 1.0)
+        self._minutes.take(index, value)
 
     def renumber(self, keys: Sequence[SeriesKey]) -> None:
         """The list of all series was made anew: places that none of them is of are forgotten.
@@ -100,8 +97,7 @@ class Places:
         """
         kept = {name: self._known[place] for name, place in self._names.items()}
         self._names, self._known = {}, []
-        self._slot, self._keys = np.zeros(0, np.intp), 0
-        self._sum = self._count = np.zeros(0)
+        self._minutes = Minutes()
         self._learn(keys, kept)
 
     def put_back(self, now_us: int) -> None:
@@ -127,7 +123,7 @@ class Places:
         if 0 <= now_us // MINUTE_US - minute <= _MOST_MISSED:
             self._minute, self._names = minute, {name: place for place, name in enumerate(known)}
             self._known = list(known.values())
-            self._sum = self._count = np.zeros(len(known) * len(MODELLED))
+            self._minutes.meet([], [], len(known))
 
     def close(self, now_us: int) -> FeatureRows | None:
         """The rows of the minute that ended, once a minute; None before."""
@@ -135,11 +131,10 @@ class Places:
         if minute <= self._minute:
             return None
         first, self._minute = self._minute == 0, minute
-        found = np.divide(self._sum, self._count, out=np.full(len(self._sum), np.nan), where=self._count > 0)
-        self._sum, self._count = np.zeros(len(self._sum)), np.zeros(len(self._count))
+        found = self._minutes.close()
         if first or not self._known:
             return None
-        values = found.reshape(len(self._known), len(MODELLED))
+        values = complete(found)
         at_us = minute * MINUTE_US
         here_us = int(local_us(np.array([at_us]), self._time_zone)[0])
         values[:, COLUMN[HOUR]] = here_us % DAY_US / HOUR_US
@@ -157,22 +152,20 @@ class Places:
 
     def _learn(self, keys: Sequence[SeriesKey], known: Mapping[str, _Place] = MappingProxyType({})) -> None:
         """Meet the series that are new; known: places met before."""
-        if len(keys) == self._keys:
+        if len(keys) == len(self._minutes):
             return
-        fresh = []
-        for key in keys[self._keys :]:
-            feature = feature_of(key)
-            if feature is None or not feature.modelled:
-                fresh.append(-1)
-                continue
+        fresh = keys[len(self._minutes) :]
+        parts, places = [part_of(key) for key in fresh], []
+        for key, part in zip(fresh, parts, strict=True):
             name = place_of(key)
+            if part is NO_PART:
+                places.append(-1)
+                continue
             place = self._names.setdefault(name, len(self._names))
             if place == len(self._known):
                 self._known.append(known.get(name) or _Place(key.source_agent_id))
-            fresh.append(place * len(MODELLED) + COLUMN[feature.name])
-        self._slot, self._keys = np.concatenate([self._slot, np.array(fresh, np.intp)]), len(keys)
-        more = len(self._known) * len(MODELLED) - len(self._sum)
-        self._sum, self._count = (np.concatenate([old, np.zeros(more)]) for old in (self._sum, self._count))
+            places.append(place)
+        self._minutes.meet(places, parts, len(self._known))
 
     def _trends(self, values: Floats) -> None:
         """The mean of five minutes less that of an hour."""

@@ -24,6 +24,7 @@ class Verdicts:
         range, negative for below; the absolute values add up to the score.
     confidence: 0..1, how far the bar has come down from where it stands for a new series to a fully known one.
     learning: the series is too young for a score.
+    silent: there was nothing to watch: a counter's first sample, or one that began anew. `watched` is the sample then.
     """
 
     score: Floats
@@ -34,6 +35,7 @@ class Verdicts:
     contributions: Floats
     confidence: Floats
     learning: Bools
+    silent: Bools
 
     def __len__(self) -> int:
         return len(self.score)
@@ -44,7 +46,7 @@ class Verdicts:
         n = len(value)
         shares = np.zeros((n, len(VIEWS)))
         same = value.copy(), value.copy(), value.copy(), value.copy()
-        return cls(np.zeros(n), *same, shares, np.zeros(n), np.zeros(n, bool))
+        return cls(np.zeros(n), *same, shares, np.zeros(n), np.zeros(n, bool), np.zeros(n, bool))
 
     def scored(self, score: Floats, contributions: Floats) -> "Verdicts":
         """The same with other scores."""

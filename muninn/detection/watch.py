@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from muninn import names
-from muninn.detection import telling
+from muninn.detection import counters, telling
 from muninn.detection.engine import Engine
 from muninn.detection.episodes import Episodes, lastingly, presently
+from muninn.detection.features import rises
 from muninn.detection.markers import Announcements, place_of
 from muninn.detection.roster import LEFT_OUT, Roster
-from muninn.detection.state import Floats, Index
+from muninn.detection.state import Floats, Index, Ints
 from muninn.detection.steps import Step, Steps
 from muninn.detection.tuning import Tuning
+from muninn.detection.verdicts import Verdicts
 from muninn.detection.views import Bools
 from muninn.detection.wall_clock import UTC
 from muninn.errors import Invalid
@@ -42,8 +43,8 @@ _PLACE_SHARE = 0.8
 class Findings:
     """What one step showed: `scores` worth sending, and the rows of `scores` whose episode opened or closed.
 
-    judged: how many series had a sample in it. index, watched: which, and what was watched of each (of a counter
-    its rise per second).
+    judged: how many series had a sample in it. index, watched: which, and what each showed (of a counter its rise per
+    second, NaN where that is not known).
     """
 
     scores: ScoreBatch
@@ -208,20 +209,22 @@ class Watch:
         for position in range(self._seated, n):
             key = self.keys[position]
             self._place[position] = self._places.setdefault(place_of(key), len(self._places))
-            self._counts[position] = names.describe(key.metric).kind == "counter"
+            self._counts[position] = rises(key.metric)
         self._seated = n
 
     def _judge(self, step: Step) -> Findings:
         excused = self._excused(step.until_us)
         heard = ~excused[step.index]
-        index, at_us = step.index[heard], step.at_us[heard]
-        verdicts = self.engine.score(at_us, step.value[heard], index)
+        came, at_us = step.index[heard], step.at_us[heard]
+        verdicts, shown = self._scored(came, at_us, step.value[heard])
+        seen = np.flatnonzero(~verdicts.silent)
+        index, at_us, verdicts = came[seen], at_us[seen], verdicts.take(seen)
         silent, silence = self._silence(step, excused)
         every = np.concatenate([index, silent])
         present, shares = presently(verdicts.score, verdicts.contributions)
         lasting = lastingly(verdicts.score, verdicts.contributions)
-        seen, at_present, lasts = (np.concatenate([each, silence]) for each in (verdicts.score, present, lasting))
-        turns = self.episodes.judge(every, seen, at_present, lasts, step.until_us)
+        scores, at_present, lasts = (np.concatenate([each, silence]) for each in (verdicts.score, present, lasting))
+        turns = self.episodes.judge(every, scores, at_present, lasts, step.until_us)
         calm = turns.presently[: len(index)]
         score = np.where(calm, present, verdicts.score)
         verdicts = verdicts.scored(score, np.where(calm[:, None], shares, verdicts.contributions))
@@ -236,7 +239,15 @@ class Watch:
         )
         positions = np.concatenate([index[matters], mute])
         opened, closed = (np.flatnonzero(np.isin(positions, part)) for part in (turns.opened, turns.closed))
-        return Findings(told, opened, closed, len(index), index, verdicts.watched)
+        return Findings(told, opened, closed, len(came), came, shown)
+
+    def _scored(self, index: Index, at_us: Ints, value: Floats) -> tuple[Verdicts, Floats]:
+        """Verdicts, and what each series showed: a counter by its name, however seldom it rises, its rate."""
+        before = self.engine.last_reading(index)
+        verdicts = self.engine.score(at_us, value, index)
+        rate = counters.rate(at_us, value, *before)
+        watched = np.where(verdicts.silent, np.nan, verdicts.watched)
+        return verdicts, np.where(self._counts[index], rate, watched)
 
     def _excused(self, now_us: int) -> Bools:
         """bool[room]: series of places that were announced to be unsettled."""

@@ -1,6 +1,7 @@
 """The multivariate model: equal to the library's scores, contributions that add up, and what it finds."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -167,6 +168,99 @@ def test_places_give_a_row_of_features_each_minute() -> None:
     assert row["memory_trend"] > 10
     assert row["error_trend"] == pytest.approx(0.0, abs=0.1)
     assert np.isnan(row["response_trend"])
+
+
+def minute_of(shown: Sequence[tuple[str, dict[str, str], float]]) -> dict[str, float]:
+    """The features of a place that shows these figures in one minute."""
+    places, monday = Places(), 1_767_571_200_000_000
+    keys = [SeriesKey.of(metric, labels, "agent", "a") for metric, labels, _ in shown]
+    places.close(monday)
+    places.take(keys, np.arange(len(keys)), np.array([value for *_, value in shown]))
+    found = places.close(monday + MINUTE)
+    assert found is not None
+    return dict(zip(MODELLED, found.values[0].tolist(), strict=True))
+
+
+def test_several_series_are_one_feature_as_the_table_says() -> None:
+    row = minute_of(
+        [
+            ("http_errors_per_s", {"code": "500"}, 1.0),
+            ("http_errors_per_s", {"code": "503"}, 3.0),
+            ("worker_cpu_pct", {"worker": "1"}, 20.0),
+            ("worker_cpu_pct", {"worker": "2"}, 90.0),
+            ("response_time_ms", {"path": "/"}, 10.0),
+            ("response_time_ms", {"path": "/slow"}, 30.0),
+            ("memory_used_bytes", {}, 8e9),
+            ("memory_used_pct", {}, 50.0),
+            ("process_memory_bytes", {"process": "x"}, 1e9),
+        ]
+    )
+    assert (row["error_rate"], row["cpu"], row["response_mean"], row["memory"]) == (4.0, 90.0, 20.0, 50.0)
+
+
+def test_what_prometheus_clients_and_exporters_show_is_made_into_features() -> None:
+    row = minute_of(
+        [
+            ("http_request_duration_seconds_sum", {"path": "/"}, 12.0),
+            ("http_request_duration_seconds_sum", {"path": "/slow"}, 8.0),
+            ("http_request_duration_seconds_count", {"path": "/"}, 90.0),
+            ("http_request_duration_seconds_count", {"path": "/slow"}, 10.0),
+            ("http_request_duration_seconds_bucket", {"path": "/", "le": "0.5"}, 90.0),
+            ("db_query_duration_seconds_sum", {}, 2.0),
+            ("db_query_duration_seconds_count", {}, 400.0),
+            ("node_cpu_seconds_total", {"cpu": "0", "mode": "idle"}, 0.9),
+            ("node_cpu_seconds_total", {"cpu": "1", "mode": "idle"}, 0.5),
+            ("node_memory_MemAvailable_bytes", {}, 2e9),
+            ("node_memory_MemTotal_bytes", {}, 8e9),
+            ("redis_keyspace_hits_total", {}, 30.0),
+            ("redis_keyspace_misses_total", {}, 10.0),
+        ]
+    )
+    assert (row["response_mean"], row["request_rate"]) == (pytest.approx(0.2), 100.0)
+    assert (row["db_time"], row["query_rate"]) == (pytest.approx(0.005), 400.0)
+    assert (row["cpu"], row["memory"], row["cache_hit"]) == (pytest.approx(30.0), pytest.approx(75.0), 75.0)
+    assert np.isnan(row["response_p95"]), "what is not there is not invented"
+
+
+def test_the_95th_percentile_is_read_from_buckets() -> None:
+    name, paths = "http_request_duration_seconds_bucket", ("/", "/slow")
+    counted = {"0.1": (60.0, 0.0), "0.5": (80.0, 10.0), "1": (80.0, 15.0), "+Inf": (80.0, 20.0)}
+    shown = [
+        (name, {"path": path, "le": le}, rates[place])
+        for place, path in enumerate(paths)
+        for le, rates in counted.items()
+    ]
+    shown += [("memory_used_pct", {}, 50.0), (name, {"le": "none"}, 9e9)]
+    assert minute_of(shown)["response_p95"] == pytest.approx(1.0), "95 of 100 took at most a second"
+    shown[2 + 4] = (name, {"path": "/slow", "le": "1"}, 16.0)
+    assert minute_of(shown)["response_p95"] == pytest.approx(0.5 + 0.5 * 5 / 6)
+    idle = [(metric, labels, 0.0 if metric == name else value) for metric, labels, value in shown]
+    assert np.isnan(
+        minute_of([*idle, ("swap_used_pct", {}, 1.0), ("cpu_busy_pct", {"cpu": "total"}, 1.0)])["response_p95"]
+    )
+
+
+def test_a_service_without_figures_of_its_host_is_modelled_by_its_process() -> None:
+    shown = [("process_resident_memory_bytes", {}, 1e9), ("process_cpu_seconds_total", {}, 0.4)]
+    row = minute_of(
+        [*shown, ("http_requests_total", {"code": "200"}, 90.0), ("http_requests_total", {"code": "503"}, 2.0)]
+    )
+    assert (row["memory"], row["cpu"], row["request_rate"], row["error_rate"]) == (1e9, 0.4, 90.0, 2.0)
+
+
+def test_a_part_of_a_sum_that_comes_seldom_is_part_of_it() -> None:
+    places, monday = Places(), 1_767_571_200_000_000
+    keys = [SeriesKey.of("http_errors_per_s", {"code": code}, "agent", "a") for code in ("500", "503")]
+    keys.append(SeriesKey.of("memory_used_pct", None, "agent", "a"))
+    places.close(monday)
+    rates = []
+    for minute in range(1, 9):
+        index = np.array([0, 1, 2]) if minute == 1 else np.array([0, 2])
+        places.take(keys, index, np.full(len(index), 2.0))
+        found = places.close(monday + minute * MINUTE)
+        assert found is not None
+        rates.append(found.values[0, COLUMN["error_rate"]])
+    assert rates == [4.0] * 6 + [2.0] * 2
 
 
 def trend_of(places: Places, keys: list[SeriesKey], since: int, minutes: int, now_us: int) -> float:

@@ -72,6 +72,35 @@ def test_a_fault_opens_one_episode_a_series_told_until_it_is_over() -> None:
     assert all(np.allclose(np.abs(each.scores.contributions).sum(axis=1), each.scores.score) for each in after)
 
 
+def test_a_counter_that_begins_anew_amid_a_fault_shows_no_total_as_if_it_were_a_rate() -> None:
+    key = SeriesKey.of("jobs_done_total", None, "agent", "host-1")
+    random, watch, total, found = np.random.default_rng(0), Watch(step_s=STEP_S, max_series=5, tuning=QUICK), 0.0, []
+    for step in range(430):
+        at_us = START_US + step * STEP_S * 1_000_000
+        total = 1e6 if step == 410 else total + random.poisson(9_000 if step >= 400 else 300)
+        watch.take(SampleBatch.of([(key, at_us, total + (1e8 if step < 410 else 0.0))]))
+        found += watch.judge(at_us + STEP_S * 1_000_000)
+    assert opened(found) == [key]
+    told = np.concatenate([each.scores.value for each in found])
+    assert len(told) > 20
+    assert told.max() < 2_000
+    shown = np.concatenate([each.watched for each in found])
+    assert np.flatnonzero(np.isnan(shown)).tolist() == [0, 410], "its first sample, and the one that began anew"
+    assert np.nanmax(shown) < 2_000
+
+
+def test_what_is_a_counter_by_its_name_is_shown_as_its_rate_however_seldom_it_rises() -> None:
+    key = SeriesKey.of("errors_total", None, "agent", "host-1")
+    watch, found = Watch(step_s=STEP_S, max_series=5, tuning=QUICK), []
+    for step in range(200):
+        at_us = START_US + step * STEP_S * 1_000_000
+        watch.take(SampleBatch.of([(key, at_us, 1e6 + 20.0 * (step // 20))]))
+        found += watch.judge(at_us + STEP_S * 1_000_000)
+    shown = np.concatenate([each.watched for each in found])
+    assert np.isnan(shown[0])
+    assert set(shown[1:].tolist()) == {0.0, 2.0}
+
+
 @pytest.mark.slow
 def test_a_single_odd_step_opens_nothing_unless_it_is_beyond_doubt() -> None:
     mild, gross = Feeder(), Feeder()
