@@ -85,7 +85,8 @@ class Postgres:
         self.database = Database(url, pool_size=8).open()
         self.connection = psycopg.connect(url, autocommit=True)
         self.connection.execute(
-            "set timezone = 'UTC'; set datestyle = 'ISO'; set extra_float_digits = 1; set jit = off"
+            "set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres'; set extra_float_digits = 1;"
+            "set jit = off"
         )
         self._writer = StoreWriter(self.database, clock=self.clock)
 

@@ -18,12 +18,13 @@ def environment(**environ: str) -> dict[str, str]:
     return {**kept, "COLUMNS": "180", "LINES": "50", "TERM": "xterm", **environ}
 
 
-def piped(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a command into pipes."""
+def piped(*arguments: str, folder: Path, typed: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command into pipes; typed: what it reads."""
     return subprocess.run(
         [str(MUNINN), *arguments],
         env=environment(**environ),
         cwd=folder,
+        input=typed,
         capture_output=True,
         text=True,
         timeout=120,

@@ -23,25 +23,43 @@ _PROMPT, _MORE = "muninn> ", "     -> "
 
 
 def ask(settings: chosen.Settings, statement: str | None, since: str, until: str, form: str) -> int:
-    """Run one statement, or read them from the terminal until it ends; returns the exit code."""
+    """Run one statement, or read them from the terminal or a pipe until it ends; returns the exit code.
+
+    1: the statement failed, or one of those that came through a pipe.
+    """
     if form not in FORMATS:
         raise Invalid(f"--format must be one of {', '.join(FORMATS)}")
     session = opened(settings, since, until, None)
     if statement is not None:
         return answer(session, statement, form)
-    print("Views: performance_metrics, metrics_1min, metrics_5min, metrics_1hour, metrics_1day. Ctrl-D ends.")
-    while (typed := _typed()) is not None:
+    person = sys.stdin.isatty()
+    if person:
+        print("Views: performance_metrics, metrics_1min, metrics_5min, metrics_1hour, metrics_1day. Ctrl-D ends.")
+    failed = 0
+    while (typed := _typed(person=person)) is not None:
         if typed:
-            answer(session, typed, form)
-    print()
-    return 0
+            failed |= answer(session, typed, form)
+    if person:
+        print()
+    return 0 if person else failed
 
 
 def export(settings: chosen.Settings, path: Path, since: str, until: str, *, linked: bool = False) -> None:
-    """Write the window into a new DuckDB file; Invalid if there is a file already."""
+    """Write the window into a new DuckDB file; Invalid if there is a file already, or none can be made.
+
+    It has its name once it is whole: what is interrupted leaves nothing.
+    """
     if path.exists():
         raise Invalid(f"{path} is there already: name another file, or remove it")
-    opened(settings, since, until, path, linked=linked).close()
+    part = path.with_name(f"{path.name}.part")
+    try:
+        opened(settings, since, until, part, linked=linked).close()
+        part.rename(path)
+    except duckdb.IOException as error:
+        raise Invalid(f"{path} can not be written: {error}") from error
+    finally:
+        for left in (part, part.with_name(f"{part.name}.wal")):
+            left.unlink(missing_ok=True)
     print(f"{path}: {path.stat().st_size / 2**20:,.1f} MiB")
 
 
@@ -88,14 +106,14 @@ def _as_csv(session: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> str:
     return frame.write_csv()
 
 
-def _typed() -> str | None:
-    """One statement, which a semicolon ends, or None at the end of the input."""
+def _typed(*, person: bool) -> str | None:
+    """One statement, which a semicolon or the end of the input ends; None where nothing more comes."""
     lines: list[str] = []
     try:
         while True:
-            line = input(_MORE if lines else _PROMPT)
+            line = input((_MORE if lines else _PROMPT) if person else "")
             lines.append(line)
             if line.rstrip().endswith(";") or not "".join(lines).strip():
                 return "\n".join(lines).strip()
     except EOFError:
-        return None
+        return "\n".join(lines).strip() or None

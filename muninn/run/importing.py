@@ -3,8 +3,10 @@
 Belongs here: words and bars, and the refresh at the end. Does not: importing (bulk_import).
 """
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.table import Table
@@ -48,9 +50,10 @@ def run(
 
         importer = Importer(database, clock, rules, named)
         reports = []
-        for path in paths:
-            reports.append(importer.look(path, show) if dry_run else importer.take(path, show))
-            bar.advance(task)
+        with _told_when_interrupted(dry_run=dry_run):
+            for path in paths:
+                reports.append(importer.look(path, show) if dry_run else importer.take(path, show))
+                bar.advance(task)
         refreshed = 0
         if not dry_run and any(report.new for report in reports):
             show_refresh = bars.shown(bar, bar.add_task("refreshing", total=None), "refreshing")
@@ -62,6 +65,16 @@ def run(
         seconds = time.perf_counter() - started
         rows = sum(report.rows - report.skipped for report in reports)
         print(f"{rows:,} rows in {seconds:.1f} s ({rows / seconds:,.0f}/s), {refreshed:,} rollup rows refreshed.")
+
+
+@contextmanager
+def _told_when_interrupted(*, dry_run: bool) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not dry_run:
+            print("muninn: interrupted: what is in stays; the same command takes the rest", file=sys.stderr)
+        raise
 
 
 def _print(reports: Sequence[Report], *, dry_run: bool) -> None:

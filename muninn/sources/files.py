@@ -202,7 +202,9 @@ def _header(path: Path, names_of: _Names) -> list[str]:
     missing = [name for name in COLUMNS[:3] if name not in found]
     if missing:
         there = ", ".join(names[:20]) or "nothing"
-        raise Invalid(f"{path.name}: there is no column `{names_of.theirs_of(missing[0])}`; the header has {there}")
+        wanted = names_of.theirs_of(missing[0])
+        what_to_do = "" if wanted != missing[0] else f". `muninn import` is told which one it is by --map {wanted}=NAME"
+        raise Invalid(f"{path.name}: there is no column `{wanted}`; the header has {there}{what_to_do}")
     return names
 
 

@@ -48,13 +48,34 @@ create or replace function store_bytes() returns int8 language sql stable as
 $$ select coalesce(sum(hypertable_approximate_size(format('%I.%I', hypertable_schema, hypertable_name)::regclass)), 0)::int8
    from store_hypertables() $$;
 
+-- drop_chunks() locks a chunk and waits for the next: a question that has read one of them and wants another would wait
+-- for it, and it for the question. So it gets all of them at once or none, and looks again for as long as lock_timeout
+-- says; only then it queues, which ends a vacuum that is at one of them.
 create or replace procedure store_drop_partition(partition text)
 language plpgsql as $$
 declare
   parent text := left(partition, -9);
+  held regclass := (case parent when 'raw_samples' then 'scaled_samples' else parent end)::regclass;
   since timestamptz := right(partition, 8)::date::timestamp at time zone 'UTC';
   width interval := (select partition_days * interval '24 hours' from retention_state where table_name = parent);
+  queues timestamptz := clock_timestamp() + current_setting('lock_timeout')::interval;
+  chunk text;
 begin
-  perform drop_chunks(case parent when 'raw_samples' then 'scaled_samples' else parent end::regclass,
-                      older_than => since + width, newer_than => since);
+  while clock_timestamp() < queues loop
+    begin
+      for chunk in
+        select format('%I.%I', nspname, relname)
+        from show_chunks(held, older_than => since + width, newer_than => since) chunks (name)
+        join pg_class on pg_class.oid = chunks.name
+        join pg_namespace on pg_namespace.oid = relnamespace
+        order by pg_class.oid
+      loop
+        execute format('lock table only %s in access exclusive mode nowait', chunk);
+      end loop;
+      exit;
+    exception when lock_not_available then
+      perform pg_sleep(0.02);
+    end;
+  end loop;
+  perform drop_chunks(held, older_than => since + width, newer_than => since);
 end $$;

@@ -8,10 +8,11 @@ from threading import Event
 import psycopg
 import pytest
 import stores
+import timescale_server
 from servers import eventually
 from stores import NOW_US, entry
 
-from muninn.clock import DAY_US, MINUTE_US, SECOND_US
+from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from muninn.errors import Unavailable
 from muninn.model import SeriesKey
 from muninn.model.window import as_datetime
@@ -42,6 +43,32 @@ def waits(store: stores.Postgres, words: str) -> Callable[[], bool]:
     """Whether a session waits for a lock in a query with these words."""
     text = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and strpos(query, %s) > 0"
     return lambda: store.connection.execute(text, (words,)).fetchone() is not None
+
+
+@pytest.mark.skipif(not timescale_server.URL, reason="needs a TimescaleDB server: MUNINN_TEST_TIMESCALE_URL")
+def test_retention_and_a_question_do_not_lock_each_other_out(timescale_url: str) -> None:
+    """A day of several chunks: the question has read the last one when retention comes, and reads all of them then."""
+    store = stores.Postgres(timescale_url)
+    for hour in (1, 3, 5):
+        store.load([entry([(KEYS[0], YESTERDAY + hour * HOUR_US, 1.0)], f"{hour}-1")])
+    with ThreadPoolExecutor(1) as threads, another(store) as question:
+        question.execute(
+            "select from scaled_samples where at >= to_timestamp(%s)", ((YESTERDAY + 4 * HOUR_US) // SECOND_US,)
+        )
+        dropped = threads.submit(drop_oldest, store)
+        comes = "select 1 from pg_stat_activity where state = 'active' and query like '%%call store_drop_partition%%'"
+        eventually(lambda: store.connection.execute(comes).rowcount > 1, 60, "retention comes")
+        question.execute("select pg_sleep(1.5)")  # longer than the server lets anyone wait for each other
+        assert question.execute("select count(*) from raw_samples").fetchone() == (3,)
+        question.commit()
+        dropped.result(60)
+    assert samples(store) == 0
+    store.close()
+
+
+def drop_oldest(store: stores.Postgres) -> None:
+    with store.database.transaction(lock_timeout_s=30) as transaction:
+        transaction.execute("store_drop_partition", partition=oldest(store))
 
 
 def raw_partition(store: stores.Postgres) -> str:

@@ -12,6 +12,7 @@ from muninn.alerting.book import rule_of
 from muninn.alerting.engine import Engine
 from muninn.clock import HOUR_US, MINUTE_US, SECOND_US
 from muninn.detection.incidents import Incident, Incidents, Member
+from muninn.errors import Invalid
 from muninn.model import SeriesKey, Window
 from muninn.model.scores import ScoreBatch, ScoreHandle, decode, encode
 from muninn.operations.alerts import history, recorded
@@ -168,3 +169,13 @@ def test_of_a_recorded_file_the_detector_says_anew(tmp_path: Path) -> None:
     (alert,) = found.fired
     assert 0 <= (alert.fired_us or 0) - (since_s + 9000) * SECOND_US <= 2 * MINUTE_US
     assert not recorded.over_file(file, [RULE], Detection(warm_up_s=86_400))[0].fired
+
+
+def test_a_recorded_file_with_a_column_that_would_be_lost_is_refused(tmp_path: Path) -> None:
+    """Its series would become one, and rules be judged on a mixture."""
+    file = tmp_path / "recorded.csv"
+    file.write_text("timestamp,metric,value,host\n1700000000000,queue_depth,1,a\n1700000000000,queue_depth,9,b\n")
+    with pytest.raises(Invalid, match="nothing is made of `host`"):
+        recorded.over_file(file, [RULE], Detection())
+    file.write_text("timestamp,metric,value,label.host\n1700000000000,queue_depth,1,a\n1700000000000,queue_depth,9,b\n")
+    assert recorded.over_file(file, [RULE], Detection())[1].since_us < 1_700_000_000 * SECOND_US

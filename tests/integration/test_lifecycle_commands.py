@@ -4,14 +4,18 @@ The commands go by the machine's clock, so that the samples do too.
 """
 
 import re
+import signal
+import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import LiteralString
 
 import duckdb
 import psycopg
 import pytest
-from terminal import on_terminal, piped
+from servers import eventually
+from terminal import MUNINN, environment, on_terminal, piped
 
 from muninn.clock import DAY_US, HOUR_US, SECOND_US
 from muninn.model.window import as_datetime
@@ -165,6 +169,8 @@ def test_help(command: tuple[str, ...], says: str, tmp_path: Path) -> None:
         (("import", "none-*.csv"), 1, "none-*.csv: there is no such file"),
         (("import", "a.csv", "--map", "timestamp"), 1, "write it as OURS=THEIRS, such as timestamp=ts"),
         (("import", "a.csv", "--map", "timestamp=when"), 1, "there is no column `when`; the header has metric,"),
+        (("import", "c.csv"), 1, "has when, value. `muninn import` is told which one it is by --map metric=NAME"),
+        (("analytics", "export", "none/x.duckdb"), 1, "none/x.duckdb can not be written: "),
         (("import", "b.csv", "--dry-run"), 1, "b.csv: nothing is made of `host`, `disk, used`, and series that"),
         (("import", "b.csv", "--ignore", "host", "--ignore", "disk, used"), 0, ""),
         (("lifecycle", "export", "yesterday"), 1, "yesterday is not a day: write it as 2026-03-01"),
@@ -176,6 +182,7 @@ def test_what_is_wrong_is_said_in_one_sentence(
     command: tuple[str, ...], code: int, says: str, postgres_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text("metric,timestamp,value\nm,1700000000000,1\n")
+    (tmp_path / "c.csv").write_text("when,value\n")
     (tmp_path / "b.csv").write_text('metric,timestamp,value,host,"disk, used"\n')
     done = piped(*command, folder=tmp_path, MUNINN_DATABASE_URL=postgres_url)
     assert done.returncode == code, done.stderr
@@ -190,3 +197,50 @@ def test_without_a_database_it_says_what_to_do(command: tuple[str, ...], tmp_pat
     for part in (f"no Muninn runs on {tmp_path}/.muninn", "`make up`", "MUNINN_HOME", "MUNINN_DATABASE_URL"):
         assert part in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_statements_may_come_through_a_pipe(postgres_url: str, tmp_path: Path) -> None:
+    """The last one needs no semicolon; one that fails fails the command."""
+    typed = "select 1 as a;\nselect 2\n  as b"
+    done = piped("sql", "--format", "csv", folder=tmp_path, typed=typed, MUNINN_DATABASE_URL=postgres_url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a\n1\nb\n2\n", "")
+    typed = "selec;\nselect 2 as b"
+    done = piped("sql", "--format", "csv", folder=tmp_path, typed=typed, MUNINN_DATABASE_URL=postgres_url)
+    assert (done.returncode, done.stdout) == (1, "b\n2\n")
+    assert "selec" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "held", "says"),
+    [
+        (("import", "a.csv"), "select pg_advisory_xact_lock(8480, 1)", "the same command takes the rest"),
+        (("analytics", "export", "x.duckdb"), "lock table series in access exclusive mode", ""),
+    ],
+)
+def test_an_interrupt_leaves_nothing_half_done(
+    command: tuple[str, ...], held: LiteralString, says: str, postgres_url: str, tmp_path: Path
+) -> None:
+    """It comes while another session holds the command up; the same command goes through afterwards."""
+    file = tmp_path / "a.csv"
+    file.write_text(f"metric,timestamp,value\nm,{time.time_ns() // 1_000_000},1\n")
+    environ = environment(MUNINN_DATABASE_URL=postgres_url)
+    waits = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    with psycopg.connect(postgres_url) as other, psycopg.connect(postgres_url, autocommit=True) as watching:
+        other.execute(held)
+        process = subprocess.Popen(
+            [str(MUNINN), *command],
+            env=environ,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        eventually(lambda: bool(watching.execute(waits).rowcount), 120, "the command is held up")
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert says in told
+    assert "Traceback" not in told
+    assert list(tmp_path.iterdir()) == [file]
+    done = piped(*command, folder=tmp_path, MUNINN_DATABASE_URL=postgres_url)
+    assert done.returncode == 0, done.stderr
