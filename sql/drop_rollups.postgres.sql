@@ -4,7 +4,7 @@ select pg_advisory_xact_lock(8480, 3);
 select pg_advisory_xact_lock(8480, 1);
 truncate rollup_1min, rollup_5min, rollup_1hour, rollup_1day;
 truncate packed_1min, packed_5min, packed_1hour, packed_sketches_1min, packed_sketches_5min, packed_sketches_1hour,
-  packed_growth_5min, packed_growth_1hour;
+  packed_growth_5min, packed_growth_1hour, fleet_minutes, fleet_state;
 update packed_state set packed_until = 'epoch';
 update rollup_state set watermark = 'epoch', refreshed_at = null;
 -- Its functions may have changed, and they are made only where they are missing.

@@ -7,7 +7,7 @@ drop materialized view if exists rollup_1hour cascade;
 drop materialized view if exists rollup_5min cascade;
 drop materialized view if exists rollup_1min cascade;
 truncate packed_1min, packed_5min, packed_1hour, packed_sketches_1min, packed_sketches_5min, packed_sketches_1hour,
-  packed_growth_5min, packed_growth_1hour;
+  packed_growth_5min, packed_growth_1hour, fleet_minutes, fleet_state;
 update packed_state set packed_until = 'epoch';
 update rollup_state set watermark = 'epoch', refreshed_at = null;
 -- Its functions may have changed, and they are made only where they are missing.

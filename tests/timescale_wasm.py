@@ -169,7 +169,7 @@ def empty(connection: Any) -> None:
            update retention_state set horizon = 'epoch';
            truncate packed_1min, packed_5min, packed_1hour;
            truncate packed_sketches_1min, packed_sketches_5min, packed_sketches_1hour;
-           truncate packed_growth_5min, packed_growth_1hour;
+           truncate packed_growth_5min, packed_growth_1hour, fleet_minutes, fleet_state;
            update packed_state set packed_until = 'epoch';
            update cold_tier set announced = 'epoch'"""
     )

@@ -11,24 +11,17 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True)
-def lay_out(sent: Any, place: Any, lengths: Any, since: int, width: int, largest: float, table: Any) -> None:
+def lay_out(series: Any, minute: Any, amounts: Any, place: Any, largest: float, table: Any) -> None:
     """Minutes into a table by series and minute: counts, totals, lows (float64[3, series, minutes], zeros).
 
-    sent: int64[n, 6], buckets as read_points() sends them, whose figures are doubles of the same bits; in stretches of
-    so many (lengths) of the series at `place`, -1: of none. What is too large to be squared, or elsewhere, is left out.
+    series, minute: int64[n]. amounts: float64[3, n]: counts, totals, lows. place: int64[most series + 1], where each
+    series is in the table, -1: nowhere. What is too large to be squared is left out.
     """
-    figures = sent.view(numba.float64)
-    row = 0
-    for i in range(len(place)):
-        for bucket in range(row, row + lengths[i]):
-            minute = (sent[bucket, 0] - since) // width
-            if place[i] < 0 or minute < 0 or minute >= table.shape[2]:
-                continue
-            if figures[bucket, 3] > -largest and figures[bucket, 4] < largest:
-                table[0, place[i], minute] = sent[bucket, 1]
-                table[1, place[i], minute] = figures[bucket, 2]
-                table[2, place[i], minute] = figures[bucket, 3]
-        row += lengths[i]
+    for i in range(len(series)):
+        at, now = place[series[i]], minute[i]
+        if at >= 0 and 0 <= now < table.shape[2] and abs(amounts[1, i]) < largest and abs(amounts[2, i]) < largest:
+            for kind in range(3):
+                table[kind, at, now] = amounts[kind, i]
 
 
 @numba.njit(cache=True, nogil=True)

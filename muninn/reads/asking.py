@@ -20,12 +20,12 @@ class Asker:
         self.cold_folder = cold_folder
         self.known = Known()
         self._meter = meter
-        self._clock = clock
+        self.clock = clock
 
     def fetch(self, name: str, /, **params: object) -> list[Any]:
         """The rows of sql/queries/<name>.sql; Unavailable when the database is away."""
-        started = self._clock.monotonic()
+        started = self.clock.monotonic()
         try:
             return self.database.fetch(name, **params)
         finally:
-            self._meter.duration("muninn_query", self._clock.monotonic() - started, query=name)
+            self._meter.duration("muninn_query", self.clock.monotonic() - started, query=name)

@@ -6,7 +6,7 @@ A counter counts by its growth: from one minute's least value to the next one's,
 grows; a reset drops that minute.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muninn.clock import HOUR_US, MINUTE_US, SECOND_US
-from muninn.model.window import as_datetime
-from muninn.reads import arrays, points
 from muninn.reads.asking import Asker
 from muninn.reads.points import Floats, Ints
 from muninn.store.arrays import received as received_array
@@ -28,10 +26,13 @@ MIN_BEFORE = 10
 MIN_NOW = 5
 # A steady drift over the hour scores 2: its baseline's spread is that of the drift.
 MIN_SCORE = 3.0
+# A minute of a series as fleet_point() makes it, and what reads_series_kinds says of a series.
+_POINT = np.dtype([("series", ">i4"), ("count", ">i8"), ("total", ">f8"), ("low", ">f8")])
+_KNOWN, _OWN, _RISING, _PERCENTAGE = 1, 2, 4, 8
 # The square of what is larger does not fit a double.
 _LARGEST = 1e100
 # Series whose keys are asked for at first: mostly, ten are among them.
-_NAMED_AT_ONCE = 40
+_NAMED_AT_ONCE = 20
 # The floor keeps what was all but constant from winning by a hair.
 _FLOOR_SHARE = 0.02
 _FLOOR_POINTS = 0.5
@@ -61,41 +62,80 @@ class Compared:
     spread: Floats
 
 
-def changes(ask: Asker, now_us: int) -> list[Found]:
-    """At most ten, the furthest from their spread first, at most three of a metric."""
-    since_us = (now_us - HOUR_US) // MINUTE_US * MINUTE_US
-    split_us = (now_us - RECENT_US) // MINUTE_US * MINUTE_US
-    known = ask.fetch("reads_compared_series", since=as_datetime(since_us))[0]
-    ids = received_array(known.series, np.int32).astype(np.int64)
-    if not len(ids):
+@dataclass(frozen=True, eq=False)
+class Minutes:
+    """n minutes of series, in any order. series, at_us: int64[n]. amounts: float64[3, n]: counts, totals, lows."""
+
+    series: Ints
+    at_us: Ints
+    amounts: Floats
+
+    @classmethod
+    def received(cls, rows: Sequence[Any]) -> "Minutes":
+        """As read_overview() sends them."""
+        sent = np.frombuffer(b"".join(row.points for row in rows), _POINT)
+        lengths = [len(row.points) // _POINT.itemsize for row in rows]
+        at_us = np.repeat(np.array([row.at_us for row in rows], np.int64), lengths)
+        amounts = np.empty((3, len(sent)))
+        for number, name in enumerate(("count", "total", "low")):
+            amounts[number] = sent[name]
+        return cls(sent["series"].astype(np.int64), at_us, amounts)
+
+    def samples(self, minute_us: int) -> int:
+        """How many samples all series have in one minute."""
+        return round(float(self.amounts[0, self.at_us == minute_us].sum()))
+
+
+def since_us(now_us: int) -> int:
+    """Where the minutes begin that changes are found in."""
+    return (now_us - HOUR_US) // MINUTE_US * MINUTE_US
+
+
+def changes(ask: Asker, minutes: Minutes, edition: int, now_us: int) -> list[Found]:
+    """At most ten, the furthest from their spread first, at most three of a metric.
+
+    minutes: of all series from since_us() on. edition: of the table of series (known).
+    """
+    if not len(minutes.series):
         return []
-    counter, percentage = (received_array(some, np.int32).astype(np.bool_) for some in (known.rising, known.percentage))
-    compared = compare(_minutes(ask, ids, since_us, now_us), counter, (split_us - since_us) // MINUTE_US)
-    score = scores(compared, percentage[compared.place])
+    there = np.zeros(minutes.series.max() + 1, np.bool_)
+    there[minutes.series] = True
+    ids = np.flatnonzero(there)
+    kinds = ask.known.kinds.of(edition, ids, lambda some: _kinds(ask, some))
+    compared_too = (kinds & (_KNOWN | _OWN)) == _KNOWN
+    ids, kinds = ids[compared_too], kinds[compared_too]
+    split = ((now_us - RECENT_US) // MINUTE_US * MINUTE_US - since_us(now_us)) // MINUTE_US
+    compared = compare(_table(minutes, ids, now_us), (kinds & _RISING) > 0, split)
+    score = scores(compared, (kinds & _PERCENTAGE)[compared.place] > 0)
     return _told(ask, ids, compared, score)
 
 
-def _minutes(ask: Asker, ids: Ints, since_us: int, until_us: int) -> Floats:
+def _kinds(ask: Asker, ids: Ints) -> NDArray[np.uint8]:
+    """uint8[n] of these ids, which rise."""
+    row = ask.fetch("reads_series_kinds", series=ids.astype(np.int32))[0]
+    series, kind = received_array(row.series, np.int32), received_array(row.kind, np.int32)
+    found = np.zeros(len(ids), np.uint8)
+    found[np.searchsorted(ids, series)] = kind
+    return found
+
+
+def _table(minutes: Minutes, ids: Ints, now_us: int) -> Floats:
     """float64[3, series, minutes]: counts, totals and lows of the series with these ids; without samples zeros."""
     from muninn.reads import _minutes
 
-    table = np.zeros((3, len(ids), -(-(until_us - since_us) // MINUTE_US)))
-    rows = ask.fetch("reads_minutes", since=as_datetime(since_us), until=as_datetime(until_us))
-    first = since_us - arrays.POSTGRES_EPOCH_US
-    for row in rows:
-        if row.points:
-            series, lengths = points.stretches(row)
-            place = np.minimum(np.searchsorted(ids, series), len(ids) - 1)
-            place[ids[place] != series] = -1
-            sent = points.words([row]).astype(np.int64)
-            _minutes.lay_out(sent, place, lengths, first, MINUTE_US, _LARGEST, table)
+    first_us = since_us(now_us)
+    table = np.zeros((3, len(ids), -(-(now_us - first_us) // MINUTE_US)))
+    place = np.full(minutes.series.max() + 1, -1)
+    place[ids] = np.arange(len(ids))
+    minute = (minutes.at_us - first_us) // MINUTE_US
+    _minutes.lay_out(minutes.series, minute, minutes.amounts, place, _LARGEST, table)
     return table
 
 
 def compare(table: Floats, counter: NDArray[np.bool_], split: int) -> Compared:
     """Each series' recent minutes (from the number `split` on) against those before.
 
-    table: as _minutes() gives it. counter: bool[series].
+    table: as _table() gives it. counter: bool[series].
     """
     from muninn.reads import _minutes
 

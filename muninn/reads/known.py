@@ -2,8 +2,8 @@
 
 Belongs here: that memory and its bound. Does not: which series a question is about (series), SQL.
 
-A number's key never changes, so what is remembered of a set of numbers stays true; `edition` tells a table of series
-that was emptied or made anew from the one before.
+A number's key never changes, so what is remembered of a set of numbers, or of one, stays true; `edition` tells a table
+of series that was emptied or made anew from the one before.
 """
 
 import threading
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from muninn.model import SeriesKey
 
+# For how long the size on disk is taken for what it is: asking costs as much as there are partitions.
+SIZE_S = 60.0
 # Keys that are remembered at most, of all sets together; one takes about 700 bytes.
 MOST_KEYS = 40_000
 
@@ -46,10 +48,53 @@ class Ordered:
         }
 
 
+class Kinds:
+    """One byte of each series by its number, found in its key; 0: not known. Safe for many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._edition: int | None = None
+        self._of = np.zeros(0, np.uint8)
+
+    def of(
+        self, edition: int, ids: NDArray[np.int64], find: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+    ) -> NDArray[np.uint8]:
+        """uint8[n] of these ids, which rise; `find` is asked for those that are not known."""
+        with self._lock:
+            if edition != self._edition:
+                self._edition, self._of = edition, np.zeros(0, np.uint8)
+            if len(ids) and ids[-1] >= len(self._of):
+                self._of = np.append(self._of, np.zeros(ids[-1] + 1 - len(self._of), np.uint8))
+            found = self._of[ids]
+        unknown = found == 0
+        if unknown.any():
+            found[unknown] = find(ids[unknown])
+            with self._lock:
+                if edition == self._edition:
+                    self._of[ids] = found
+        return found
+
+
+class Size:
+    """A number of bytes that is found out once a minute. Safe for many threads."""
+
+    def __init__(self) -> None:
+        self._found: tuple[float, int] | None = None
+
+    def at(self, now_s: float, find: Callable[[], int]) -> int:
+        """The bytes at this instant of a clock that never goes back, or up to a minute before."""
+        found = self._found
+        if found is None or now_s - found[0] >= SIZE_S:
+            self._found = found = (now_s, find())
+        return found[1]
+
+
 class Known:
     """Sets of series that were asked for lately; safe for many threads."""
 
     def __init__(self, most_keys: int = MOST_KEYS):
+        self.kinds = Kinds()
+        self.size = Size()
         self._most_keys = most_keys
         self._lock = threading.Lock()
         self._sets: dict[tuple[int, bytes], Ordered] = {}

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 from muninn import names
 from muninn.clock import MINUTE_US
 from muninn.model import SeriesKey
-from muninn.model.window import as_datetime, as_us
+from muninn.model.window import as_datetime
 from muninn.reads.asking import Asker
-from muninn.reads.changes import Found, changes
+from muninn.reads.changes import Found, Minutes, changes, since_us
 from muninn.reads.figures import figure
 from muninn.reads.health import StoreSigns, judge
 from muninn.reads.heartbeats import Heartbeats
@@ -29,22 +29,23 @@ HOST_ALIVE_US = 5 * MINUTE_US
 
 def overview(ask: Asker, heartbeats: Heartbeats, now_us: int, switched_off: Collection[str] = ()) -> Overview:
     """The fleet as it is at `now_us`, from a few queries however many series there are."""
-    minute_us = now_us // MINUTE_US * MINUTE_US
-    state = ask.fetch(
-        "reads_overview_state",
+    (state, *_), *rows = ask.fetch(
+        "reads_overview",
         now=as_datetime(now_us),
-        minute=as_datetime(minute_us - MINUTE_US),
-        minute_end=as_datetime(minute_us),
+        since=as_datetime(since_us(now_us)),
         alive_since=as_datetime(now_us - HOST_ALIVE_US),
         max_hosts=MAX_HOSTS,
-    )[0]
-    signs = StoreSigns(None if state.newest_at is None else as_us(state.newest_at), state.watermarks_us)
+    )
+    minutes = Minutes.received(rows)
+    signs = StoreSigns(state["newest_us"], state["watermarks_us"])
+    samples = minutes.samples(now_us // MINUTE_US * MINUTE_US - MINUTE_US)
+    size = ask.known.size.at(ask.clock.monotonic(), lambda: ask.fetch("reads_bytes")[0].bytes)
     return Overview(
         at_ms=now_us // 1000,
         health=judge(now_us, heartbeats, signs, switched_off),
-        totals=Totals(state.series_count, state.samples_per_min, state.bytes_on_disk),
-        hosts=tuple(_host(host) for host in state.hosts),
-        changes=tuple(_change(row) for row in changes(ask, now_us)),
+        totals=Totals(state["series_count"], samples, size),
+        hosts=tuple(_host(host) for host in state["hosts"]),
+        changes=tuple(_change(row) for row in changes(ask, minutes, state["edition"], now_us)),
     )
 
 

@@ -118,7 +118,8 @@ class Health:
 
 @dataclass(frozen=True)
 class Totals:
-    """series: known series. samples_per_min: stored in the last whole minute. bytes_on_disk: raw and rollups."""
+    """series: known series. samples_per_min: stored in the last whole minute, a distribution as all of its values.
+    bytes_on_disk: raw and rollups, as they were at most a minute ago."""
 
     series: int
     samples_per_min: int

@@ -70,7 +70,7 @@ def merge_something() -> None:
     packed_p95 = points.merge(packed, of, np.arange(3)).p95
     merged = points.merge(packed, of, np.array([1, 1, 2]))
     found = changes.compare(np.ones((3, 1, 60)), np.zeros(1, np.bool_), 50)
-    _minutes.lay_out(np.ones((1, 6), np.int64), of[:1], of[:1], 0, 1, 1.0, np.zeros((3, 2, 1)))
+    _minutes.lay_out(of[:1], of[:1], np.ones((3, 1)), of, 1.0, np.zeros((3, 2, 1)))
     if len(found.place) != 1 or not (packed_p95 == merged.merged(np.ones(2, np.int64)).p95).all():
         raise AssertionError("what is always the same is not the same")
 

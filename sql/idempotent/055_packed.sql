@@ -102,6 +102,7 @@ begin
     call packed_add(one.resolution, coalesce(start, one.target), one.target, null);
     update packed_state set packed_until = one.target where resolution = one.resolution;
   end loop;
+  call fleet_extend();
 end $$;
 
 -- Rollup rows of a window were computed anew: so are the packed rows that hold them.
@@ -115,6 +116,9 @@ begin
     into state from packed_state where resolution = of_resolution;
   if found and state.first < state.last then
     call packed_fill(of_resolution, state.first, state.last, series_ids);
+  end if;
+  if of_resolution = '1min' then
+    call fleet_renew(since, until, series_ids);
   end if;
 end $$;
 
@@ -130,6 +134,9 @@ begin
       execute format('delete from %I where since < $1', held) using before;
     end if;
   end loop;
+  if rollup = 'rollup_1min' then
+    delete from fleet_minutes where bucket < before;
+  end if;
 end $$;
 
 -- Of how many series points are read at once over so many buckets each: of as many as make some hundred kilobytes. A row
@@ -369,47 +376,4 @@ begin
   end loop;
 end $$;
 
--- The minutes of all series as points, in no order: what is compared across the fleet. series: an id for each point,
--- or, where bytes_each is given, for each stretch of so many bytes of points. A row has some of the series: one of a few
--- megabytes costs more to hand on than to make.
-create or replace function read_minutes(since timestamptz, until timestamptz)
-returns table (series bytea, bytes_each bytea, points bytea)
-language plpgsql stable parallel safe set plan_cache_mode = force_generic_plan as $$
-#variable_conflict use_column
-declare
-  start timestamptz := since;
-  stop timestamptz;
-  packed timestamptz := (select packed_until from packed_state where resolution = '1min');
-  mark timestamptz := (select watermark from rollup_state where resolution = '1min');
-begin
-  if start < least(until, packed) then
-    stop := least(until, packed);
-    return query
-      select array_send(array_agg(p.series_id)), array_send(array_agg(length(p.points))),
-             string_agg(p.points, ''::bytea)
-      from packed_1min p where p.since > start - interval '15 minutes' and p.since < stop
-      group by p.since, p.series_id / 1024;
-    start := stop;
-  end if;
-  if start < least(until, mark) then
-    stop := least(until, mark);
-    return query
-      select array_send(array_agg(series_id)), null::bytea,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''::bytea)
-      from rollup_1min where bucket >= start and bucket < stop;
-    start := stop;
-  end if;
-  if start < until then
-    return query
-      with live as (
-        select series_id, date_bin('1 minute', at, 'epoch'::timestamptz) as bucket,
-               count(*) + coalesce(sum(sample_count - 1), 0)::int8 as sample_count,
-               sum(value * coalesce(sample_count, 1)) as sum_value, min(coalesce(min_value, value)) as min_value,
-               max(coalesce(max_value, value)) as max_value
-        from raw_samples where at >= start and at < until group by 1, 2
-      )
-      select array_send(array_agg(series_id)), null::bytea,
-             string_agg(packed_point(bucket, sample_count, sum_value, min_value, max_value, 'NaN'), ''::bytea)
-      from live;
-  end if;
-end $$;
+drop function if exists read_minutes(timestamptz, timestamptz);

@@ -12,10 +12,11 @@ from stores import NOW_US, entry
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, ManualClock
 from muninn.meter import Meter
 from muninn.model import RESOLUTIONS, SampleBatch, SeriesKey, Window
-from muninn.model.window import as_us
-from muninn.reads import points
+from muninn.model.window import as_datetime, as_us
+from muninn.reads import changes, points
 from muninn.reads.asking import Asker
 from muninn.reads.quantiles import SketchSet
+from muninn.rollups import refresh
 from muninn.store import partitions
 
 KEYS = [SeriesKey.of("m", {"host": str(number)}) for number in range(3)]
@@ -120,6 +121,31 @@ def rollup_sketches(store: stores.Postgres, resolution: str) -> dict[tuple[int, 
     return {(series_id, as_us(bucket)): sketch for series_id, bucket, sketch in rows}
 
 
+def fleet(store: stores.Postgres) -> Rows:
+    """(series, minute) -> count, sum, min of everything that is kept of the whole fleet."""
+    found: Rows = {}
+    for minute, part, held in store.connection.execute("select bucket, part, points from fleet_minutes"):
+        sent = np.frombuffer(held, [("series", ">i4"), ("count", ">i8"), ("total", ">f8"), ("low", ">f8")])
+        for series_id, *figures in sent.tolist():
+            assert series_id // 1024 == part
+            assert (series_id, as_us(minute)) not in found
+            found[series_id, as_us(minute)] = tuple(figures)
+    return found
+
+
+def check_fleet(store: stores.Postgres) -> None:
+    """What is kept of the fleet's newest minutes equals their rows."""
+    kept = store.connection.execute("select kept_from, kept_until from fleet_state").fetchone()
+    until_us = refresh.state(store.database)[0].watermark_us
+    assert tuple(map(as_us, kept)) == (until_us - 2 * HOUR_US, until_us)
+    rows = store.connection.execute(
+        "select series_id, bucket, sample_count, sum_value, min_value from rollup_1min"
+        " where bucket >= %s and bucket < %s",
+        kept,
+    ).fetchall()
+    assert fleet(store) == {(series_id, as_us(bucket)): tuple(figures) for series_id, bucket, *figures in rows}
+
+
 def check(store: stores.Postgres) -> None:
     """What is packed is what the rows say, and reads give the same with it as without."""
     states = dict(store.connection.execute("select resolution, packed_until from packed_state").fetchall())
@@ -162,6 +188,7 @@ def test_what_is_packed_equals_the_rows_whatever_the_order(store: stores.Postgre
                 store.load([entry(rows, f"{number}-0")])
         store.refresh()
         check(store)
+        check_fleet(store)
 
     property()
 
@@ -227,3 +254,45 @@ def scans(plan: dict[str, Any]) -> list[str]:
     """The kinds of node that read a table."""
     mine = [plan["Node Type"]] if "Relation Name" in plan and plan["Node Type"] != "Custom Scan" else []
     return mine + [kind for below in plan.get("Plans", ()) for kind in scans(below)]
+
+
+def test_late_samples_of_one_part_renew_it_and_leave_the_others(store: stores.Postgres) -> None:
+    keys = [SeriesKey.of("wide", {"host": str(number)}) for number in range(3)]
+    store.load([entry([(key, NOW_US - 30 * MINUTE_US, 1.0) for key in keys], "early")])
+    store.refresh()
+    before = fleet(store)
+    store.load([entry([(keys[1], NOW_US - 30 * MINUTE_US + 1, 5.0)], "late")])
+    store.refresh()
+    check_fleet(store)
+    after = fleet(store)
+    changed = {place for place in after if after[place] != before.get(place)}
+    assert len(before) == len(after) == 3
+    assert [after[place] for place in changed] == [(2, 6.0, 1.0)]
+
+
+def test_the_overviews_minutes_are_the_same_from_every_source(store: stores.Postgres) -> None:
+    """From what is kept of the fleet, rollup rows where nothing is kept, and samples that no refresh has seen."""
+    store.load(
+        [
+            entry([(key, NOW_US - minute * 20 * SECOND_US, 1.5 * minute) for key in KEYS], f"{minute}")
+            for minute in range(60)
+        ]
+    )
+    minutes = []
+    for do in ("", "refresh", "delete from fleet_state"):
+        if do == "refresh":
+            refresh.refresh_fresh(store.database, NOW_US - 5 * MINUTE_US, 0.0)
+        elif do:
+            store.connection.execute(do)
+        rows = ask(store).fetch(
+            "reads_overview",
+            now=as_datetime(NOW_US),
+            since=as_datetime(NOW_US - HOUR_US // 4),
+            alive_since=as_datetime(0),
+            max_hosts=1,
+        )[1:]
+        found = changes.Minutes.received(rows)
+        order = np.lexsort((found.series, found.at_us))
+        minutes.append((found.series[order].tolist(), found.at_us[order].tolist(), found.amounts[:, order].tolist()))
+    assert minutes[0] == minutes[1] == minutes[2]
+    assert len(minutes[0][0]) >= 15 * len(KEYS)

@@ -86,10 +86,9 @@ def samples(store: stores.Postgres) -> int:
 
 QUESTIONS = {
     "store_list_partitions": {},
-    "reads_overview_state": {
+    "reads_overview": {
         "now": as_datetime(NOW_US),
-        "minute": as_datetime(NOW_US - 5 * DAY_US),
-        "minute_end": as_datetime(NOW_US),
+        "since": as_datetime(NOW_US - 5 * DAY_US),
         "alive_since": as_datetime(NOW_US - DAY_US),
         "max_hosts": 10,
     },

@@ -11,7 +11,7 @@ from stores import NOW_US, entry
 from muninn.clock import DAY_US, MINUTE_US, SECOND_US
 from muninn.errors import Unavailable
 from muninn.model import RESOLUTIONS, SeriesKey, Window
-from muninn.model.window import as_datetime, as_us
+from muninn.model.window import as_datetime
 from muninn.rollups import refresh
 from muninn.store import partitions
 
@@ -166,17 +166,18 @@ def test_a_late_sample_reaches_coarse_rollups_where_fine_ones_are_gone(native: s
 def test_the_overview_says_what_all_partitions_take(store: stores.Postgres) -> None:
     """And the other figures of the fleet: the statement runs on each engine."""
     fill(store, [-2, -1])
-    row = store.database.fetch(
-        "reads_overview_state",
+    first, *minutes = store.database.fetch(
+        "reads_overview",
         now=as_datetime(NOW_US),
-        minute=as_datetime(TODAY - DAY_US),
-        minute_end=as_datetime(TODAY - DAY_US + 3 * MINUTE_US),
+        since=as_datetime(TODAY - DAY_US),
         alive_since=as_datetime(0),
         max_hosts=5,
-    )[0]
+    )
     whole = sum(each.bytes for each in partitions.list_partitions(store.database))
     # TimescaleDB counts the empty tables above the chunks as well.
-    assert whole <= row.bytes_on_disk <= whole + (1 << 18)
-    assert (row.series_count, row.samples_per_min, row.hosts) == (1, 3, [])
-    assert as_us(row.newest_at) == TODAY - DAY_US + 29 * MINUTE_US
-    assert set(row.watermarks_us) == {resolution.name for resolution in RESOLUTIONS}
+    assert whole <= store.database.fetch("reads_bytes")[0].bytes <= whole + (1 << 18)
+    state = first.state
+    assert (state["series_count"], state["hosts"]) == (1, [])
+    assert sorted(each.at_us for each in minutes) == [TODAY - DAY_US + minute * MINUTE_US for minute in range(30)]
+    assert state["newest_us"] == TODAY - DAY_US + 29 * MINUTE_US
+    assert set(state["watermarks_us"]) == {resolution.name for resolution in RESOLUTIONS}

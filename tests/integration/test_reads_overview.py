@@ -286,7 +286,7 @@ def test_every_query_is_timed_under_its_name(store: Filled) -> None:
         for name, labels, value in store.reads.meter.snapshot()
         if name == "muninn_query_count_total"
     }
-    assert counted == {"reads_overview_state": 1, "reads_compared_series": 1}
+    assert counted == {"reads_overview": 1, "reads_bytes": 1}
 
 
 def test_with_the_database_away_the_last_overview_stands_and_says_so(postgres_url: str) -> None:

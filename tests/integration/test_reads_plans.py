@@ -60,10 +60,9 @@ def loaded_day(postgres_server: Any, migrated_template: str) -> Iterator[psycopg
 PARAMETERS: dict[str, dict[str, object]] = {
     "reads_recent": {"since": UNTIL - timedelta(minutes=5)},
     "reads_trend_raw": {"since": UNTIL - timedelta(minutes=15), "step": timedelta(seconds=10)},
-    "reads_overview_state": {
+    "reads_overview": {
         "now": UNTIL,
-        "minute": UNTIL - timedelta(minutes=1),
-        "minute_end": UNTIL,
+        "since": UNTIL - timedelta(hours=1),
         "alive_since": UNTIL - timedelta(minutes=5),
         "max_hosts": 10,
     },
@@ -139,7 +138,7 @@ def read_by(connection: psycopg.Connection[Any], resolution: str, hours: float, 
     return {(kind, re.sub(r"_\d{8}$", "", table)) for plan in plans for kind, table in scans(plan)}
 
 
-_HELPERS = {"rollup_state", "packed_state"}
+_HELPERS = {"rollup_state", "packed_state", "fleet_state"}
 _HOURS = {"1min": 3.0, "5min": 12.0, "1hour": 23.0, "1day": 23.0}
 
 
@@ -175,13 +174,12 @@ def test_points_come_by_index_from_what_is_packed_and_the_rows_above_it(
     assert {kind for kind, table in found if table in large} & {"Seq Scan"} == set()
 
 
-def test_the_fleet_is_compared_by_what_is_packed_of_the_last_hour(loaded_day: psycopg.Connection[Any]) -> None:
-    limits = {"since": UNTIL - timedelta(hours=1), "until": UNTIL}
-    plans = list(statements_within(loaded_day, "reads_minutes", limits))
+def test_the_fleet_is_compared_by_minutes_of_all_series_together(loaded_day: psycopg.Connection[Any]) -> None:
+    plans = list(statements_within(loaded_day, "reads_overview", PARAMETERS["reads_overview"]))
     found = {(kind, re.sub(r"_\d{8}$", "", table)) for plan in plans for kind, table in scans(plan)}
-    # The rows of the minutes that are not packed yet, where there are any.
-    assert {table for _, table in found} - _HELPERS - {"rollup_1min"} == {"packed_1min", "raw_samples"}
-    assert "Seq Scan" not in {kind for kind, table in found if table not in _HELPERS}
+    small = _HELPERS | CHOSEN_TABLES
+    assert {table for _, table in found} - small == {"fleet_minutes", "raw_samples"}
+    assert "Seq Scan" not in {kind for kind, table in found if table not in small}
 
 
 CHOSEN_TABLES = {"series", "latest_samples"}

@@ -1,0 +1,2 @@
+-- What samples and rollups take on disk.
+select store_bytes() as bytes
