@@ -6,7 +6,7 @@ Belongs here: what pages share with each other and Streamlit. Does not: figures 
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
@@ -26,6 +26,7 @@ T = TypeVar("T")
 RETRY_S = 5
 # Shorter than a retry, so that each retry really asks.
 AWAY_S = 3.0
+ASKING = "Asking the database ..."
 PAGES = Path(__file__).parent / "app_pages"
 ANOMALIES_PAGE = str(PAGES / "anomalies.py")
 EXPLORE_PAGE = str(PAGES / "explore.py")
@@ -81,14 +82,28 @@ def viewer_zone() -> tzinfo:
 def auto_refresh(body: Callable[[], None], seconds: float | None) -> None:
     """Draw `body` now and again every `seconds` by itself, without the rest of the page; None: once.
 
-    Trouble inside is said in its place, and tried again by itself.
+    Trouble inside is said in its place, and tried again by itself. Until it is there for the first time, it says that
+    it is asked for: a database that is away is known to be so only after some seconds.
     """
+    drawn = False
 
     def guarded() -> None:
-        with guard(again=seconds is None):
+        nonlocal drawn
+        place = st.empty()  # always there, so that what follows has the same place in each run
+        with guard(again=seconds is None), nullcontext() if drawn else asking(place):
+            drawn = True
             body()
 
     st.fragment(guarded, run_every=seconds)()
+
+
+@contextmanager
+def asking(place: DeltaGenerator | None = None) -> Iterator[None]:
+    """Say that the database is asked, where that takes longer than a blink; what is drawn meanwhile stands below it."""
+    with ExitStack() as waiting:
+        with place or st.empty():
+            waiting.enter_context(st.spinner(ASKING))
+        yield
 
 
 def run_again_later() -> None:
@@ -113,7 +128,8 @@ def stop_and_try_again() -> NoReturn:
 def answer_or_wait(ask: Callable[[reads.Reads], T]) -> T:
     """What `ask` answers. In trouble: say so, stop here, and run the page anew until it answers."""
     try:
-        return ask(current_reads())
+        with asking():
+            return ask(current_reads())
     except MuninnError as error:
         say_trouble(error)
     stop_and_try_again()

@@ -191,14 +191,37 @@ def _one(kind: type[P], file: str, entry: str, given: object, faults: list[Fault
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        for each in error.errors(include_input=False, include_url=False, include_context=False):
+        found = error.errors(include_input=False, include_url=False)
+        for each in found:
+            inside = [other for other in found if other["loc"][: len(each["loc"])] == each["loc"] != other["loc"]]
+            if each["type"] == "too_short" and inside:
+                continue  # its entries are there, and each was told what is wrong with it
             field = ".".join(str(part) for part in each["loc"])
-            problem = each["msg"].removeprefix("Value error, ")
+            problem = _said(kind, each)
             head, colon, rest = problem.partition(": ")
             if not field and colon and head.replace("_", "").isalnum():
                 field, problem = head, rest
             faults.append(Fault(file, entry, field, problem))
         return None
+
+
+def _said(kind: type[BaseModel], error: Any) -> str:
+    """What is wrong, in words of a rules file."""
+    match error["type"]:
+        case "extra_forbidden" if len(error["loc"]) == 1:
+            known = [field.alias or name for name, field in kind.model_fields.items()]
+            return f"not known here; known are {', '.join(known)}"
+        case "extra_forbidden":
+            return "not known here"
+        case "missing":
+            return "is missing"
+        case "tuple_type":
+            return "must be a list"
+        case "too_short":
+            return "must have at least one entry"
+        case "string_pattern_mismatch" if error["loc"] == ("name",):
+            return f"a name is of the form {error['ctx']['pattern'].strip('^$')}"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _known_receivers(file: str, route: Route, receivers: Mapping[str, Receiver], faults: list[Fault]) -> bool:

@@ -20,7 +20,8 @@ from muninn.alerting import receivers
 from muninn.alerting.alert import Alert, as_given
 from muninn.alerting.dispatch import Notification
 from muninn.alerting.receivers import Receiver
-from muninn.alerting.templates import PLACE, labels_text
+from muninn.alerting.rules import PLACE
+from muninn.alerting.templates import labels_text
 from muninn.model.window import as_datetime
 
 SIGNATURE = "X-Muninn-Signature"

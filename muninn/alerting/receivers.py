@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from muninn.alerting.rules import Part
+from muninn.alerting.rules import Part, Template
 from muninn.alerting.spans import Seconds
 
 
@@ -37,8 +37,8 @@ class _Common(Part):
     """title, text: templates; empty: Muninn's own. timeout_s: of one attempt. give_up_s: no attempt after it."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")
-    title: str = ""
-    text: str = ""
+    title: Template = ""
+    text: Template = ""
     timeout_s: Seconds = Field(10.0, alias="timeout", gt=0, le=120)
     give_up_s: Seconds = Field(86_400.0, alias="give_up", gt=0)
 

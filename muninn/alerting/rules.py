@@ -3,11 +3,12 @@
 Belongs here: rules as checked values. Does not: reading files (book), evaluating (evaluate).
 """
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from muninn.alerting.matchers import Matchers
 from muninn.alerting.spans import Amount, Seconds
@@ -22,6 +23,8 @@ SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 # Windows up to this long are kept in memory, as samples come; longer ones are asked of the store.
 MEMORY_S = 900.0
 LONG_KINDS = ("regression", "slo")
+# {{ host }}; a dollar before it is Prometheus's way of saying the same.
+PLACE = re.compile(r"\{\{\s*\$?([\w.\-]+)\s*\}\}")
 
 
 class Part(BaseModel):
@@ -39,6 +42,17 @@ def _match(given: object) -> dict[str, str | list[str]]:
         raise ValueError(str(error)) from None
 
 
+def _template(given: str) -> str:
+    left = PLACE.sub("", given)
+    if "{{" in left:
+        raise ValueError(
+            f"{left[left.index('{{') :][:40]!r}: a place holds a name, as in {{{{ value }}}} or {{{{ labels.host }}}};"
+            " functions are not known"
+        )
+    return given
+
+
+Template = Annotated[str, AfterValidator(_template)]
 Match = Annotated[dict[str, str | list[str]], BeforeValidator(_match)]
 
 
@@ -132,8 +146,8 @@ class Rule(Part):
     baseline: Baseline = Baseline()
     objective: Objective | None = None
     labels: dict[str, str] = {}
-    summary: str = ""
-    description: str = ""
+    summary: Template = ""
+    description: Template = ""
     runbook: str = ""
     enabled: bool = True
 
@@ -166,6 +180,9 @@ class Rule(Part):
             raise ValueError("metric: which metric is it about?")
         if self.kind == "absence" and self.levels[0].above is None:
             raise ValueError("levels: kind absence has `above`: for how long nothing came")
+        is_score = self.kind == "anomaly" or (self.kind == "incident" and self.over == "last")
+        if is_score and not all(0 < level.limit < 1 for level in self.levels):
+            raise ValueError("levels: a score is from 0 to 1; 0.6 is a warning, 0.8 an anomaly")
 
     def _check_incident(self) -> None:
         if self.metric or self.by:

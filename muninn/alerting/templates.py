@@ -8,10 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from muninn.alerting.rules import Rule
+from muninn.alerting.rules import PLACE, Rule
 from muninn.names import describe
 
-PLACE = re.compile(r"\{\{\s*([\w.\-]+)\s*\}\}")
 _LONG = 200
 
 

@@ -94,6 +94,7 @@ def roll(settings: Settings, clock: Clock) -> tuple[Roll, Database]:
         pool_size=1,
         statement_timeout_s=5.0,
         connect_timeout_s=2.0,
+        hang_s=1.0,
         application_name="muninn-tokens",
     ).open()
     return Roll(StoredTokens(database), clock=clock, refresh_s=settings.access.refresh_s), database

@@ -58,7 +58,7 @@ def _moved_days(ask: Asker, window: Window) -> set[int]:
 def _united(ask: Asker, folder: Path, series: Sequence[int], window: Window) -> Columns:
     """What the files of moved days say, and over it what the database has; only files that may hold it are opened."""
     wanted = np.array(sorted(series), np.int32)
-    with ask.database.snapshot() as transaction:
+    with ask.database.snapshot(statement_timeout_s=None) as transaction:
         found = cold_records.days(transaction, window.aligned(DAY_US))
         groups = cold_records.groups_of(transaction, series)
         rows = transaction.fetch("reads_samples", series=list(series), since=window.since, until=window.until)

@@ -39,6 +39,8 @@ _MAX_ROWS = 1_000
 _FORGET_EVERY_S = 600.0
 # While nothing is found, how far scores were told is noted so often: a database that is away is not asked each step.
 _NOTE_EVERY_S = 10.0
+# Judging waits for it: a database that hangs must not hold it up for long.
+_KEEP_S = 5.0
 
 
 class Detecting:
@@ -212,7 +214,7 @@ class Detecting:
             return True
         self._noted_s = now_s
         try:
-            with self._database.transaction() as transaction:
+            with self._database.transaction(statement_timeout_s=_KEEP_S) as transaction:
                 stored.save(transaction, list(self._unsaved.values()))
                 detector_state.note_judged(transaction, STATE, self._told_us)
         except Unavailable as error:

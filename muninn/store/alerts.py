@@ -62,7 +62,7 @@ class AlertStore:
     def load(self, now_us: int, ends_s: float, changes_s: float) -> Kept:
         """Everything as of one instant: ends of the last ends_s seconds, comings and goings of the last changes_s."""
         ended_since, changed_since = (as_datetime(now_us) - timedelta(seconds=span) for span in (ends_s, changes_s))
-        with self._database.snapshot() as seen:
+        with self._database.snapshot(statement_timeout_s=None) as seen:
             return Kept(
                 tuple(_alert(row) for row in seen.fetch("alert_open")),
                 tuple(_alert(row) for row in seen.fetch("alert_recent_ends", since=ended_since)),

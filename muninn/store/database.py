@@ -21,7 +21,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from muninn.errors import Misconfigured, Unavailable
 from muninn.settings import without_password
-from muninn.store.hanging import cut_after
+from muninn.store.hanging import Cut, watched
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,14 @@ class _Moved(Unavailable):
 class Transaction:
     """One transaction, alive inside `Database.transaction()`; it commits at the end, or not at all."""
 
-    def __init__(self, connection: psycopg.Connection[Any]):
-        self._connection = connection
+    def __init__(self, connection: psycopg.Connection[Any], watch: Cut):
+        self._opened, self._watch = connection, watch
+
+    @property
+    def _connection(self) -> psycopg.Connection[Any]:
+        """To be taken anew for each statement: how long it may take counts from here."""
+        self._watch.renew()
+        return self._opened
 
     def fetch(self, name: str, /, **params: object) -> list[Any]:
         """The query's rows as named tuples."""
@@ -104,14 +110,15 @@ class Session(Transaction):
         with self._connection.transaction():
             if lock_timeout_s is not None:
                 self._connection.execute(sql.SQL("set local lock_timeout = {}").format(round(lock_timeout_s * 1000)))
-            yield Transaction(self._connection)
+            yield Transaction(self._opened, self._watch)
 
 
 class Database:
     """One server and a pool of at most `pool_size` connections, safe for many threads.
 
     parallel_workers: how many the server may start for one query; None: as it is configured.
-    hang_s: a connection that is held for longer is cut, as of a server that hangs; None: it is waited for.
+    hang_s: how long a statement may stay without an answer beyond its time limit, until the server is taken for one
+    that hangs and the connection is cut. What has no time limit is waited for.
 
     Every method raises Unavailable while the server is away, a statement ran into its time limit or lost a partition
     that it was about (the next call connects anew by itself), and Misconfigured where the URL is wrong. A statement in
@@ -127,7 +134,7 @@ class Database:
         application_name: str = "muninn",
         connect_timeout_s: float = 5.0,
         parallel_workers: int | None = None,
-        hang_s: float | None = None,
+        hang_s: float = 5.0,
     ):
         self._url = url
         self._pool_size = pool_size
@@ -174,29 +181,30 @@ class Database:
         self, *, statement_timeout_s: float | None = None, lock_timeout_s: float | None = None
     ) -> Iterator[Transaction]:
         """A transaction (READ COMMITTED); limits hold for this transaction only, 0 means none."""
-        with self._connected() as connection, connection.transaction():
+        with self._connected(statement_timeout_s) as (connection, watch), connection.transaction():
             limits = {"statement_timeout": statement_timeout_s, "lock_timeout": lock_timeout_s}
             for setting, seconds in limits.items():
                 if seconds is not None:
                     connection.execute(
                         sql.SQL("set local {} = {}").format(sql.Identifier(setting), round(seconds * 1000))
                     )
-            yield Transaction(connection)
+            yield Transaction(connection, watch)
 
     @contextmanager
-    def snapshot(self) -> Iterator[Transaction]:
-        """A read-only transaction that sees one instant throughout (REPEATABLE READ), without a time limit."""
-        with self.transaction(statement_timeout_s=0) as transaction:
+    def snapshot(self, *, statement_timeout_s: float | None = 0) -> Iterator[Transaction]:
+        """A read-only transaction that sees one instant throughout (REPEATABLE READ); as it is, without a time limit,
+        with None with the usual one."""
+        with self.transaction(statement_timeout_s=statement_timeout_s) as transaction:
             transaction.script("set transaction isolation level repeatable read, read only")
             yield transaction
 
     @contextmanager
     def session(self, *, statement_timeout_s: float) -> Iterator[Session]:
         """One connection outside any transaction; what it has locked is let go at the end."""
-        with self._connected() as connection:
+        with self._connected(statement_timeout_s) as (connection, watch):
             try:
                 connection.execute(_statement_timeout(statement_timeout_s))
-                yield Session(connection)
+                yield Session(connection, watch)
                 connection.execute("select pg_advisory_unlock_all()")
                 connection.execute(_statement_timeout(self._statement_timeout_s))
             except BaseException:
@@ -258,23 +266,20 @@ class Database:
     def _repeated(self, work: Callable[[Transaction], T]) -> T:
         """One statement, again where partitions moved under it: what failed was rolled back."""
         for _ in range(_ATTEMPTS - 1):
-            with suppress(_Moved), self._connected() as connection:
-                return work(Transaction(connection))
-        with self._connected() as connection:
-            return work(Transaction(connection))
+            with suppress(_Moved), self._connected() as (connection, watch):
+                return work(Transaction(connection, watch))
+        with self._connected() as (connection, watch):
+            return work(Transaction(connection, watch))
 
     @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+    def _connected(self, statement_timeout_s: float | None = None) -> Iterator[tuple[psycopg.Connection[Any], Cut]]:
         pool = self._pool
         if pool is None:
             raise Unavailable("the database pool is closed")
+        limit_s = self._statement_timeout_s if statement_timeout_s is None else statement_timeout_s
         try:
-            with pool.connection() as connection:
-                if self._hang_s is None:
-                    yield connection
-                else:
-                    with self._not_hanging(pool, connection, self._hang_s):
-                        yield connection
+            with pool.connection() as connection, self._watched(pool, connection, limit_s) as watch:
+                yield connection, watch
         except PoolTimeout as error:
             raise self._why_no_connection() from error
         except errors.QueryCanceled as error:
@@ -297,17 +302,18 @@ class Database:
             raise Unavailable(f"the database is away: {_first_line(error)}") from error
 
     @contextmanager
-    def _not_hanging(
+    def _watched(
         self, pool: ConnectionPool[psycopg.Connection[Any]], connection: psycopg.Connection[Any], limit_s: float
-    ) -> Iterator[None]:
+    ) -> Iterator[Cut]:
+        patience_s = limit_s + self._hang_s if limit_s else None
         try:
-            with cut_after(limit_s, connection.fileno()) as cut:
-                yield
+            with watched(connection.fileno(), patience_s) as watch:
+                yield watch
         except psycopg.Error as error:
-            if not cut.is_set():
+            if not watch.done:
                 raise
             pool.drain()  # the others are as dead: each would cost as long
-            raise Unavailable(f"the database has not answered for {limit_s:g} s") from error
+            raise Unavailable(f"the database has not answered for {patience_s:g} s") from error
 
     def _why_no_connection(self) -> Unavailable | Misconfigured:
         """The pool keeps the reason to itself: ask once more, directly."""

@@ -22,7 +22,8 @@ def render() -> None:
     """The whole page."""
     shell.head("Live", help="Drawn as it comes, once a second; the page itself never runs again.")
     with shell.guard("The live board"):
-        catalogue = _catalogue()
+        with shell.asking():
+            catalogue = _catalogue()
         charts, columns = _controls(catalogue)
         if not charts:
             st.info("Pick at least one chart above.", icon=":material/sensors:")
@@ -50,23 +51,39 @@ def _catalogue() -> list[MetricInfo]:
 
 def _controls(catalogue: Sequence[MetricInfo]) -> tuple[list[Chart], int]:
     """What the viewer picked: charts and how many stand side by side. The page's address holds it."""
-    options = [*PRESETS, *(metric.metric_name for metric in catalogue)]
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-        names = st.multiselect(
-            "Charts",
-            options,
-            default=FIRST_CHOICE,
-            format_func=lambda name: PRESETS[name].title if name in PRESETS else name,
-            placeholder="Pick charts or metrics",
-            key="charts",
-            bind="query-params",
-        )
+        names = _names(catalogue)
         host = _host(catalogue)
         columns = st.segmented_control(
             "Columns", [1, 2, 3], default=2, key="columns", bind="query-params", width="content"
         )
     charts = [chart_of(name, catalogue) for name in names]
     return (charts if host == ALL_HOSTS else of_host(charts, host, catalogue)), columns or 2
+
+
+def _names(catalogue: Sequence[MetricInfo]) -> list[str]:
+    """Ids of prepared charts, and metrics. The address holds them by id: a binding would have it hold the titles."""
+    if "charts" not in st.session_state:
+        st.session_state["charts"] = _of_address()
+    names = st.multiselect(
+        "Charts",
+        # What was picked stays while the database is away.
+        list(dict.fromkeys([*PRESETS, *(metric.metric_name for metric in catalogue), *st.session_state["charts"]])),
+        format_func=lambda name: PRESETS[name].title if name in PRESETS else name,
+        placeholder="Pick charts or metrics",
+        key="charts",
+    )
+    if names == list(FIRST_CHOICE):
+        st.query_params.pop("charts", None)
+    else:
+        st.query_params["charts"] = names
+    return names
+
+
+def _of_address() -> list[str]:
+    """What a link asks for, also one that was made when it held titles; else the first choice."""
+    ids = {chart.title: name for name, chart in PRESETS.items()}
+    return [ids.get(each, each) for each in st.query_params.get_all("charts")] or list(FIRST_CHOICE)
 
 
 def _host(catalogue: Sequence[MetricInfo]) -> str:

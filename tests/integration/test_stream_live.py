@@ -1,9 +1,11 @@
 """The sidecar on a real Valkey: what is appended is seen, also after a lost connection and an outage."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import orjson
 import pytest
 from servers import Valkey
@@ -11,7 +13,7 @@ from streaming import running
 
 from muninn.clock import SystemClock
 from muninn.ingest.buffer.valkey import ValkeyBroker
-from muninn.model import SampleBatch, SeriesKey
+from muninn.model import BatchHandle, SampleBatch, SeriesKey
 from muninn.stream.client import StreamClient, connect
 
 CPU = [SeriesKey.of("cpu_busy_pct", {"cpu": cpu, "host": "raven"}, "host-collector", "raven") for cpu in ("0", "total")]
@@ -132,3 +134,37 @@ def test_valkey_dies_and_comes_back_and_the_clients_stay() -> None:
         broker.close()
     finally:
         server.close()
+
+
+class OneBad:
+    """A buffer whose first entry, once somebody looks, names a series that it has not; those after it are good."""
+
+    def __init__(self) -> None:
+        self.looked_at = threading.Event()
+        self._bad = [7]
+
+    def follow(self, after_id: str, block_ms: int) -> list[BatchHandle]:
+        if not self.looked_at.wait(block_ms / 1000):
+            return []
+        at_us = SystemClock().now_us()
+        good = SampleBatch.of([(CPU[0], at_us, 1.0)])
+        if not self._bad:
+            return [BatchHandle("s", f"{at_us // 1000}-0", good)]
+        key_index = np.array([self._bad.pop()], np.int32)
+        return [BatchHandle("s", f"{at_us // 1000}-0", SampleBatch(good.at_us, good.value, key_index, good.keys))]
+
+
+def test_an_entry_that_nobody_can_read_does_not_stop_those_after_it() -> None:
+    source = OneBad()
+
+    async def watch(url: str) -> None:
+        async with connect(url) as client:
+            client.subscribe("c", "cpu_busy_pct", {"host": "raven"})
+            await client.receive_op("snapshot")
+            source.looked_at.set()
+            async with asyncio.timeout(30):
+                while not seen(client, "0"):
+                    await client.receive()
+
+    with running(source) as sidecar:
+        asyncio.run(watch(sidecar.url))

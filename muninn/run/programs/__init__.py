@@ -110,6 +110,7 @@ class Context:
             pool_size=2,
             statement_timeout_s=10.0,
             connect_timeout_s=1.0,
+            hang_s=1.0,
             application_name="muninn-gate",
         )
         self.cleanup.enter_context(database)

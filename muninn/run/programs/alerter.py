@@ -132,7 +132,7 @@ def _database(context: Context) -> Database:
         statement_timeout_s=limit_s,
         application_name="muninn-alerter",
         connect_timeout_s=_CONNECT_S,
-        hang_s=limit_s + _CONNECT_S,
+        hang_s=_CONNECT_S,
     )
     return context.cleanup.enter_context(database)
 
@@ -141,7 +141,7 @@ def _probe(context: Context) -> Database:
     """Connections of its own: that those of the alerter are busy says nothing about the server."""
     database = Database(
         context.settings.require_database_url(), pool_size=1, statement_timeout_s=_PROBE_S,
-        application_name="muninn-alerter-probe", connect_timeout_s=_CONNECT_S, hang_s=_PROBE_S + _CONNECT_S,
+        application_name="muninn-alerter-probe", connect_timeout_s=_CONNECT_S, hang_s=_CONNECT_S,
     )  # fmt: skip
     return context.cleanup.enter_context(database)
 

@@ -81,3 +81,24 @@ def test_a_later_file_replaces_a_rule() -> None:
 def test_a_rule_of_the_api_that_is_none(given: Any) -> None:
     with pytest.raises(Invalid):
         rule_of(given)
+
+
+def test_faults_are_said_in_words_of_a_rules_file_and_once() -> None:
+    text = """
+rules:
+  - {name: a, metric: m, levels: [{severity: info, above: 1, recover: 2}]}
+  - {name: b, metric: m, expr: up, by: host, levels: [{severity: info, above: 1}]}
+  - {name: c, kind: anomaly, metric: m, levels: [{severity: info, above: 60}]}
+  - {name: d, metric: m, summary: "{{ $value | humanize }}", levels: [{severity: info, above: 1}]}
+routes: [{receiver: x}]
+"""
+    faults = [(fault.field, fault.problem) for fault in parse([("f", text)])[1]]
+    assert [field for field, _ in faults] == [
+        "levels.0", "by", "expr", "levels", "summary", "receivers", "receiver",
+    ]  # fmt: skip
+    said = dict(faults)
+    assert said["by"] == "must be a list"
+    assert said["expr"].startswith("not known here; known are name, kind, metric, match, by,")
+    assert said["levels"] == "a score is from 0 to 1; 0.6 is a warning, 0.8 an anomaly"
+    assert "functions are not known" in said["summary"]
+    assert (said["receivers"], said["receiver"][:14]) == ("is missing", "not known here")

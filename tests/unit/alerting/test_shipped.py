@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+import typer.main
 import yaml
 
 from muninn import names
 from muninn.alerting.rules import Rule
 from muninn.alerting.ruletests import RuleTest, run
 from muninn.operations.alerts.rulebook import SHIPPED, book, read
+from muninn.run.cli import app
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted(SHIPPED.glob("*.yaml"))
@@ -58,3 +60,21 @@ def test_the_first_alert_of_the_docs_works() -> None:
     assert not faults
     (test,) = [RuleTest.model_validate(each) for each in yaml.safe_load(example)["tests"]]
     assert run(test, found.rules).differences == ()
+
+
+RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
+def test_a_runbook_names_only_what_there_is(path: Path) -> None:
+    """Commands, rules, metrics and tables: who follows it at night must not be sent astray."""
+    text = path.read_text(encoding="utf-8")
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for command in re.findall(r"`muninn ([a-z]+)", text):
+        assert command in commands, command
+    known = {*names.REGISTRY, *(rule.name for rule in BOOK.rules), *(each.stem for each in RUNBOOKS)}
+    for name in re.findall(r"`(muninn_[a-z_]+|host_[a-z_]+)`", text):
+        assert name in known, name
+    tables = "\n".join(each.read_text(encoding="utf-8") for each in (ROOT / "sql").rglob("*.sql"))
+    for table in re.findall(r"\bfrom ((?!pg_)[a-z_]+)\b(?=[ `;])", " ".join(re.findall(r"`(select [^`]+)`", text))):
+        assert re.search(rf"(table|view)( if not exists)? {table}\b", tables), table
