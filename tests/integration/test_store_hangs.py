@@ -21,6 +21,7 @@ def server() -> Iterator[Postgres]:
     made.close()
 
 
+@pytest.mark.slow
 def test_who_asks_is_told_and_what_is_sent_is_taken(server: Postgres, redis_url: str, tmp_path: Path) -> None:
     with Database(server.url, pool_size=1) as database:
         migrate(database)
