@@ -32,21 +32,20 @@ def expected(minutes: list[list[float]], *, counter: bool) -> tuple[float, float
 @pytest.mark.slow
 @given(st.lists(series, min_size=1, max_size=3), st.booleans(), st.randoms())
 def test_each_series_is_compared_with_itself(every: list[list[list[float]]], counter: bool, random: object) -> None:
-    sent = np.empty((0, 6), np.int64)
-    places, lengths = [], []
-    for place, minutes in enumerate(every):
-        for number, some in enumerate(minutes):
-            if some:
-                figures = np.array([sum(some), min(some), max(some), np.nan])
-                words = np.concatenate([[number * 60 + 7 * 60, len(some)], figures.view(np.int64)])
-                sent = np.vstack([sent, words.astype(np.int64)])
-                places.append(place if number % 2 else -1 if number == 4 else place)
-                lengths.append(1)
+    # Series have every second number; what has an odd one is compared with nothing.
+    sent = [
+        (2 * place + (number == 4), number, len(some), sum(some), min(some))
+        for place, minutes in enumerate(every)
+        for number, some in enumerate(minutes)
+        if some
+    ]
     every = [[[] if number == 4 else some for number, some in enumerate(minutes)] for minutes in every]
-    order = np.array(sorted(range(len(sent)), key=lambda _: random.random()), np.int64)  # type: ignore[attr-defined]
+    random.shuffle(sent)  # type: ignore[attr-defined]
+    ids, minute, *amounts = np.array(sent, np.float64).reshape(-1, 5).T
+    place_of = np.full(2 * len(every), -1)
+    place_of[::2] = np.arange(len(every))
     table = np.zeros((3, len(every), 60))
-    place, length = np.array(places, np.int64)[order], np.array(lengths, np.int64)
-    _minutes.lay_out(np.ascontiguousarray(sent[order]), place, length, 7 * 60, 60, 1e100, table)
+    _minutes.lay_out(ids.astype(np.int64), minute.astype(np.int64), np.array(amounts), place_of, 1e100, table)
     found = changes.compare(table, np.full(len(every), counter), SPLIT)
     wanted = {place: told for place, some in enumerate(every) if (told := expected(some, counter=counter)) is not None}
     assert found.place.tolist() == list(wanted)
@@ -56,8 +55,10 @@ def test_each_series_is_compared_with_itself(every: list[list[list[float]]], cou
 
 
 def test_what_cannot_be_squared_or_lies_elsewhere_is_left_out() -> None:
-    figures = np.array([[1.0, -1e200, 1.0, 0.0], [1.0, 1.0, 1e200, 0.0], [1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.0]])
-    sent = np.hstack([np.array([[60, 1], [120, 1], [59, 1], [3660, 1]]), figures.view(np.int64)])
-    table = np.zeros((3, 1, 60))
-    _minutes.lay_out(sent, np.zeros(1, np.int64), np.array([4]), 60, 60, 1e100, table)
-    assert not table.any()
+    counts, totals, lows = np.array([[1.0, 1, 1, 1, 2], [1, 1e200, 1, 1, 7], [-1e200, 1, 1, 1, 3]])
+    minute, table = np.array([0, 1, -1, 60, 2]), np.zeros((3, 1, 60))
+    _minutes.lay_out(
+        np.zeros(5, np.int64), minute, np.array([counts, totals, lows]), np.zeros(1, np.int64), 1e100, table
+    )
+    assert table[:, 0, 2].tolist() == [2, 7, 3]
+    assert np.count_nonzero(table) == 3
