@@ -59,10 +59,24 @@ class Model:
     def measured(self, rows: FeatureRows, columns: Sequence[str]) -> tuple[NDArray[np.intp], Floats]:
         """The rows of places that the model knows, and their features in spreads from their median, 0 where missing."""
         known = np.array([row for row, place in enumerate(rows.places) if place in self.places], np.intp)
-        where = np.array([self.places[rows.places[row]] for row in known.tolist()], np.intp)
-        chosen = rows.values[known][:, [list(columns).index(name) for name in self.columns]]
+        where, chosen = self._of(rows, known, columns)
         far = np.nan_to_num((chosen - self.median[where]) / self.spread[where], nan=0.0)
         return known, np.clip(far, -_MOST_SPREADS, _MOST_SPREADS)
+
+    def confidence(self, rows: FeatureRows, known: NDArray[np.intp], columns: Sequence[str]) -> Floats:
+        """float64[known], 0..1: of the features that vary in each of these rows' places, the share shown now."""
+        where, chosen = self._of(rows, known, columns)
+        varies = np.isfinite(self.spread[where])
+        shown = (varies & np.isfinite(chosen)).sum(axis=1)
+        found: Floats = shown / np.maximum(1, varies.sum(axis=1))
+        return found
+
+    def _of(
+        self, rows: FeatureRows, known: NDArray[np.intp], columns: Sequence[str]
+    ) -> tuple[NDArray[np.intp], Floats]:
+        """Where the places of these rows stand in the model, and the features that it is of."""
+        where = np.array([self.places[rows.places[row]] for row in known.tolist()], np.intp)
+        return where, rows.values[known][:, [list(columns).index(name) for name in self.columns]]
 
     def raw(self, far: Floats) -> Floats:
         """float64[n]: how odd rows in spreads are, unbounded."""

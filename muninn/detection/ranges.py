@@ -17,13 +17,25 @@ from muninn.clock import DAY_US
 from muninn.detection import departures
 from muninn.detection.state import VIEWS, Floats, Rows
 from muninn.detection.tuning import Tuning
-from muninn.detection.views import CEILING, DEPARTURE, FLOOR, GROWTH, MAGNITUDE, SEASONAL, TWINS, VALUE, Bools, Sight
+from muninn.detection.views import (
+    CEILING,
+    DEPARTURE,
+    FLOOR,
+    GROWTH,
+    MAGNITUDE,
+    SEASONAL,
+    TWINS,
+    VALUE,
+    VOLATILITY,
+    Bools,
+    Sight,
+)
 
 _SEASONAL = np.zeros((len(VIEWS), 1), bool)
 _SEASONAL[list(SEASONAL)] = True
-# What a day off changes first: it is lower, and by shares.
+# What a day off changes first: it is lower, by shares, and varies by another measure.
 _WEEKLY = _SEASONAL.copy()
-_WEEKLY[[MAGNITUDE, GROWTH]] = True
+_WEEKLY[[MAGNITUDE, GROWTH, VOLATILITY]] = True
 _EXTREMES = np.zeros((len(VIEWS), 1), bool)
 _EXTREMES[[FLOOR, CEILING]] = True
 _FEWEST_ROWS = 10.0
@@ -62,7 +74,7 @@ def _bar(remembered: Floats, rows: Rows, tuning: Tuning) -> Floats:
 def excess(rows: Rows, sight: Sight, new: Bools, tuning: Tuning) -> Excess:
     """How far each view lies outside its remembered range, in bars, at most view_limit.
 
-    new: bool[m], this hour of the week was never seen.
+    new: bool[m], this hour of the week was never seen, or what comes before it.
 
     Of two views that look at the same thing in two scales only the greater counts: summed up they would say the
     same twice, and a series that may be negative would have a higher bar than one that may not.

@@ -24,6 +24,7 @@ _MOST_SEEN = np.iinfo(np.uint16).max
 _LEVEL_PULL = 0.02
 # 1970-01-01 was a Thursday: weeks are counted from a Monday.
 _MONDAY_HOURS = 3 * HOURS
+_WEEK_AND_DAY_US = 8 * DAY_US
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,13 @@ def expected(state: State, slots: Slots, rows: Rows) -> Floats:
 
 
 def first_visit(state: State, slots: Slots, rows: Rows) -> Bools:
-    """bool[m]: this hour of the week is seen for the first time, by a series that has seen a day."""
-    new: Bools = state.week_seen.ravel()[slots.week] < slots.rows_per_hour
-    return new & (rows.at_us - rows.first_us >= DAY_US)
+    """bool[m]: this hour of the week, or what comes before it, is seen for the first time, by a series a day old.
+
+    What came before its first day is unknown until that day comes again: a way back from days off ends the eighth.
+    """
+    age_us = rows.at_us - rows.first_us
+    new: Bools = (state.week_seen.ravel()[slots.week] < slots.rows_per_hour) | (age_us < _WEEK_AND_DAY_US)
+    return new & (age_us >= DAY_US)
 
 
 def learn(state: State, slots: Slots, rows: Rows, value: Floats, tuning: Tuning) -> None:

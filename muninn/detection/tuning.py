@@ -31,8 +31,9 @@ class Tuning:
         series has a higher bar, and one sampled each second alarms no more often than one sampled in minutes.
     young_days: the bar of what depends on the learned season is raised by this over the days that are known: after
         one visit an hour tells little about the next.
-    new_weekday: while an hour of the week is seen for the first time, the bar of what depends on the season, and of the
-        views in logarithms, is raised so many times: the first days off are news that nothing announces.
+    new_weekday: while an hour of the week, or what comes before it, is seen for the first time, the bar of what depends
+        on the season, of volatility and of the views in logarithms is raised so many times: the first days off, and the
+        first way back from them, are news that nothing announces.
     young_extremes_days: the same for floor and ceiling: a series that wanders for hours has few separate valleys and
         peaks a day, and each next one may be the deepest yet.
     fast_s, fast_power: the bar of a series that is sampled faster than fast_s is raised by this power of the ratio:

@@ -34,8 +34,10 @@ from muninn.detection.tuning import Tuning
 VALUE, CHANGE, SURPRISE, DRIFT, DAY, TREND, FLOOR, CEILING, VOLATILITY = range(9)
 MAGNITUDE, GROWTH, RATIO, DEPARTURE = range(9, len(VIEWS))
 SEASONAL = (SURPRISE, DRIFT, DAY, RATIO)
-# The same thing in the metric's unit and in logarithms, or by two memories.
-TWINS = ((VALUE, MAGNITUDE), (SURPRISE, RATIO), (TREND, GROWTH), (TREND, DEPARTURE), (GROWTH, DEPARTURE))
+# The same thing in the metric's unit and in logarithms, by two memories, now and smoothed; a step, and the volatility
+# that it raises.
+TWINS = ((VALUE, MAGNITUDE), (SURPRISE, RATIO), (TREND, GROWTH), (TREND, DEPARTURE), (GROWTH, DEPARTURE),
+         (SURPRISE, DRIFT), (RATIO, DRIFT), (TREND, VOLATILITY), (GROWTH, VOLATILITY))  # fmt: skip
 # A block of the rolling extremes is this share of fast_rows; the last one and the running one count.
 _BLOCK_SHARE = 0.67
 _SETTLED_ROWS = 20

@@ -91,6 +91,7 @@ class Modelling:
             return None
         raw = model.raw(far) if model is not None else np.zeros(0)
         score = model.score(raw) if model is not None else np.zeros(0)
+        sure = model.confidence(rows, known, MODELLED) if model is not None else np.zeros(0)
         keys = [
             SeriesKey.of(MODEL_SCORE, {"place": rows.places[row]}, rows.agents[row], rows.places[row])
             for row in known.tolist()
@@ -106,18 +107,20 @@ class Modelling:
         matters = np.flatnonzero((score >= WORTH_SENDING) | self._episodes.open[index] | np.isin(index, turns.closed))
         told = np.concatenate([matters, len(keys) + np.arange(len(mute))])
         index = np.concatenate([index, mute])
-        scores = self._scores(rows.at_us, index, np.concatenate([score, np.zeros(len(mute))]), shares)
+        scores = self._scores(
+            rows.at_us, index, np.append(score, np.zeros(len(mute))), np.append(sure, np.ones(len(mute))), shares
+        )
         opened, closed = (np.flatnonzero(np.isin(index[told], part)) for part in (turns.opened, turns.closed))
         return Findings(scores.take(told), opened, closed, len(keys))
 
-    def _scores(self, at_us: int, index: Index, score: Floats, shares: Floats) -> ScoreBatch:
+    def _scores(self, at_us: int, index: Index, score: Floats, sure: Floats, shares: Floats) -> ScoreBatch:
         """Of the places at these positions, each as it was last seen."""
         n, model = len(index), self._model
         usual, far, columns = (model.usual, model.far, model.columns) if model is not None else (0.0, 0.0, ())
         keys = tuple(self._keys[place] for place in index.tolist())
         return ScoreBatch(
             at_us, self._seen_us[index], np.arange(n, dtype=np.int32), keys, score, self._raw[index],
-            np.full(n, usual), np.zeros(n), np.full(n, far), np.ones(n), np.zeros(n, bool), shares, columns,
+            np.full(n, usual), np.zeros(n), np.full(n, far), sure, np.zeros(n, bool), shares, columns,
         )  # fmt: skip
 
     def _position(self, key: SeriesKey) -> int:

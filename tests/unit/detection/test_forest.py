@@ -68,6 +68,15 @@ def test_what_a_place_does_not_have_is_left_out(model: Model) -> None:
     assert len(model.measured(stranger, MODELLED)[0]) == 0
 
 
+def test_confidence_falls_with_the_features_that_a_place_does_not_show(model: Model) -> None:
+    minute = rows(1)[0]
+    known, _ = model.measured(minute, MODELLED)
+    assert model.confidence(minute, known, MODELLED).tolist() == [1.0, 1.0], "the second has no errors, ever"
+    minute.values[:, COLUMN["cpu"]] = np.nan
+    first, second = model.confidence(minute, known, MODELLED).tolist()
+    assert (first, second) == (pytest.approx(3 / 4), pytest.approx(2 / 3))
+
+
 def test_shapley_values_add_up(model: Model) -> None:
     far = np.zeros(len(model.columns))
     far[model.columns.index("cpu")], far[model.columns.index("memory")] = 9.0, -7.0

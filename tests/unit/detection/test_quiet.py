@@ -13,7 +13,9 @@ pytestmark = pytest.mark.slow
 AIM = 0.03
 FIRST_US = 1_767_571_200_000_000
 SERIES, DAYS = 100, 8
-KINDS = {**OFTEN, **{kind: FURTHER[kind] for kind in ("bursts", "log-normal", "counter")}}
+# Above the aim: a walk whose steps grow with its level, one that is at zero for the first time one day, first weekends.
+LOUDER = ("geometric walk", "walk between bounds", "day and week")
+KINDS = {**OFTEN, **{kind: make for kind, make in FURTHER.items() if kind not in LOUDER}}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -22,7 +24,7 @@ def test_false_episodes_a_series_and_day_are_fewer_than_the_aim(kind: str) -> No
 
 
 def test_the_first_weekend_of_a_series_opens_few() -> None:
-    assert episodes(FURTHER["day and week"], round(FIVE_MINUTES_S), SERIES, 10) <= 0.05
+    assert episodes(FURTHER["day and week"], round(FIVE_MINUTES_S), SERIES, 10) <= 0.04
 
 
 @pytest.mark.parametrize("kind", KINDS)
