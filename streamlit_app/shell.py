@@ -30,7 +30,6 @@ ASKING = "Asking the database ..."
 PAGES = Path(__file__).parent / "app_pages"
 ANOMALIES_PAGE = str(PAGES / "anomalies.py")
 EXPLORE_PAGE = str(PAGES / "explore.py")
-PIPELINE_PAGE = str(PAGES / "pipeline.py")
 
 
 @st.cache_resource(show_spinner=False)

@@ -19,7 +19,6 @@ from muninn.errors import Invalid, Misconfigured
 
 P = TypeVar("P", bound=BaseModel)
 SECTIONS = ("rules", "receivers", "routes", "inhibit", "maintenance")
-DEFAULT_ROUTE = Route(receivers=())
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,6 @@ def suggest(rule: Rule, record: Record) -> Suggestion | None:
     return None
 
 
-def is_short(duration_s: float | None) -> bool:
-    """Whether an alert was over before anyone could do much."""
-    return duration_s is not None and duration_s < _SHORT_S
-
-
 def _longer(rule: Rule, why: str) -> Suggestion:
     levels = tuple(_waiting(level) for level in rule.levels)
     changed = rule.model_copy(update={"levels": levels})

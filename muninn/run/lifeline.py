@@ -8,7 +8,6 @@ import ctypes
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable
 
 import psutil
@@ -78,16 +77,3 @@ def end(processes: Iterable[psutil.Process], grace_s: float, first: int = signal
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(alive, timeout=5)
-
-
-def wait_gone(pid: int, timeout_s: float) -> bool:
-    """Whether the process has ended (or is a zombie) within `timeout_s` seconds."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.05)
-    return False

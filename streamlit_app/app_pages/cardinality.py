@@ -6,6 +6,7 @@ Belongs here: the order of the page. Does not: figures and texts (widgets), data
 import numpy as np
 import polars as pl
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from muninn.clock import HOUR_US
 from muninn.model import Window
@@ -21,6 +22,8 @@ ROWS = 50
 CHART_HEIGHT = 260
 # A longer table scrolls.
 TABLE_ROWS, TABLE_HEIGHT = 10, 400
+# Widths in half a page; a name that is longer can be widened.
+_NAME_PX, _FIGURE_PX = 270, 82
 ALL_METRICS = "All metrics"
 
 
@@ -41,9 +44,9 @@ def body() -> None:
     _growth(found.growth)
     with st.grid(2, min_column_width=440, gap="small"):
         with shell.panel("Metrics", help="By series; `new` are those first seen within the last hour and day."):
-            _table(tables.groups(found.metrics, "Metric"))
+            _table(tables.groups(found.metrics, "Metric"), narrow=True)
         with shell.panel("Sources", help="By source agent."):
-            _table(tables.groups(found.sources, "Source agent"))
+            _table(tables.groups(found.sources, "Source agent"), narrow=True)
     _labels(found)
     _refused(found)
 
@@ -69,13 +72,19 @@ def _growth(growth: Growth) -> None:
                 st.plotly_chart(figure, config=CONFIG, key=f"growth-{title}", alt=f"{title} over time")
 
 
-def _table(frame: pl.DataFrame) -> None:
-    numbers = [name for name, kind in frame.schema.items() if kind.is_integer()]
+def _table(frame: pl.DataFrame, *, narrow: bool = False) -> None:
+    """narrow: of half a page, where one long name would push the figures out of sight."""
+    columns: dict[str, ColumnConfig] = {}
+    for name, kind in frame.schema.items():
+        if kind.is_integer():
+            columns[name] = st.column_config.NumberColumn(format="localized", width=_FIGURE_PX if narrow else None)
+        elif narrow:
+            columns[name] = st.column_config.TextColumn(width=_NAME_PX)
     st.dataframe(
         frame,
         hide_index=True,
         height=TABLE_HEIGHT if len(frame) > TABLE_ROWS else "auto",
-        column_config={name: st.column_config.NumberColumn(format="localized") for name in numbers},
+        column_config=columns,
     )
 
 

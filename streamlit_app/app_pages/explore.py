@@ -106,10 +106,11 @@ def _facts(trends: Sequence[Trend], found: Sequence[Drawn], window: Window, chos
     """What is shown: step, source, how much, over which span; and what is not."""
     one = trends[0]
     step = formats.duration(one.step_us / 1e6) if chosen.period is None else f"a local {chosen.period}"
+    source = "raw samples" if one.resolution == "raw" else f"`metrics_{one.resolution}`"
     points = sum(one.line.points for one in found)
     span = f"{formats.clock_time(window.since_us, chosen.tz)} to {formats.clock_time(window.until_us, chosen.tz)}"
     st.caption(
-        f"Steps of **{step}** from **{one.resolution}** · "
+        f"Steps of **{step}** from {source} · "
         f"{formats.count(len(found))} series, {formats.count(points)} points · "
         f"{span} ({formats.zone_text(chosen.tz, window.until_us)})"
     )

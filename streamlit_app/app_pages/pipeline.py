@@ -49,7 +49,7 @@ def state() -> None:
     now_us = shell.now_us()
     newest_us = None if pipeline.newest_sample_ms is None else pipeline.newest_sample_ms * 1000
     newest = formats.ago(newest_us, now_us) if pipeline.store_away is None else formats.NOTHING
-    with st.grid("auto", min_column_width=165, gap="small"):
+    with st.grid("auto", min_column_width=145, gap="small"):
         shell.figure("Taken in", formats.quantity(pipeline.ingest_samples_per_s, "/s"), "Samples at the door.")
         shell.figure("Stored", formats.quantity(pipeline.stored_samples_per_s, "/s"), "Samples into the store.")
         shell.figure("Refused", formats.quantity(pipeline.rejected_samples_per_s, "/s"), "Bad samples.")
@@ -61,9 +61,9 @@ def state() -> None:
         shell.figure("Loader lag", formats.duration(pipeline.loader_lag_s), "From taken in to stored.")
         shell.figure("Newest sample", newest, "The latest instant in the store.")
         shell.figure(
-            "Late rows waiting",
+            "Late rows",
             formats.count(pipeline.late_rows_waiting),
-            "Rows of closed buckets; the next refresh folds them in.",
+            "Rows of closed buckets that wait; the next refresh folds them in.",
         )
 
 

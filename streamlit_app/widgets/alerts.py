@@ -164,21 +164,6 @@ def notification_table(found: Sequence[NotificationRow], tz: tzinfo) -> pl.DataF
     )
 
 
-def record_table(found: Sequence[Record]) -> pl.DataFrame:
-    """What became of each rule's alerts."""
-    return pl.DataFrame(
-        {
-            "Rule": [each.rule for each in found],
-            "Fired": [each.fired for each in found],
-            "Over in 5 min": [each.short for each in found],
-            "Typical": [formats.duration(each.median_s) for each in found],
-            "Useful": [each.useful for each in found],
-            "Not useful": [each.not_useful for each in found],
-            "Flapping": [each.flapping for each in found],
-        }
-    )
-
-
 def precision(found: Sequence[Record]) -> float | None:
     """Share of judged alerts that were useful; None where nobody judged any."""
     useful, judged = sum(each.useful for each in found), sum(each.useful + each.not_useful for each in found)

@@ -18,8 +18,8 @@ def groups(found: Sequence[Group], title: str) -> pl.DataFrame:
         {
             title: [group.name or NONE for group in found],
             "Series": [group.series for group in found],
-            "New in an hour": [group.new_hour for group in found],
-            "New in a day": [group.new_day for group in found],
+            "New, 1 h": [group.new_hour for group in found],
+            "New, 24 h": [group.new_day for group in found],
         }
     )
 

@@ -28,6 +28,8 @@ NAME_LIMIT = 36
 UNIFIED_HOVER_LINES = 10
 FEWEST_DAYS = 7
 _DASHES = ("solid", "dot", "dash", "dashdot")
+# There is no half of one of these: an axis of a few of them is marked at whole numbers only.
+_COUNTED, _FEW = frozenset({"entries", "series"}), 5
 _HOVER_TIME = "%a %d %b %Y, %H:%M:%S"
 
 
@@ -121,9 +123,14 @@ def panel_scale(panel: Panel, band: bool = False) -> Scale:
     """The scale of a panel's axis: fit for its greatest value; a bare number is left to the axis."""
     if panel.unit == "":
         return Scale(1.0, "")
+    return formats.scale_for(panel.unit, _greatest(panel, band))
+
+
+def _greatest(panel: Panel, band: bool = False) -> float:
+    """The greatest distance from zero; 0 where there is nothing."""
     arrays = [values for line in panel.lines for values in ((line.y, line.high, line.low) if band else (line.y,))]
     finite = [float(np.nanmax(np.abs(a))) for a in arrays if a is not None and np.isfinite(a).any()]
-    return formats.scale_for(panel.unit, max(finite, default=0.0))
+    return max(finite, default=0.0)
 
 
 def _band(x: NDArray[np.datetime64], low: NDArray[np.float64], high: NDArray[np.float64], color: str) -> go.Scatter:
@@ -152,6 +159,8 @@ def _y_axis(panel: Panel, scale: Scale) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": {"text": scale.suffix or "value", "standoff": 8}, "automargin": True}
     if panel.unit == "":
         axis["tickformat"] = "~s"
+    if panel.unit in _COUNTED and _greatest(panel) <= _FEW:
+        axis["dtick"] = 1
     if panel.from_zero or panel.unit == "%":
         axis["rangemode"] = "tozero"
     return axis

@@ -60,8 +60,3 @@ def _without_echoes(parts: Sequence[Sequence[str]], shown: Sequence[int]) -> lis
 def labels_text(labels: Sequence[tuple[str, str]]) -> str:
     """Labels in one line: `cpu=0, mode=user`; "" for none."""
     return ", ".join(f"{name}={value}" for name, value in labels)
-
-
-def key_text(key: SeriesKey) -> str:
-    """A series in one line: `cpu_usage_pct{cpu=0, mode=user}`."""
-    return f"{key.metric}{{{labels_text(key.labels)}}}" if key.labels else key.metric

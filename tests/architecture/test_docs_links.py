@@ -102,6 +102,12 @@ def test_broken_links_would_be_found(tmp_path: Path) -> None:
     assert fault(readme, "docs/images/overview.png") is None
 
 
+def test_every_decision_is_in_the_list() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = [folder / link for link in links(folder / "README.md")]
+    assert listed == sorted(folder.glob("[0-9]*.md"))
+
+
 def test_every_image_is_shown_somewhere() -> None:
     shown = {(document.parent / urlsplit(link).path).resolve() for document in DOCUMENTS for link in links(document)}
     assert [path.name for path in sorted((ROOT / "docs" / "images").iterdir()) if path not in shown] == []

@@ -120,7 +120,7 @@ def test_explore_stacks_metrics_of_different_units(run_page: RunPage, known_url:
     (figure,) = figures(app)
     assert [figure["layout"][axis]["title"]["text"] for axis in ("yaxis", "yaxis2")] == ["%", "GiB"]
     assert [trace["name"] for trace in figure["data"]] == ["alpha", "beta", "alpha", "beta"]
-    assert "Steps of **1 min** from **1min**" in texts(app)
+    assert "Steps of **1 min** from `metrics_1min`" in texts(app)
 
 
 def test_explore_shows_a_counter_as_growth_per_second(run_page: RunPage, known_url: str) -> None:

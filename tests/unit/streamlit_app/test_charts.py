@@ -26,6 +26,13 @@ def test_the_axis_is_scaled_and_says_its_unit() -> None:
     assert figure.data[0].hovertemplate.endswith("GiB")
 
 
+def test_few_of_what_has_no_halves_are_marked_at_whole_numbers() -> None:
+    def marks(unit: str, greatest: float) -> object:
+        return trend_figure([Panel("", unit, [line("a", [0.0, greatest])])], UTC).layout.yaxis.dtick
+
+    assert [marks("entries", 2.0), marks("entries", 200.0), marks("ms", 2.0)] == [1, None, None]
+
+
 def test_units_are_stacked_over_one_time_axis() -> None:
     panels = [Panel("memory", "B", [line("a", [1.0])]), Panel("cpu", "%", [line("b", [5.0]), line("c", [6.0])])]
     figure = trend_figure(panels, UTC)

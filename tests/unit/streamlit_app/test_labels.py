@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muninn.model import SeriesKey
-from streamlit_app.widgets.labels import Legend, key_text, legend
+from streamlit_app.widgets.labels import Legend, legend
 
 
 def test_only_the_labels_that_differ_are_named() -> None:
@@ -55,8 +55,3 @@ _keys = st.builds(
 @given(st.lists(_keys, min_size=1, max_size=8, unique=True))
 def test_names_are_as_distinct_as_the_series(keys: list[SeriesKey]) -> None:
     assert len(set(legend(keys).names)) == len(keys)
-
-
-def test_key_text() -> None:
-    assert key_text(SeriesKey.of("cpu", {"mode": "user", "cpu": "0"})) == "cpu{cpu=0, mode=user}"
-    assert key_text(SeriesKey.of("load_1m")) == "load_1m"
