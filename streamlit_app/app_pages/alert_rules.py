@@ -16,8 +16,10 @@ import yaml
 from muninn.alerting.book import from_yaml
 from muninn.alerting.noise import Record
 from muninn.errors import Invalid, MuninnError
+from muninn.model import Window
 from streamlit_app import gateway, shell
-from streamlit_app.widgets import formats
+from streamlit_app.widgets import alerts, formats
+from streamlit_app.widgets.charts import CONFIG
 from streamlit_app.widgets.words import escaped
 
 SPANS = ("1h", "6h", "24h", "7d", "30d")
@@ -59,14 +61,14 @@ def render() -> None:
             column_config={
                 "Rule": st.column_config.TextColumn(width=210),
                 "State": st.column_config.MultiselectColumn(
-                    options=list(STATE_COLOURS), color=list(STATE_COLOURS.values()), width=120
+                    options=list(STATE_COLOURS), color=list(STATE_COLOURS.values()), width=95
                 ),
                 "Kind": st.column_config.TextColumn(width=85),
-                "Metric": st.column_config.TextColumn(width=250),
+                "Metric": st.column_config.TextColumn(width=215),
                 "Levels": st.column_config.TextColumn(width=235),
                 "Fired": st.column_config.NumberColumn(width=60),
                 "Useful": st.column_config.TextColumn(width=75),
-                "From": st.column_config.TextColumn(width=140),
+                "From": st.column_config.TextColumn(width=135),
             },
         )
     _noisy(said["rules"])
@@ -202,15 +204,22 @@ def _change(method: str, path: str, body: object = None) -> None:
         st.rerun()
 
 
+def _times(number: int) -> str:
+    return f"**{number}** time{'' if number == 1 else 's'}"
+
+
 def _tried(found: dict[str, Any]) -> None:
     fired, zone = found["fired"], shell.viewer_zone()
-    before = f" (as it is now: **{found['before']}** times)" if "before" in found else ""
+    before = f" (as it is now: {_times(found['before'])})" if "before" in found else ""
     st.markdown(
-        f"In the last {found['span']} **{escaped(found['rule'])}** would have fired **{len(fired)}** times{before}"
-        f" and been only pending {found['pending_only']} times, on {found['series']} series;"
-        f" {found['samples']:,} samples read from {found['read_from']}."
+        f"In the last {found['span']} **{escaped(found['rule'])}** would have fired {_times(len(fired))}{before}"
+        f" and been only pending {_times(found['pending_only'])}, on {found['series']} series, by"
+        f" {found['samples']:,} {'samples' if found['read_from'] == 'raw' else 'means of minutes'}."
     )
-    st.image(found["picture"], width="stretch")
+    if fired:
+        window = Window(_instant_us(found["since"]), _instant_us(found["until"]))
+        figure = alerts.tried_figure(fired, window, zone)
+        st.plotly_chart(figure, config=CONFIG, key="tried", alt="What would have fired, over time")
     if fired:
         st.dataframe(
             pl.DataFrame(
@@ -234,4 +243,8 @@ def _tried(found: dict[str, Any]) -> None:
 
 
 def _time(text: str, zone: tzinfo) -> str:
-    return formats.clock_time(round(datetime.fromisoformat(text).timestamp() * 1e6), zone)
+    return formats.clock_time(_instant_us(text), zone)
+
+
+def _instant_us(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1e6)

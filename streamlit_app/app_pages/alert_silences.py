@@ -41,7 +41,7 @@ def _silences() -> None:
         past = st.toggle("Those of the last 7 days too", key="silence-past")
         found = shell.current_reads().silences(now_us - PAST_US if past else now_us)
         if not found:
-            st.caption("None holds. The form beside makes one; so does a button of each alert that fires.")
+            st.caption("None holds. *Make a silence* makes one; so does a button of each alert that fires.")
             return
         held = Counter(each.muted_which for each in shell.current_reads().alerts() if each.muted_by == "silence")
         st.dataframe(
@@ -114,7 +114,7 @@ def _windows() -> None:
             shell.say_trouble(error)
             return
         if not found:
-            st.caption("There is none. The form beside makes one; those of rules files stand here too.")
+            st.caption("There is none. *Make a maintenance window* makes one; those of rules files stand here too.")
             return
         st.dataframe(
             alerts.window_table(found, shell.viewer_zone()),

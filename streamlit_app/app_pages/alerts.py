@@ -173,10 +173,12 @@ def _buttons(alert: AlertRow) -> None:
             )  # fmt: skip
         if query := alerts.explore_query(alert):
             st.page_link(shell.EXPLORE_PAGE, label="Explore", icon=":material/query_stats:", query_params=query)
+        if source := alerts.source_of(alert):
+            st.link_button("Source", source, icon=":material/open_in_new:", type="tertiary")
         runbooks.show(alert.runbook, kind="tertiary")
-    if alert.description:
+    if lines := alerts.known_lines(alert):
         with st.expander("What is known", icon=":material/subject:", key=f"known-{ident}"):
-            st.markdown("  \n".join(escaped(line) for line in alert.description.splitlines()))
+            st.markdown("  \n".join(map(escaped, lines)))
 
 
 def _acknowledge(alert: AlertRow) -> None:

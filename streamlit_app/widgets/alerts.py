@@ -184,6 +184,31 @@ def timeline_figure(found: Sequence[AlertRow], window: Window, tz: tzinfo) -> go
     return bars_figure(bars, TimeAxis(window, tz), COLOURS, "Rule and labels")
 
 
+def tried_figure(fired: Sequence[Mapping[str, Any]], window: Window, tz: tzinfo) -> go.Figure:
+    """What a rule would have fired, as the API tells it: a row for each set of labels, the busiest first."""
+    named = [(words_of_labels(each["labels"]) or each["rule"], each) for each in fired]
+    rows = Counter(name for name, _ in named)
+    bars = [
+        Bar(
+            name, _ms(each["fired_at"]), _ms(each["resolved_at"]) if each["resolved_at"] else window.until_us // 1000,
+            each["severity"],
+            f"{escape(each['summary'])}<br>{formats.clock_time(_ms(each['fired_at']) * 1000, tz)}", each["id"],
+        )
+        for name, each in sorted(named, key=lambda one: (-rows[one[0]], one[0]))
+    ]  # fmt: skip
+    return bars_figure(bars, TimeAxis(window, tz), COLOURS, "Labels")
+
+
+def words_of_labels(labels: Mapping[str, str]) -> str:
+    """`host=web1, disk=sda`, without what the rule says of all its alerts."""
+    own = ((name, value) for name, value in sorted(labels.items()) if name not in ("rule", "severity", "metric"))
+    return ", ".join(f"{name}={value}" for name, value in own)
+
+
+def _ms(instant: str) -> int:
+    return round(datetime.fromisoformat(instant).timestamp() * 1000)
+
+
 def _hint(alert: AlertRow, window: Window, tz: tzinfo) -> str:
     begin = formats.clock_time((alert.fired_ms or alert.started_ms) * 1000, tz)
     lasted = since_text(alert, window.until_us) + ("" if alert.resolved_ms else " so far")
@@ -216,3 +241,15 @@ def silence_labels(alert: AlertRow) -> dict[str, str]:
 def incident_of(alert: AlertRow) -> str:
     """The incident that it is, or belongs to; "" where it is of none."""
     return alert.labels.get("incident", "") if alert.origin == "rule" else ""
+
+
+def known_lines(alert: AlertRow) -> list[str]:
+    """What is known beyond the summary: its description, and what else came with an alert from outside."""
+    shown = ("summary", "message", "description", "runbook_url")
+    more = [f"{name}: {text}" for name, text in sorted(alert.annotations.items()) if name not in shown]
+    return [*alert.description.splitlines(), *more]
+
+
+def source_of(alert: AlertRow) -> str:
+    """Where an alert from outside was made, to look at; "" where it is no web address."""
+    return alert.source_url if alert.source_url.startswith(("http://", "https://")) else ""

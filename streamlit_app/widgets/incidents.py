@@ -112,7 +112,7 @@ def contributions_figure(shares: Sequence[tuple[str, float]]) -> go.Figure:
     figure.update_layout(
         height=_FRAME_HEIGHT + 30 * len(ordered), margin={"l": left, "r": 8, "t": 10, "b": 8}, showlegend=False
     )
-    title = "Share of the score (left: below its range, right: above)"
+    title = "Share of the score (left: too low, right: too high)"
     figure.update_xaxes(title={"text": title}, zeroline=True, range=[-1, 1])
     figure.update_yaxes(automargin=False, title={"text": "View", "standoff": left - 26})
     return figure

@@ -22,7 +22,7 @@ from muninn.reads.alerts import AlertRow
 from muninn.store.alerts import AlertStore
 from muninn.store.database import Database
 from streamlit_app import runbooks, shell
-from streamlit_app.widgets.alerts import explore_query, match_text, parse_match
+from streamlit_app.widgets.alerts import explore_query, known_lines, match_text, parse_match, source_of
 
 LEVEL = {"severity": "warning", "above": 1}
 APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
@@ -139,7 +139,7 @@ def test_a_rule_is_tested_against_history_saved_and_deleted(world: Any, open_vie
     app.selectbox(key="rule-span").set_value("1h").run()
     app.button(key="rule-test").click().run()
     assert not app.exception
-    assert "would have fired **1** times" in texts(app)
+    assert "would have fired **1** time and" in texts(app)
     app.button(key="rule-save").click().run()
     assert "my_rule" in app.dataframe[0].value["Rule"].tolist()
     app.selectbox(key="rule-which").set_value("my_rule").run()
@@ -231,7 +231,11 @@ def test_explore_opens_on_the_series_of_the_alert() -> None:
         None, "", "", {}, "",
     )  # fmt: skip
     assert explore_query(row) == {"metric": "m", "label.host": "a"}
-    assert explore_query(replace(row, origin="alertmanager")) == {}
+    outside = replace(row, origin="alertmanager", description="two\nlines", source_url="http://prom/graph")
+    outside = replace(outside, annotations={"summary": "s", "description": "two\nlines", "dashboard": "https://g/1"})
+    assert explore_query(outside) == {}
+    assert known_lines(outside) == ["two", "lines", "dashboard: https://g/1"]
+    assert (source_of(outside), source_of(replace(outside, source_url="javascript:x"))) == ("http://prom/graph", "")
 
 
 def test_a_filter_leaves_what_matches(world: Any, open_view: Callable[..., AppTest]) -> None:
@@ -271,7 +275,7 @@ def test_a_proposal_is_tried_beside_the_rule_as_it_is(world: Any, open_view: Cal
     assert ["firing"] in [list(states) for states in app.dataframe[0].value["State"]]
     app.button(key="hint-host_cpu_saturated").click().run()
     assert not app.exception
-    assert "would have fired **0** times (as it is now: **1** times)" in texts(app)
+    assert "would have fired **0** times (as it is now: **1** time)" in texts(app)
 
 
 def test_runbooks_are_read_where_they_come_with_muninn_and_nothing_else_is() -> None:

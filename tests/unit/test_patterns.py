@@ -75,3 +75,26 @@ def test_a_rewrite_takes_groups_by_their_number() -> None:
     for to in (r"\2", r"\g<1>", "\\"):
         with pytest.raises(Invalid, match="does not go with"):
             patterns.check_rewrite("legacy_(.*)", to)
+
+
+def test_many_texts_are_matched_at_once_within_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "_kept", {})
+    texts = ["web1", "web2", "db1", "web1", "x" * 70_000, "web3"]
+    found = patterns.matching("web[12]", texts)
+    assert found == {"web1": True, "web2": True, "db1": False, "x" * 70_000: False, "web3": False}
+    now = iter([0.0, 1.0, 2.0, 99.0])
+    budget = patterns.Budget(5.0, lambda: next(now))
+    for pattern in ("a", "b"):
+        patterns.matching(pattern, ["text"], budget)
+    with pytest.raises(Invalid, match="take more than 5 s"):
+        patterns.matching("c", ["text"], budget)
+    patterns.matching("a", ["text"], budget)  # what is known costs nothing
+
+
+def test_what_is_kept_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "_kept", {})
+    monkeypatch.setattr(patterns, "_MAX_KEPT", 10)
+    for start in range(0, 40, 4):
+        patterns.matching("1.*", [str(number) for number in range(start, start + 4)])
+    assert len(patterns._kept) <= 10
+    assert patterns.matches("1.*", "17")
