@@ -28,13 +28,14 @@ def compare(ask: Asker, question: Question, offset_us: int, now_us: int, kept: K
     past = Window(question.window.since_us - offset_us, question.window.until_us - offset_us)
     if past.since_us < 0:
         raise Invalid("offset: reaches back before 1970", "offset")
-    before = trend.trend(ask, replace(question, window=past), now_us, kept)
+    earlier = trend.planned_of(replace(question, window=past), now_us, kept)
     step_us = question.step_us
-    if before.step_us > MINUTE_US or step_us is not None:
-        step_us = before.step_us
-    now = trend.trend(ask, replace(question, step_us=step_us), now_us, kept)
-    if offset_us % now.step_us:
-        raise Invalid(f"offset: must be a multiple of the step, which is {now.step_us // 1_000_000} s here", "offset")
+    if earlier.step_us > MINUTE_US or step_us is not None:
+        step_us = earlier.step_us
+    later = trend.planned_of(replace(question, step_us=step_us), now_us, kept)
+    if offset_us % later.step_us:
+        raise Invalid(f"offset: must be a multiple of the step, which is {later.step_us // 1_000_000} s here", "offset")
+    before, now = trend.pair(ask, question, earlier, later, now_us, kept)
     moved = _moved(before, offset_us)
     return Compared(offset_us, now, moved, tuple(_changes(now, moved)))
 

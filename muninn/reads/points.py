@@ -107,6 +107,13 @@ class Merged:
         """sum / count, held within [min, max], which rounding alone could leave."""
         return np.clip(self.total / self.count, self.low, self.high)
 
+    def take(self, places: NDArray[np.bool_]) -> "Merged":
+        """Those at these places."""
+        columns: dict[str, Any] = {
+            field.name: getattr(self, field.name)[places] for field in fields(self) if field.name != "sketches"
+        }
+        return Merged(**columns, sketches=self.sketches.take(places))
+
     def merged(self, step: Ints) -> "Merged":
         """The same groups by other steps (int64[g], rising within a group), each of whole ones of these."""
         buckets = Points(self.group, self.step, self.count, self.total, self.low, self.high, self.p95, self.sketches)

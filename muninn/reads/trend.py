@@ -42,7 +42,7 @@ class Question:
 
 def trend(ask: Asker, question: Question, now_us: int, kept: Kept) -> Trend:
     """Answer it; UnknownMetric, Invalid, Unavailable."""
-    planned = plan(question.window, question.step_us, question.max_points, now_us, kept, raw=question.by is None)
+    planned = planned_of(question, now_us, kept)
     if planned.resolution == RAW:
         chosen = _chosen(ask, question, planned.window)
         series = _of_samples(ask, planned, grouped_by(chosen, question.metric, None), now_us)
@@ -52,6 +52,41 @@ def trend(ask: Asker, question: Question, now_us: int, kept: Kept) -> Trend:
         chosen = every[question.metric]
         series = _of_buckets(found, planned, grouped_by(chosen, question.metric, question.by), question)
     return _told(question, planned.window, planned.step_us, planned.resolution, series, chosen)
+
+
+def pair(ask: Asker, question: Question, before: Plan, now: Plan, now_us: int, kept: Kept) -> tuple[Trend, Trend]:
+    """The question over two windows by the same steps, the earlier one first: at once, where that gives the same."""
+    chosen: Chosen | None = None
+    if RAW != before.resolution == now.resolution and before.step_us == now.step_us:
+        wanted = _wanted(question, (question.metric,), before.window)
+        every, found = choose_points(ask, wanted, _both(before, now), _sketches(now, question))
+        chosen = every[question.metric]
+    # Of more series than are shown, others may be the first of the later window.
+    if chosen is None or chosen.truncated:
+        each = (replace(question, window=planned.window, step_us=planned.step_us) for planned in (before, now))
+        earlier, later = (trend(ask, one, now_us, kept) for one in each)
+        return earlier, later
+    groups = grouped_by(chosen, question.metric, question.by)
+    merged = points.merge(found, found.labelled(groups.of), found.at_us // now.step_us)
+    at_us = merged.step * now.step_us
+    told = []
+    for planned in (before, now):
+        inside = Piece(planned.resolution, planned.window).holds(at_us)
+        series = _cut(merged.take(inside), groups, at_us[inside], question)
+        told.append(_told(question, planned.window, planned.step_us, planned.resolution, series, chosen))
+    return told[0], told[1]
+
+
+def _both(before: Plan, now: Plan) -> tuple[Piece, ...]:
+    """What two windows hold, no bucket twice."""
+    if now.window.since_us > before.window.until_us:
+        return (*_pieces(before), *_pieces(now))
+    return (Piece(now.resolution, Window(before.window.since_us, now.window.until_us)),)
+
+
+def planned_of(question: Question, now_us: int, kept: Kept) -> Plan:
+    """What a trend is answered from."""
+    return plan(question.window, question.step_us, question.max_points, now_us, kept, raw=question.by is None)
 
 
 def trends(ask: Asker, metrics: Sequence[str], question: Question, now_us: int, kept: Kept) -> list[Trend]:

@@ -295,6 +295,33 @@ def test_a_comparison_puts_last_week_on_the_axis_of_now(store: Filled, frame: pl
         assert change.change_pct == pytest.approx(100 * (change.now / change.before - 1))
 
 
+@pytest.mark.parametrize(
+    ("length_us", "offset_us", "step_us", "asked"),
+    [
+        (DAY_US, DAY_US, 5 * MINUTE_US, {"by": "host"}),  # the windows touch
+        (6 * HOUR_US, HOUR_US, None, {"by": "host"}),  # they overlap
+        (DAY_US, 2 * DAY_US, HOUR_US, {}),
+        (DAY_US, 2 * DAY_US, HOUR_US, {"p95": False}),
+        (DAY_US, 7 * DAY_US, HOUR_US, {"max_series": 2}),  # of more than are shown
+        (10 * MINUTE_US, HOUR_US, None, {}),  # samples
+    ],
+)
+def test_both_sides_of_a_comparison_are_the_trends_of_their_windows(
+    store: Filled, length_us: int, offset_us: int, step_us: int | None, asked: dict[str, Any]
+) -> None:
+    windows = [Window(NOW_US - back_us - length_us, NOW_US - back_us) for back_us in (0, offset_us)]
+    found = store.reads.compare(METRIC, windows[0], offset_us, step_us, **asked)
+    for side, window, moved_us in ((found.now, windows[0], 0), (found.before, windows[1], offset_us)):
+        alone = store.reads.trend(METRIC, window, step_us or found.now.step_us, **asked)
+        assert (side.step_us, side.resolution, side.truncated) == (alone.step_us, alone.resolution, alone.truncated)
+        assert [one.key for one in side.series] == [one.key for one in alone.series]
+        assert side.series
+        for one, other in zip(side.series, alone.series, strict=True):
+            np.testing.assert_array_equal(one.at_ms, other.at_ms + moved_us // 1000)
+            for figure in ("avg", "min", "max", "p95", "count"):
+                np.testing.assert_array_equal(getattr(one, figure), getattr(other, figure))
+
+
 def test_an_offset_that_is_no_multiple_of_the_step_is_refused(store: Filled) -> None:
     for offset_us in (0, 90 * SECOND_US, 100 * MINUTE_US):
         with pytest.raises(Invalid, match="offset"):
