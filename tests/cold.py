@@ -106,5 +106,13 @@ def history(days: Sequence[int]) -> Rows:
     ]
 
 
+def refreshed(store: stores.Postgres, folder: Path, days: Sequence[int]) -> Cold:
+    """A store with the history of these days, closed and not exported yet."""
+    made = Cold(store, folder)
+    made.load(history(days))
+    made.refresh()
+    return made
+
+
 def by_key(rows: Rows) -> Rows:
     return sorted(rows, key=lambda row: (row[0].canonical, row[1]))

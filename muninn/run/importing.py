@@ -64,7 +64,8 @@ def run(
     if not dry_run:
         seconds = time.perf_counter() - started
         rows = sum(report.rows - report.skipped for report in reports)
-        print(f"{rows:,} rows in {seconds:.1f} s ({rows / seconds:,.0f}/s), {refreshed:,} rollup rows refreshed.")
+        counted = "1 row" if rows == 1 else f"{rows:,} rows"
+        print(f"{counted} in {seconds:.1f} s ({rows / seconds:,.0f}/s), {refreshed:,} rollup rows refreshed.")
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def body() -> None:
         figure = tiers.tiers_figure(state.days)
         st.plotly_chart(figure, config=CONFIG, key="tiers", alt="Bytes on disk by day and tier")
         st.caption(_in_words(state))
-    with st.grid(2, min_column_width=480, gap="small"):
+    with st.grid(2, min_column_width=600, gap="small"):  # as wide as the widest table
         with shell.panel("What happens next"):
             _tasks(state)
         with shell.panel("Days", help="A day in files answers the same questions as one in the database."):

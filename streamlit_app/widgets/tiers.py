@@ -67,11 +67,11 @@ def tasks(found: Sequence[Task], now_us: int) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "When": ["due" if task.due else _ahead(task.due_ms, now_us) for task in found],
-            "At (UTC)": [task.due_ms for task in found],
-            "Table": [task.table for task in found],
-            "Day": [_day(task.day_ms) for task in found],
             "What": [_ACTIONS[task.action] for task in found],
+            "Day": [_day(task.day_ms) for task in found],
+            "Table": [task.table for task in found],
             "Size": [formats.quantity(task.bytes, "B") for task in found],
+            "At (UTC)": [task.due_ms for task in found],
         },
         schema_overrides={"At (UTC)": pl.Int64},
     ).with_columns(pl.col("At (UTC)").cast(pl.Datetime("ms")))

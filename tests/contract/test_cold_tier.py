@@ -8,7 +8,7 @@ import made_distributions
 import numpy as np
 import pytest
 import stores
-from cold import CPU, MEMORY, TODAY, Cold, by_key, history
+from cold import CPU, MEMORY, TODAY, Cold, by_key, history, refreshed
 
 from muninn.analytics import cold_records, lifecycle
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
@@ -22,10 +22,7 @@ DAYS = (-6, -5, -2, -1, 0)
 
 @pytest.fixture
 def tier(any_store: stores.Postgres, tmp_path: Path) -> Cold:
-    made = Cold(any_store, tmp_path / "cold")
-    made.load(history(DAYS))
-    made.refresh()
-    return made
+    return refreshed(any_store, tmp_path / "cold", DAYS)
 
 
 def moved(tier: Cold) -> list[int]:

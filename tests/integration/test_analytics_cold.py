@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import stores
-from cold import CPU, MEMORY, TODAY, Cold, Rows, by_key, history
+from cold import CPU, MEMORY, TODAY, Cold, Rows, by_key, history, refreshed
 
 from muninn.analytics.session import connect
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
@@ -22,10 +22,7 @@ COUNTER = SeriesKey.of("requests_total", {"host": "a"})
 @pytest.fixture
 def tier(postgres_url: str, tmp_path: Path) -> Iterator[Cold]:
     store = stores.Postgres(postgres_url)
-    made = Cold(store, tmp_path / "cold")
-    made.load(history(DAYS))
-    made.refresh()
-    yield made
+    yield refreshed(store, tmp_path / "cold", DAYS)
     store.close()
 
 

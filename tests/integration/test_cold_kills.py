@@ -4,12 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import stores
-from cold import CPU, MEMORY, TODAY, Cold, by_key, history
+from cold import CPU, MEMORY, TODAY, Cold, by_key, history, refreshed
 
 from muninn.analytics import lifecycle
 from muninn.clock import DAY_US
@@ -22,13 +21,8 @@ STEPS = ("announced", "writing", "renamed", "verified", "recorded", "moving", "d
 
 
 @pytest.fixture
-def tier(postgres_url: str, tmp_path: Path) -> Iterator[Cold]:
-    store = stores.Postgres(postgres_url)
-    made = Cold(store, tmp_path / "cold")
-    made.load(history(DAYS))
-    made.refresh()
-    yield made
-    store.close()
+def tier(many_sessions: stores.Postgres, tmp_path: Path) -> Cold:
+    return refreshed(many_sessions, tmp_path / "cold", DAYS)
 
 
 def night(tier: Cold, fatal: str) -> int:
