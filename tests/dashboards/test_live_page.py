@@ -239,7 +239,7 @@ def test_charts_are_picked_and_the_address_keeps_them(
     page.get_by_role("option", name="Network").click()
     expect(legend(page, "network", "in")).to_have_text("3 MiB/s", timeout=WAIT_MS)
     expect(page.locator("[data-chart]")).to_have_count(2)
-    expect(page).to_have_url(re.compile("charts=Network"))
+    expect(page).to_have_url(re.compile("charts=load.*charts=network"))
     eventually(lambda: sidecar.metered("muninn_viewers") == 1, 20, "one connection for all charts")
 
 
