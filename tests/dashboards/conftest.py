@@ -1,5 +1,6 @@
 """What the dashboard tests share: known data in a real store, a headless Chromium, a Streamlit server."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -9,17 +10,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+import streamlit as st
 from known import load_known
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from servers import Postgres, free_port
+from streamlit.testing.v1 import AppTest
+
+from streamlit_app import shell
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
+RunPage = Callable[..., AppTest]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # The network flags keep Chromium from calling its maker's hosts, which a closed network refuses slowly.
 CHROMIUM_FLAGS = [
@@ -50,6 +56,33 @@ class OpenPage(Protocol):
     """Opens an address in a fresh browser context (own storage, own theme)."""
 
     def __call__(self, url: str, *, dark: bool = False, width: int = 1440, height: int = 900) -> Page: ...
+
+
+@pytest.fixture
+def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunPage]:
+    """Run a page: `run_page("explore", database_url, redis_url=None, **query)`; its Reads is closed at the end."""
+    for name in ("MUNINN_DATABASE_URL", "MUNINN_REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    st.cache_resource.clear()
+
+    def run(page: str, database_url: str | None, *, redis_url: str | None = None, **query: Any) -> AppTest:
+        for name, value in (("MUNINN_DATABASE_URL", database_url), ("MUNINN_REDIS_URL", redis_url)):
+            if value is not None:
+                monkeypatch.setenv(name, value)
+        # Nobody listens there: the answer about Dagster is quick and the same everywhere.
+        monkeypatch.setenv("MUNINN_DAGSTER_PORT", "1")
+        app = AppTest.from_file(str(ROOT / "streamlit_app" / "app.py"), default_timeout=60)
+        app.context = {"timezone": "Europe/Berlin"}
+        if page != "overview":
+            app.run()
+            app.switch_page(f"app_pages/{page}.py")
+        app.query_params.update(query)
+        return app.run()
+
+    yield run
+    with contextlib.suppress(Exception):
+        shell.current_reads().close()
+    st.cache_resource.clear()
 
 
 def find_chromium(playwright: Playwright) -> str | None:

@@ -1,37 +1,19 @@
 """The Cardinality page as a script: with series and refusals, with none, with the database away."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from muninn.cache import RedisBoard, connect
 from muninn.meter import Meter
-from streamlit_app import shell
 
-APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
 Run = Callable[..., AppTest]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    st.cache_resource.clear()
-
-    def page(database_url: str, redis_url: str | None = None) -> AppTest:
-        monkeypatch.setenv("MUNINN_DATABASE_URL", database_url)
-        monkeypatch.setenv("MUNINN_REDIS_URL", redis_url or "")
-        app = AppTest.from_file(str(APP), default_timeout=60)
-        app.run()
-        return app.switch_page("app_pages/cardinality.py").run()
-
-    yield page
-    try:
-        shell.current_reads().close()
-    except Exception:
-        pass
-    st.cache_resource.clear()
+def run(run_page: Run) -> Run:
+    return lambda database_url, redis_url=None: run_page("cardinality", database_url, redis_url=redis_url or "")
 
 
 def test_it_shows_what_grows_and_what_was_refused(run: Run, known_url: str, redis_url: str) -> None:

@@ -1,22 +1,19 @@
 """Pages over more than a week of samples: regressions on Overview, last week and local days on Explore."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import streamlit as st
 from filling import course, filled
 from servers import Postgres
 from streamlit.testing.v1 import AppTest
 
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SystemClock
 from muninn.model import SampleBatch, SeriesKey
-from streamlit_app import shell
 
-APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
+RunPage = Callable[..., AppTest]
 METRIC = "cpu_busy_pct"
 
 
@@ -48,24 +45,8 @@ def history_url(postgres_server: Postgres, migrated_template: str) -> Iterator[s
 
 
 @pytest.fixture
-def run_page(monkeypatch: pytest.MonkeyPatch, history_url: str) -> Iterator[Any]:
-    monkeypatch.delenv("MUNINN_REDIS_URL", raising=False)
-    monkeypatch.setenv("MUNINN_DATABASE_URL", history_url)
-    monkeypatch.setenv("MUNINN_DAGSTER_PORT", "1")
-    st.cache_resource.clear()
-
-    def run(page: str, **query: Any) -> AppTest:
-        app = AppTest.from_file(str(APP), default_timeout=60)
-        app.context = {"timezone": "Europe/Berlin"}
-        if page != "overview":
-            app.run()
-            app.switch_page(f"app_pages/{page}.py")
-        app.query_params.update(query)
-        return app.run()
-
-    yield run
-    shell.current_reads().close()
-    st.cache_resource.clear()
+def run_page(run_page: RunPage, history_url: str) -> RunPage:
+    return lambda page, **query: run_page(page, history_url, **query)
 
 
 def drawn_lines(app: AppTest) -> list[dict[str, Any]]:

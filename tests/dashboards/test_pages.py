@@ -1,12 +1,10 @@
 """Each page as a script, on real reads over a real store: with known data, with none, with the database away."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import streamlit as st
 from servers import Postgres, eventually
 from streamlit.testing.v1 import AppTest
 
@@ -14,43 +12,13 @@ from muninn.cache import RedisBoard, connect
 from muninn.clock import SystemClock
 from muninn.store.database import Database
 from muninn.store.migrations import migrate
-from streamlit_app import asked, shell
+from streamlit_app import asked
 
-APP = Path(__file__).parents[2] / "streamlit_app" / "app.py"
 PAGES = ("overview", "explore", "anomalies", "pipeline")
 ALL_PAGES = (*PAGES, "alerts", "cardinality", "lifecycle")
 NOBODY = "postgresql://muninn@/muninn?host=/nonexistent"
 
 RunPage = Callable[..., AppTest]
-
-
-@pytest.fixture
-def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunPage]:
-    """Run a page: `run_page("explore", database_url, redis_url=None, **query)`; its Reads is closed at the end."""
-    for name in ("MUNINN_DATABASE_URL", "MUNINN_REDIS_URL"):
-        monkeypatch.delenv(name, raising=False)
-    st.cache_resource.clear()
-
-    def run(page: str, database_url: str | None, *, redis_url: str | None = None, **query: Any) -> AppTest:
-        for name, value in (("MUNINN_DATABASE_URL", database_url), ("MUNINN_REDIS_URL", redis_url)):
-            if value is not None:
-                monkeypatch.setenv(name, value)
-        # Nobody listens there: the answer about Dagster is quick and the same everywhere.
-        monkeypatch.setenv("MUNINN_DAGSTER_PORT", "1")
-        app = AppTest.from_file(str(APP), default_timeout=30)
-        app.context = {"timezone": "Europe/Berlin"}
-        if page != "overview":
-            app.run()
-            app.switch_page(f"app_pages/{page}.py")
-        app.query_params.update(query)
-        return app.run()
-
-    yield run
-    try:
-        shell.current_reads().close()
-    except Exception:
-        pass
-    st.cache_resource.clear()
 
 
 def figures(app: AppTest) -> list[dict[str, Any]]:
