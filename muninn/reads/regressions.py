@@ -6,6 +6,7 @@ A change is judged by its share of the baseline, and only where it leaves the ba
 over each single day of the baseline varies too, and what is within three standard deviations of that is no regression.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,7 +39,7 @@ MIN_POINTS = 0.5
 MAX_LISTED = 1000
 # Bounds the sketches of one answer: 192 hours each.
 _AT_ONCE = 500
-_ORDER: Mapping[Verdict, int] = {"CRITICAL": 2, "WARNING": 1, "NORMAL": 0}
+VERDICTS: tuple[Verdict, ...] = ("NORMAL", "WARNING", "CRITICAL")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,20 +61,54 @@ class _Figure:
             found: Floats = NOISE_DEVIATIONS * np.sqrt(squares.sum(axis=1) / (days - 1))
         return found
 
-    def shift(self, place: int, floor: float) -> Shift:
-        before, now = float(self.before[place]), float(self.now[place])
+    def shifts(self, floor: Floats) -> "_Shifts":
+        """floor: float64[n], what is noise in any case."""
+        before, now = self.before, self.now
         # Sums of the same values in another order differ in the last digits.
-        noise = max(float(self.noise[place]), floor, 1e-9 * max(abs(before), abs(now)))
-        pct = (now - before) / abs(before) * 100 if before else None
-        return Shift(before, now, pct, noise, verdict(before, now, noise))
+        least = np.maximum(floor, 1e-9 * np.maximum(np.abs(before), np.abs(now)))
+        noise = np.maximum(self.noise, least)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            pct = np.where(before != 0, (now - before) / np.abs(before) * 100, np.inf)
+        return _Shifts(before, now, pct, noise, levels(before, now, noise))
 
 
-def verdict(before: float, now: float, noise: float) -> Verdict:
-    """CRITICAL over 20 %, WARNING over 10 %, and NORMAL within the noise whatever the share."""
-    change = abs(now - before)
-    if change <= noise or change <= WARNING_PCT / 100 * abs(before):
-        return "NORMAL"
-    return "CRITICAL" if change > CRITICAL_PCT / 100 * abs(before) else "WARNING"
+def levels(before: Floats, now: Floats, noise: Floats) -> points.Ints:
+    """int64[n], of VERDICTS: CRITICAL over 20 %, WARNING over 10 %, and NORMAL within the noise whatever the share."""
+    change, size = np.abs(now - before), np.abs(before)
+    found = np.where(change > CRITICAL_PCT / 100 * size, 2, 1)
+    found[(change <= noise) | (change <= WARNING_PCT / 100 * size)] = 0
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Shifts:
+    """As Shift, of n series: float64[n]; pct is infinite where there is none. level: int64[n], of VERDICTS."""
+
+    before: Floats
+    now: Floats
+    pct: Floats
+    noise: Floats
+    level: points.Ints
+
+    def at(self, place: int) -> Shift:
+        pct = float(self.pct[place])
+        verdict = VERDICTS[int(self.level[place])]
+        before, now, noise = (float(some[place]) for some in (self.before, self.now, self.noise))
+        return Shift(before, now, pct if np.isfinite(pct) else None, noise, verdict)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One series with enough of a baseline: `place` among those that were judged with it. size: by how much of its
+    baseline the figure moved that decided."""
+
+    key: SeriesKey
+    level: int
+    size: float
+    days: int
+    place: int
+    mean: _Shifts
+    p95: _Shifts | None
 
 
 def bounds_us(now_us: int) -> list[int]:
@@ -103,29 +138,37 @@ def _key(row: Any) -> SeriesKey:
     return SeriesKey.of(row.metric_name, row.tags, row.source_agent_id, row.instance_id)
 
 
-def _summed_up(bounds: Sequence[int], found: list[Regression], asked: int, limit: int) -> Regressions:
-    found.sort(key=lambda one: (-_ORDER[one.verdict], -_size(one), one.key.canonical))
+def _summed_up(bounds: Sequence[int], found: list[_Judged], asked: int, limit: int) -> Regressions:
+    found.sort(key=lambda one: (-one.level, -one.size, one.key.canonical))
+    levels = Counter(one.level for one in found)
     return Regressions(
         since_ms=bounds[0] // 1000,
         split_ms=bounds[-2] // 1000,
         until_ms=bounds[-1] // 1000,
         judged=len(found),
         unjudged=asked - len(found),
-        warning=sum(one.verdict == "WARNING" for one in found),
-        critical=sum(one.verdict == "CRITICAL" for one in found),
-        series=tuple(found[:limit]),
+        warning=levels[1],
+        critical=levels[2],
+        series=tuple(map(_regression, found[:limit])),
     )
 
 
-def _size(one: Regression) -> float:
-    """By how much of its baseline the figure moved that decided."""
-    deciding = [shift for shift in (one.mean, one.p95) if shift is not None and shift.verdict == one.verdict]
-    return max(abs(shift.change_pct) if shift.change_pct is not None else np.inf for shift in deciding)
+def _regression(one: _Judged) -> Regression:
+    mean, p95 = one.mean.at(one.place), one.p95.at(one.place) if one.p95 else None
+    worst = mean if p95 is None or one.mean.level[one.place] == one.level else p95
+    unit = _unit(one.key.metric)
+    return Regression(one.key, unit, worst.verdict, mean, p95, one.days, _sentence(one.key, unit, mean, worst))
+
+
+def _unit(metric: str) -> str:
+    """Of a counter its growth is judged."""
+    meta = names.describe(metric)
+    return f"{meta.unit}/s" if meta.kind == "counter" else meta.unit
 
 
 def _judged(
     ask: Asker, keys: Mapping[int, SeriesKey], bounds: Sequence[int], now_us: int, kept: Kept
-) -> Iterator[Regression]:
+) -> Iterator[_Judged]:
     for counter in (False, True):
         some = {ident: key for ident, key in keys.items() if (names.describe(key.metric).kind == "counter") == counter}
         of_kind = _of_counters if counter else _of_gauges
@@ -136,7 +179,7 @@ def _judged(
 
 def _of_gauges(
     ask: Asker, keys: Mapping[int, SeriesKey], bounds: Sequence[int], now_us: int, kept: Kept
-) -> Iterator[Regression]:
+) -> Iterator[_Judged]:
     found = spans.points_of(ask, list(keys), spans.plan(bounds, now_us, kept), bounds, "all")
     places = {ident: place for place, ident in enumerate(keys)}
     group = found.labelled(places)
@@ -148,16 +191,16 @@ def _of_gauges(
     for figure_, values in ((mean, halves.mean), (p95, halves.p95)):
         figure_.before[halves.group[halves.step == 0]] = values[halves.step == 0]
         figure_.now[halves.group[halves.step == 1]] = values[halves.step == 1]
-    yield from _told(keys, _only_baseline(mean), _only_baseline(p95), "")
+    yield from _told(keys, _only_baseline(mean), _only_baseline(p95))
 
 
 def _of_counters(
     ask: Asker, keys: Mapping[int, SeriesKey], bounds: Sequence[int], now_us: int, kept: Kept
-) -> Iterator[Regression]:
+) -> Iterator[_Judged]:
     places = {ident: place for place, ident in enumerate(keys)}
     daily = growth.rates(ask, places, bounds, now_us, kept, len(keys))
     before = growth.rates(ask, places, [bounds[0], bounds[-2]], now_us, kept, len(keys))[:, 0]
-    yield from _told(keys, _Figure(before, daily[:, -1], daily[:, :-1]), None, "/s")
+    yield from _told(keys, _Figure(before, daily[:, -1], daily[:, :-1]), None)
 
 
 def _empty(count: int) -> _Figure:
@@ -169,17 +212,20 @@ def _only_baseline(found: _Figure) -> _Figure:
     return _Figure(found.before, found.now, found.daily[:, :BASELINE_DAYS])
 
 
-def _told(keys: Mapping[int, SeriesKey], mean: _Figure, p95: _Figure | None, per: str) -> Iterator[Regression]:
+def _told(keys: Mapping[int, SeriesKey], mean: _Figure, p95: _Figure | None) -> Iterator[_Judged]:
+    units = {metric: _unit(metric) for metric in {key.metric for key in keys.values()}}
+    floor = np.array([MIN_POINTS if units[key.metric] == "%" else 0.0 for key in keys.values()])
+    means, tails = mean.shifts(floor), p95.shifts(floor) if p95 is not None else None
+    level, size = means.level, np.abs(means.pct)
+    if tails is not None:
+        level = np.maximum(means.level, tails.level)
+        size = np.maximum(*(np.where(some.level == level, np.abs(some.pct), 0.0) for some in (means, tails)))
     days = np.isfinite(mean.daily).sum(axis=1)
-    for place, key in enumerate(keys.values()):
-        if days[place] < MIN_DAYS or not np.isfinite(mean.now[place]):
-            continue
-        unit = f"{names.describe(key.metric).unit}{per}"
-        floor = MIN_POINTS if unit == "%" else 0.0
-        means = mean.shift(place, floor)
-        tails = p95.shift(place, floor) if p95 is not None else None
-        worst = max((means, *([tails] if tails else [])), key=lambda shift: _ORDER[shift.verdict])
-        yield Regression(key, unit, worst.verdict, means, tails, int(days[place]), _sentence(key, unit, means, worst))
+    enough = (days >= MIN_DAYS) & np.isfinite(mean.now)
+    every = zip(keys.values(), enough.tolist(), level.tolist(), size.tolist(), days.tolist(), strict=True)
+    for place, (key, judged, worst, moved, there) in enumerate(every):
+        if judged:
+            yield _Judged(key, worst, moved, there, place, means, tails)
 
 
 def _sentence(key: SeriesKey, unit: str, mean: Shift, worst: Shift) -> str:

@@ -75,17 +75,6 @@ def _edges(planned: Plan, hour_us: int, bounds_us: Sequence[int]) -> Iterator[Pi
             yield from (Piece(*one) for one in steps.pieces(Window(start_us, stop_us), planned.within))
 
 
-def read(
-    ask: Asker, groups: Mapping[int, int], bounds_us: Sequence[int], now_us: int, kept: Kept, *, p95: bool
-) -> Merged:
-    """Each group of series (id -> group) over each span [bounds[i], bounds[i + 1]); `step` of the answer is i.
-
-    Invalid where that would merge too many sketches.
-    """
-    planned = plan(bounds_us, now_us, kept)
-    return merged(points_of(ask, list(groups), planned, bounds_us, "all" if p95 else "none"), groups, bounds_us)
-
-
 def merged(found: Points, groups: Mapping[int, int], bounds_us: Sequence[int]) -> Merged:
     """Buckets that each lie within one span, summed up by group and span."""
     span = np.searchsorted(np.asarray(bounds_us), found.at_us, side="right") - 1

@@ -114,13 +114,19 @@ def calendar(ask: Asker, question: Question, period: Period, tz: ZoneInfo, now_u
     """The same by local days, weeks or months; the window is whole ones, each exact to the sample."""
     bounds_us = zones.bounds_us(question.window, period, tz)
     window = Window(bounds_us[0], bounds_us[-1])
-    chosen = _chosen(ask, question, window)
+    planned = spans.plan(bounds_us, now_us, kept)
+    sketches: points.Sketches = "all" if question.p95 else "none"
+    most = spans.most_series(planned, bounds_us) if question.p95 else MAX_MERGED
+    wanted = _wanted(question, (question.metric,), window)
+    every, found = choose_points(ask, wanted, spans.pieces(planned, bounds_us), sketches, most)
+    chosen = every[question.metric]
+    spans.check_size(len(chosen.keys), planned, bounds_us, sketches)
     groups = grouped_by(chosen, question.metric, question.by)
-    merged = spans.read(ask, groups.of, bounds_us, now_us, kept, p95=question.p95)
+    whole = spans.with_samples(ask, list(groups.of), planned, bounds_us, found)
+    merged = spans.merged(whole, groups.of, bounds_us)
     at_us = np.asarray(bounds_us, np.int64)
     series = _cut(merged, groups, at_us[merged.step], question)
-    source = spans.plan(bounds_us, now_us, kept).core
-    return _told(question, window, _NOMINAL_US[period], source, series, chosen)
+    return _told(question, window, _NOMINAL_US[period], planned.core, series, chosen)
 
 
 def _wanted(question: Question, metrics: Sequence[str], window: Window) -> Wanted:

@@ -114,7 +114,8 @@ def assert_spans(tier: Cold) -> None:
         "select series_id from series where metric_name = 'cpu_busy_pct'"
     ).fetchone()
     ask = Asker(tier.store.database, Meter(), tier.store.clock, tier.settings.cold_folder)
-    merged = spans.read(ask, {ident: 0}, bounds, TODAY + 12 * HOUR_US, Kept(), p95=True)
+    planned = spans.plan(bounds, TODAY + 12 * HOUR_US, Kept())
+    merged = spans.merged(spans.points_of(ask, [ident], planned, bounds, "all"), {ident: 0}, bounds)
     assert merged.step.tolist() == [0, 1, 2, 3]
     for place, (since_us, until_us) in enumerate(itertools.pairwise(bounds)):
         values = of("gauge", since_us, until_us)["value"]

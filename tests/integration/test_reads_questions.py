@@ -179,7 +179,8 @@ def test_spans_between_any_two_seconds_are_exact(
     asker = Asker(store.database, Meter(), store.clock)
     rows = asker.fetch("reads_all_series", since=Window(SINCE_US, SINCE_US).since, max_series=100)
     groups = {row.series_id: "abc".index(row.tags["host"]) for row in rows if row.metric_name == METRIC}
-    merged = spans.read(asker, groups, bounds, NOW_US, Kept(), p95=True)
+    planned = spans.plan(bounds, NOW_US, Kept())
+    merged = spans.merged(spans.points_of(asker, list(groups), planned, bounds, "all"), groups, bounds)
     found = {
         ("abc"[group], int(span)): (int(count), low, high, mean, p95)
         for group, span, count, low, high, mean, p95 in zip(

@@ -10,7 +10,7 @@ from filling import Filled, course, filled
 from muninn.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from muninn.model import SampleBatch, SeriesKey, Window
 from muninn.reads import Regression, UnknownMetric
-from muninn.reads.regressions import bounds_us, verdict
+from muninn.reads.regressions import VERDICTS, bounds_us, levels
 
 NOW_US = 1_800_000_000 * SECOND_US // DAY_US * DAY_US + 14 * HOUR_US + 25 * MINUTE_US + 3 * SECOND_US
 BOUNDS = bounds_us(NOW_US)
@@ -160,7 +160,8 @@ def test_one_metric_and_label_can_be_asked_for(store: Filled, found: dict[str, R
     ],
 )
 def test_shares_and_noise_make_the_verdict(before: float, now: float, noise: float, expected: str) -> None:
-    assert verdict(before, now, noise) == expected
+    (level,) = levels(*(np.array([figure]) for figure in (before, now, noise)))
+    assert VERDICTS[level] == expected
 
 
 def test_the_window_is_whole_hours() -> None:
