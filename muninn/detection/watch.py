@@ -224,8 +224,7 @@ class Watch:
         present, shares = presently(verdicts.score, verdicts.contributions)
         lasting = lastingly(verdicts.score, verdicts.contributions)
         scores, at_present, lasts = (np.concatenate([each, silence]) for each in (verdicts.score, present, lasting))
-        unheard = np.arange(len(every)) >= len(index)
-        turns = self.episodes.judge(every, scores, at_present, lasts, step.until_us, unheard)
+        turns = self.episodes.judge(every, scores, at_present, lasts, step.until_us)
         calm = turns.presently[: len(index)]
         score = np.where(calm, present, verdicts.score)
         verdicts = verdicts.scored(score, np.where(calm[:, None], shares, verdicts.contributions))
