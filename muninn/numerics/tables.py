@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numba
+import numpy as np
 from numba import uint64 as at
 
 
@@ -51,12 +52,59 @@ def gather(place: Any, count: Any, total: Any, low: Any, high: Any, rows: Any, l
 
 @numba.njit(cache=True, nogil=True)
 def unpack(words: Any, keys: Any, counts: Any) -> None:
-    """What sketch_packed() of SQL made (int32[e]): a key above 14 bits, of which the highest multiplies by 2^13."""
+    """What sketch_packed() of SQL made (uint32[e], as sent): a key above 14 bits, of which the highest multiplies by
+    2^13."""
     for i in range(len(words)):
-        word = words[i]
+        sent = words[i]
+        word = np.int32(sent >> 24 | sent >> 8 & 0xFF00 | (sent & 0xFF00) << 8 | (sent & 0xFF) << 24)
         keys[i] = word >> 14
         count = word & 8191
         counts[i] = count << 13 if word & 8192 else count
+
+
+@numba.njit(cache=True, nogil=True)
+def lay(
+    sent: Any, series: Any, stretches: Any, sizes: Any, first: int, window: Any, without: Any, columns: Any, filled: int
+) -> int:
+    """Buckets as they are sent laid into columns, those of a window; up to where these are filled now.
+
+    sent: uint64[6 n], big-endian words. series, stretches: int64, the series of so many buckets each. sizes: int32[n],
+    entries of each bucket's sketch, or int32[0]; first: where they begin. window: int64[3], its begin, its end, and an
+    epoch that is added. without: int64[h], hours that do not count. columns: int64[9, m]: series, instant, count, start
+    and length of the sketch, and four figures, as the bits of doubles.
+    """
+    i = 0
+    for s in range(len(series)):
+        for _ in range(stretches[s]):
+            size = sizes[at(i)] if len(sizes) else 0
+            instant = np.int64(_swapped(sent[at(6 * i)])) + window[2]
+            inside = window[0] <= instant < window[1]
+            for hour in without:
+                inside &= not hour <= instant < hour + 3_600_000_000
+            if inside:
+                place = at(filled)
+                columns[0, place] = series[s]
+                columns[1, place] = instant
+                columns[2, place] = np.int64(_swapped(sent[at(6 * i + 1)]))
+                columns[3, place] = first
+                columns[4, place] = size
+                for j in range(4):
+                    columns[at(5 + j), place] = np.int64(_swapped(sent[at(6 * i + 2 + j)]))
+                filled += 1
+            first += size
+            i += 1
+    return filled
+
+
+_BYTES, _PAIRS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF)
+_8, _16, _32 = np.uint64(8), np.uint64(16), np.uint64(32)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _swapped(word: Any) -> Any:
+    word = word >> _8 & _BYTES | (word & _BYTES) << _8
+    word = word >> _16 & _PAIRS | (word & _PAIRS) << _16
+    return word >> _32 | word << _32
 
 
 @numba.njit(cache=True, nogil=True)
@@ -123,9 +171,11 @@ def quantiles(starts: Any, lengths: Any, keys: Any, counts: Any, q: float, found
         whole = 0
         for j in range(starts[i], end):
             whole += counts[at(j)]
-        left = max(1, math.ceil(q * whole))
-        for j in range(starts[i], end):
-            left -= counts[at(j)]
-            if left <= 0:
-                found[i] = keys[at(j)]
-                break
+        # From above: whoever asks for a quantile asks for a high one.
+        spare = whole - max(1, math.ceil(q * whole))
+        j = end - 1
+        while j > starts[i] and counts[at(j)] <= spare:
+            spare -= counts[at(j)]
+            j -= 1
+        if end > starts[i]:
+            found[i] = keys[at(j)]

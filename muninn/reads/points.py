@@ -7,7 +7,6 @@ Does not: which series, which steps, what a group means.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +18,7 @@ from muninn.model import Window
 from muninn.numerics import sketch
 from muninn.reads import arrays, tiers
 from muninn.reads.asking import Asker
-from muninn.reads.quantiles import SketchSet
+from muninn.reads.quantiles import SketchSet, unpack
 from muninn.store.arrays import instants_literal, received_joined, text_literal
 from muninn.store.arrays import received as received_array
 
@@ -134,6 +133,9 @@ class Piece:
         return inside & ~np.isin(at_us // HOUR_US * HOUR_US, self.without_us) if self.without_us else inside
 
 
+_EVER = Piece("raw", Window(-(1 << 62), 1 << 62))
+
+
 def read(ask: Asker, pieces: Sequence[Piece], series: list[int], sketches: Sketches) -> Points:
     """The buckets of some windows, up to this second, in one question.
 
@@ -158,18 +160,69 @@ def raw(ask: Asker, series: list[int], hours: list[datetime]) -> Points:
     """The samples of some hours, each as a bucket, in whichever tier they are."""
     cold, hot = tiers.hours(ask, series, hours)
     rows = ask.fetch("reads_edges_raw", series=series, hours=hot) if hot else []
-    found = _points(rows)
+    found = received(rows, (_EVER,))
     return found if cold is None else Points.concat([found, of_samples(cold)])
 
 
 def received(rows: Sequence[Any], pieces: Sequence[Piece]) -> Points:
     """What read_points() gave, each row of its piece (from 1): packed buckets come in whole spans."""
-    found = []
-    for (piece, from_us, _), some in groupby(rows, lambda row: (row.piece, row.from_us, row.bytes_each is None)):
-        read = _points(list(some))
-        inside = pieces[piece - 1].holds(read.at_us) & (read.at_us >= from_us)
-        found.append(read if inside.all() else read.take(inside))
-    return found[0] if len(found) == 1 else Points.concat(found or [_NONE])
+    if not rows:
+        return _NONE
+    from muninn.numerics import tables
+
+    columns = np.empty((4 + WORDS - 1, sum(len(row.points) for row in rows) // BYTES), np.int64)
+    sketches = _entries(rows)
+    filled = first = 0
+    for row, sizes in zip(rows, sketches.sizes, strict=True):
+        series, lengths = stretches(row)
+        piece = pieces[row.piece - 1]
+        since_us = max(piece.window.since_us, row.from_us)
+        window = np.array([since_us, piece.window.until_us, arrays.POSTGRES_EPOCH_US])
+        without = np.array(piece.without_us, np.int64)
+        sent = np.frombuffer(row.points, np.uint64)
+        filled = tables.lay(sent, series, lengths, sizes, first, window, without, columns, filled)
+        first += int(sizes.sum())
+    series, at_us, count, starts, lengths, *bits = columns[:, :filled]
+    total, low, high, p95 = (some.view(np.float64) for some in bits)
+    held = SketchSet(starts, lengths, sketches.keys, sketches.counts)
+    return Points(series, at_us, count, total, low, high, p95, held)
+
+
+@dataclass(frozen=True, eq=False)
+class _Entries:
+    """sizes: of each row how many entries each bucket has, or none. keys, counts: of all rows, one after the other."""
+
+    sizes: list[NDArray[np.int32]]
+    keys: NDArray[np.int32]
+    counts: NDArray[Any]
+
+
+def _entries(rows: Sequence[Any]) -> _Entries:
+    sizes = [_sizes(row) for row in rows]
+    keys, counts = np.empty((2, sum(int(some.sum()) for some in sizes)), np.int32)
+    begin = 0
+    for row, some in zip(rows, sizes, strict=True):
+        mine = slice(begin, begin := begin + int(some.sum()))
+        if row.sketch is None:
+            continue
+        if row.bytes_each is not None:
+            unpack(row.sketch, keys[mine], counts[mine])
+            continue
+        entries = received_joined(row.sketch, some.astype(np.int64))
+        keys[mine] = entries >> 32
+        many = entries & 0xFFFF_FFFF
+        if many.max(initial=0) > np.iinfo(np.int32).max:
+            counts = counts.astype(np.int64)
+        counts[mine] = many
+    return _Entries(sizes, keys, counts)
+
+
+def _sizes(row: Any) -> NDArray[np.int32]:
+    if row.sketch is None:
+        return _NO_SIZES
+    if row.bytes_each is not None:
+        return np.frombuffer(row.sketch_length, ">i4").astype(np.int32)
+    return arrays.int64s(row.sketch_length).astype(np.int32)
 
 
 def of_samples(found: Columns) -> Points:
@@ -192,8 +245,9 @@ def of_samples(found: Columns) -> Points:
 def stretches(row: Any) -> tuple[Ints, Ints]:
     """int64[s] each: the series of stretches of a row's buckets, and how many buckets each is."""
     series = received_array(row.series, np.int32).astype(np.int64)
-    lengths = np.ones_like(series) if row.bytes_each is None else received_array(row.bytes_each, np.int32) // BYTES
-    return series, lengths
+    if row.bytes_each is None:
+        return series, np.ones_like(series)
+    return series, received_array(row.bytes_each, np.int32).astype(np.int64) // BYTES
 
 
 def words(rows: Sequence[Any]) -> NDArray[Any]:
@@ -207,28 +261,8 @@ def column(sent: NDArray[Any], number: int) -> Ints:
     return found
 
 
-def _points(rows: Sequence[Any]) -> Points:
-    """What is in some rows, all packed or none."""
-    if not rows:
-        return _NONE
-    series, lengths = (np.concatenate(parts) for parts in zip(*map(stretches, rows), strict=True))
-    sent = words(rows)
-    total, low, high, p95 = (column(sent, number).view(np.float64) for number in range(2, WORDS))
-    at_us, count = column(sent, 0) + arrays.POSTGRES_EPOCH_US, column(sent, 1)
-    return Points(np.repeat(series, lengths), at_us, count, total, low, high, p95, _sketches(rows, len(sent)))
-
-
-def _sketches(rows: Sequence[Any], count: int) -> SketchSet:
-    if rows[0].sketch is None:
-        return SketchSet.none(count)
-    sent = b"".join(row.sketch for row in rows)
-    if rows[0].bytes_each is not None:
-        return SketchSet.of_words(b"".join(row.sketch_length for row in rows), sent)
-    lengths = np.concatenate([arrays.int64s(row.sketch_length) for row in rows])
-    return SketchSet.of_entries(lengths, received_joined(sent, lengths))
-
-
 _COLUMNS = tuple(field.name for field in fields(Points) if field.name != "sketches")
+_NO_SIZES = np.empty(0, np.int32)
 _EMPTY, _EMPTY_FIGURES = np.empty(0, np.int64), np.empty(0, np.float64)
 _NONE = Points(
     _EMPTY, _EMPTY, _EMPTY, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, _EMPTY_FIGURES, SketchSet.none(0)

@@ -19,6 +19,8 @@ Entries = NDArray[np.int64] | NDArray[np.int32]
 
 # Of a table of groups by keys, for each entry that is counted: a larger one costs more than sorting.
 _CELLS_A_KEY = 16
+# Where keys lie no further apart, a column for each is cheaper than looking which of them there are.
+_DENSE = 512
 
 
 def _tables() -> ModuleType:
@@ -26,6 +28,11 @@ def _tables() -> ModuleType:
     from muninn.numerics import tables
 
     return tables
+
+
+def unpack(words: bytes, keys: NDArray[np.int32], counts: NDArray[np.int32]) -> None:
+    """What sketch_packed() of SQL made, four bytes each, into columns of as many."""
+    _tables().unpack(np.frombuffer(words, np.uint32), keys, counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +71,8 @@ class SketchSet:
     @classmethod
     def of_words(cls, lengths: bytes, words: bytes) -> "SketchSet":
         """What sketch_packed() of SQL made, and how many words each sketch is, four bytes each."""
-        sent = np.frombuffer(words, ">i4").astype(np.int32)
-        keys, counts = np.empty_like(sent), np.empty_like(sent)
-        _tables().unpack(sent, keys, counts)
+        keys, counts = np.empty((2, len(words) // 4), np.int32)
+        unpack(words, keys, counts)
         return cls.one_after_the_other(np.frombuffer(lengths, ">i4").astype(np.int64), keys, counts)
 
     @classmethod
@@ -97,7 +103,11 @@ class SketchSet:
         tables = _tables()
         lowest, greatest = tables.bounds(self.starts, self.lengths, self.keys)
         column, distinct = np.zeros((2, greatest + 1 - lowest), np.int32)
-        tables.columns(self.starts, self.lengths, self.keys, lowest, column, distinct)
+        if len(column) <= _DENSE:
+            column[:] = np.arange(len(column))
+            distinct[:] = column + lowest
+        else:
+            tables.columns(self.starts, self.lengths, self.keys, lowest, column, distinct)
         low, high = np.full(groups, len(column)), np.full(groups, -1)
         tables.reach(self.starts, self.lengths, self.keys, group, lowest, column, low, high)
         low[high < 0] = 0

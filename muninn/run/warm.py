@@ -6,6 +6,7 @@ Does not: anything that happens when a program runs.
 
 import importlib
 import sys
+from types import SimpleNamespace
 
 from muninn.run.programs import NAMES
 
@@ -61,12 +62,21 @@ def merge_something() -> None:
     """Sketches as they are packed, and merged once more, which have wider counts; and the minutes of the fleet."""
     import numpy as np
 
+    from muninn.model import Window
     from muninn.reads import _minutes, changes, points
-    from muninn.reads.quantiles import SketchSet
+    from muninn.store.arrays import sent
 
-    sketches = SketchSet.of_words(np.ones(3, ">i4").tobytes(), np.full(3, 1 << 14 | 1, ">i4").tobytes())
-    of, one = np.ones(3, np.int64), np.ones(3)
-    packed = points.Points(of, of, of, one, one, one, one, sketches)
+    of = np.ones(3, np.int64)
+    row = SimpleNamespace(
+        piece=1,
+        from_us=0,
+        series=sent(np.ones(1, np.int32)),
+        bytes_each=sent(np.full(1, 3 * points.BYTES, np.int32)),
+        points=np.ones(3 * points.WORDS, ">i8").tobytes(),
+        sketch_length=np.ones(3, ">i4").tobytes(),
+        sketch=np.full(3, 1 << 14 | 1, ">i4").tobytes(),
+    )
+    packed = points.received([row], [points.Piece("1min", Window(0, 1 << 60))])
     packed_p95 = points.merge(packed, of, np.arange(3)).p95
     merged = points.merge(packed, of, np.array([1, 1, 2]))
     found = changes.compare(np.ones((3, 1, 60)), np.zeros(1, np.bool_), 50)

@@ -144,7 +144,7 @@ end $$;
 drop function if exists points_slice(text, timestamptz, timestamptz, text);
 create or replace function points_slice(length interval, width interval, sketches bool) returns int
 language sql immutable parallel safe as $$
-  select greatest(1, least(1e6, case when sketches then 1200 else 5000 end * extract(epoch from width)
+  select greatest(1, least(1e6, case when sketches then 6000 else 5000 end * extract(epoch from width)
                                 / greatest(1, extract(epoch from length))))::int
 $$;
 

@@ -80,8 +80,11 @@ def _before(trends: Sequence[Trend], window: Window, chosen: View) -> list[Drawn
     for trend in trends:
         metric = next(one for one in chosen.metrics if one.metric_name == trend.metric)
         for labels in chosen.questions(metric):
-            moved = shell.current_reads().compare(metric.metric_name, window, offset_us, trend.step_us, labels).before
-            found += drawn(moved, chosen.aggregate, shell.now_us())
+            p95 = chosen.aggregate == "p95"
+            compared = shell.current_reads().compare(
+                metric.metric_name, window, offset_us, trend.step_us, labels, p95=p95
+            )
+            found += drawn(compared.before, chosen.aggregate, shell.now_us())
     name = f"{formats.duration(offset_us / 1e6)} before"
     if not found:
         st.caption(f"Nothing was sent {name}.")
