@@ -95,7 +95,7 @@ class Uncopied(Database):
     @contextmanager
     def transaction(self, **limits: float | None) -> Iterator[Transaction]:
         with super().transaction(**limits) as transaction:
-            yield Inserting(transaction._connection)
+            yield Inserting(transaction._opened, transaction._watch)
 
     def _configure(self, connection: psycopg.Connection[Any]) -> None:
         # The session behind the socket is always the same one: what is prepared would outlive the connection.
