@@ -110,7 +110,7 @@ class Shared:
         self._database = database
 
     def execute(self, query: str | bytes, params: Any = None) -> psycopg.Cursor[Any]:
-        with self._database._connected() as connection:
+        with self._database._connected() as (connection, _):
             return connection.execute(query, params)  # type: ignore[arg-type]
 
     def close(self) -> None:
