@@ -101,14 +101,18 @@ class Episodes:
         """These series were in an episode when the last detector stopped."""
         self.open[index], self._hot_us[index] = True, now_us
 
-    def judge(self, index: Index, score: Floats, present: Floats, lasting: Floats, now_us: int) -> Turns:
+    def judge(
+        self, index: Index, score: Floats, present: Floats, lasting: Floats, now_us: int, silent: Bools | None = None
+    ) -> Turns:
         """Take in one step's scores of distinct series; `now_us` is its end.
 
         present: the scores by what is seen at present alone. lasting: the scores but for the change from the last step.
+        silent: bool[n], scores of series that sent nothing, which does not tell whether they ring no more.
         """
-        self._rings[index] &= score > WARNING
+        unheard = np.zeros(len(index), bool) if silent is None else silent
+        self._rings[index] &= (score > WARNING) | unheard
         was_open = self.open[index]
-        presently = (was_open & ~self._slow[index]) | self._rings[index]
+        presently = (was_open & ~self._slow[index]) | (self._rings[index] & ~unheard)
         counts = np.where(presently, present, score)
         hot = counts > ANOMALY
         confirms = np.where(presently, present, lasting) > ANOMALY

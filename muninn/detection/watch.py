@@ -32,8 +32,8 @@ _GROWTH = 256
 GONE_US = 24 * 3_600_000_000
 # A clock so far behind what was judged before is not late: it was ahead, and was put back.
 _PUT_BACK_US = 60_000_000
-# A pause shorter than a third of a minute is nobody's silence: at 3 times that a place is missed.
-LEAST_PAUSE_S = 20.0
+# A pause shorter than this is nobody's silence: at 3 times that a place is missed, so that a minute of it is found.
+LEAST_PAUSE_S = 18.0
 # A single series that stops is a warning; an anomaly only with most of its place.
 _ALONE_AT_MOST = WARNING - 1e-6
 _PLACE_SHARE = 0.8
@@ -224,7 +224,8 @@ class Watch:
         present, shares = presently(verdicts.score, verdicts.contributions)
         lasting = lastingly(verdicts.score, verdicts.contributions)
         scores, at_present, lasts = (np.concatenate([each, silence]) for each in (verdicts.score, present, lasting))
-        turns = self.episodes.judge(every, scores, at_present, lasts, step.until_us)
+        unheard = np.arange(len(every)) >= len(index)
+        turns = self.episodes.judge(every, scores, at_present, lasts, step.until_us, unheard)
         calm = turns.presently[: len(index)]
         score = np.where(calm, present, verdicts.score)
         verdicts = verdicts.scored(score, np.where(calm[:, None], shares, verdicts.contributions))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from muninn.detection import ANOMALY, Tuning
+from muninn.detection.episodes import Episodes
 from muninn.detection.telling import ALL_VIEWS
 from muninn.detection.watch import GONE_US, Findings, Watch
 from muninn.errors import Invalid
@@ -135,6 +136,21 @@ def test_a_place_that_goes_silent_is_an_anomaly_and_one_series_alone_is_not() ->
     row = int(first.opened[0])
     assert first.scores.reasons(row) == [("silence", pytest.approx(-first.scores.score[row]))]
     assert {key.instance_id for key in closed(feeder.feed(60))} == {"host-1"}
+
+
+def test_a_series_that_falls_silent_while_it_rings_after_a_fault_is_no_new_fault_when_it_is_back() -> None:
+    episodes, index, second = Episodes(1, calm_us=10_000_000), np.zeros(1, np.intp), 1_000_000
+
+    def step(at: int, score: float, present: float, silent: bool = False) -> int:
+        columns = (np.array([value]) for value in (score, present, score))
+        return len(episodes.judge(index, *columns, at * second, np.array([silent])).opened)
+
+    assert [step(1, 0.9, 0.9), step(2, 0.9, 0.9)] == [0, 1]
+    assert [step(at, 0.9, 0.1) for at in range(3, 20)] == [0] * 17
+    assert not episodes.open[0], "over, as far as the present goes, and ringing"
+    assert [step(at, score, score, silent=True) for at, score in ((20, 0.45), (21, 0.55), (22, 0.7))] == [0] * 3
+    assert [step(23, 0.9, 0.1), step(24, 0.9, 0.1)] == [0, 0]
+    assert [step(25, 0.85, 0.85, silent=True), step(26, 0.9, 0.9, silent=True)] == [0, 1], "silence counts all the same"
 
 
 def test_nobody_is_to_blame_for_what_we_could_not_hear() -> None:
