@@ -150,8 +150,13 @@ def test_pause_holds_the_picture_and_go_on_brings_the_rest(
     sent = sidecar.metered("muninn_stream_frames_total")
     host.values["cpu", "total"] = 55.0
     eventually(lambda: sidecar.metered("muninn_stream_frames_total") >= sent + 2, 10, "frames go on")
-    held = picture(page, "cpu")
-    eventually(lambda: sidecar.metered("muninn_stream_frames_total") >= sent + 4, 10, "frames go on")
+    held = ""
+    for frames in (4, 6, 8):  # a page that is still being laid out draws once more; one that goes on, with every frame
+        before, held = held, picture(page, "cpu")
+        if held == before:
+            break
+        wanted = sent + frames
+        eventually(lambda wanted=wanted: sidecar.metered("muninn_stream_frames_total") >= wanted, 10, "frames go on")
     assert picture(page, "cpu") == held
     page.get_by_role("button", name="Go on").click()
     expect(state(page)).to_have_text("Live")
