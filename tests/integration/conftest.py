@@ -48,35 +48,32 @@ def door(redis_url: str) -> Iterator[tuple[str, Kept]]:
         broker.close()
 
 
+def debian_package(name: str, folder: Path, instead: str = "") -> Path:
+    """Debian's package of this name, unpacked into the folder; skips the test where it cannot be had."""
+    otherwise = f": {instead}" if instead else ""
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        pytest.skip(f"no {name} here, and no apt-get to fetch it{otherwise}")
+    fetched = subprocess.run(["apt-get", "download", "-q", name], cwd=folder, capture_output=True, check=False)
+    packages = list(folder.glob(f"{name}_*.deb"))
+    if fetched.returncode or not packages:
+        pytest.skip(f"Debian's {name} cannot be fetched{otherwise}")
+    subprocess.run(["dpkg", "-x", packages[0], folder], check=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A real Prometheus: installed, or unpacked from Debian's package into a temporary folder."""
     if found := shutil.which("prometheus"):
         return found
-    folder = tmp_path_factory.mktemp("prometheus")
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        pytest.skip("no Prometheus here, and no apt-get to fetch one: requests recorded from one are tested instead")
-    fetched = subprocess.run(["apt-get", "download", "-q", "prometheus"], cwd=folder, capture_output=True, check=False)
-    packages = list(folder.glob("prometheus_*.deb"))
-    if fetched.returncode or not packages:
-        pytest.skip("Debian's prometheus cannot be fetched: requests recorded from one are tested instead")
-    subprocess.run(["dpkg", "-x", packages[0], folder], check=True)
-    return str(folder / "usr/bin/prometheus")
+    recorded = "requests recorded from one are tested instead"
+    return str(debian_package("prometheus", tmp_path_factory.mktemp("prometheus"), recorded) / "usr/bin/prometheus")
 
 
 @pytest.fixture(scope="session")
 def alertmanager_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Debian's package of Alertmanager and amtool, unpacked into a temporary folder."""
-    folder = tmp_path_factory.mktemp("alertmanager-package")
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        pytest.skip("no Alertmanager here, and no apt-get to fetch one")
-    command = ["apt-get", "download", "-q", "prometheus-alertmanager"]
-    fetched = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    packages = list(folder.glob("prometheus-alertmanager_*.deb"))
-    if fetched.returncode or not packages:
-        pytest.skip("Debian's prometheus-alertmanager cannot be fetched")
-    subprocess.run(["dpkg", "-x", packages[0], folder], check=True)
-    return folder
+    return debian_package("prometheus-alertmanager", tmp_path_factory.mktemp("alertmanager-package"))
 
 
 @pytest.fixture
